@@ -1,0 +1,1 @@
+"""Clockmill: a scheduler for batch work written as Python DAG files."""

@@ -1,0 +1,50 @@
+"""The only place that reads the time or sleeps, so that tests can put a fake clock in its place."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where a service reads the time."""
+
+    def now(self) -> datetime:
+        """The present instant, aware, in UTC, for what is stored and shown."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never steps, for durations and deadlines."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for so many seconds."""
+        ...
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def iso(moment: datetime) -> str:
+    """``moment`` as ISO 8601 in UTC with microseconds, the form of every time that we print or store."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def parse_iso(text: str) -> datetime:
+    """The instant written by :func:`iso`; a text without an offset is taken as UTC.
+
+    :raises ValueError: when the text is no ISO 8601 time.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,116 @@
+"""Every error that Clockmill raises on purpose.
+
+ClockmillError
+├── UsageError              the person asked for something that cannot be done; exit 1, no traceback
+│   ├── ConfigError         a bad value or an unknown key in the configuration
+│   ├── NotFound            an id that does not exist; names the nearest one that does
+│   ├── Conflict            it exists already, or changed in between
+│   └── DatabaseError       the metadata database cannot be used as it is
+│       └── SchemaMismatch  its schema is older or newer than this program
+├── DagDefinitionError      a DAG file says something impossible
+├── SerializationError      a value that cannot be stored
+│   └── XComTooLarge
+├── TaskGone                the attempt is no longer ours: stop at once
+├── GatewayUnavailable      nobody could be asked; wait and try again
+└── TaskSignal              raised by the author of a task to choose how it ends
+    ├── SkipTask  ├── FailTask  └── RetryTask
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from difflib import get_close_matches
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like ``name``, or None when none is near."""
+    matches = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` with a leading blank, or an empty string when nothing is near."""
+    match = nearest(name, known)
+    return f" Did you mean {match!r}?" if match else ""
+
+
+class ClockmillError(Exception):
+    """The root of every error raised on purpose."""
+
+
+class UsageError(ClockmillError):
+    """A mistake that the person can mend; shown as one line, never with a traceback."""
+
+
+class ConfigError(UsageError):
+    """The configuration has an unknown key or a bad value."""
+
+
+class NotFound(UsageError):
+    """Nothing of that kind has that name.
+
+    :param kind: what was looked for, as a person says it: ``DAG``, ``run``, ``task``.
+    :param name: the name that was not found.
+    :param known: names that exist, from which the nearest is suggested.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str] = ()) -> None:
+        super().__init__(f"There is no {kind} {name!r}.{did_you_mean(name, known)}")
+        self.kind = kind
+        self.name = name
+
+
+class Conflict(UsageError):
+    """The thing exists already, or is not as it was when the person looked."""
+
+
+class DatabaseError(UsageError):
+    """The metadata database cannot be used: wrong URL, no rights, disk full."""
+
+
+class SchemaMismatch(DatabaseError):
+    """The schema of the metadata database is not the one that this program knows."""
+
+
+class DagDefinitionError(ClockmillError):
+    """A DAG file says something impossible; shown as an import error of that file."""
+
+
+class SerializationError(ClockmillError):
+    """A value cannot be stored as JSON without losing something."""
+
+
+class XComTooLarge(SerializationError):
+    """An XCom is larger than ``[core] max_xcom_bytes``."""
+
+
+class TaskGone(ClockmillError):
+    """The attempt is over or belongs to somebody else; its process stops at once."""
+
+
+class GatewayUnavailable(ClockmillError):
+    """The task gateway could not be asked; the caller waits and tries again."""
+
+
+class TaskSignal(ClockmillError):
+    """The root of what the author of a task raises to choose how it ends."""
+
+
+class SkipTask(TaskSignal):
+    """End this task as ``skipped``."""
+
+
+class FailTask(TaskSignal):
+    """End this task as ``failed`` without another try."""
+
+
+class RetryTask(TaskSignal):
+    """Use one try and run again.
+
+    :param after: how long to wait; the task's own ``retry_delay`` when None.
+    """
+
+    def __init__(self, message: str = "", *, after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.after = after

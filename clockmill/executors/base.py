@@ -1,0 +1,111 @@
+"""The executor protocol: workloads go in, events come out.
+
+An executor knows nothing of DAGs or tables. It starts ``runtime`` programs by their argument vector and reports what
+became of each attempt until the scheduler says that the report is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from clockmill.protocols import AttemptReport, Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorInfo:
+    """A supervisor as an executor sees it.
+
+    :param slots: how many attempts it runs at once.
+    """
+
+    id: str
+    host: str
+    boot_id: str
+    pid: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The user's code of an attempt has begun; short attempts skip this and report their end at once."""
+
+    attempt_id: str
+    token: str
+    started_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An attempt is over and its processes are gone. Repeated until acknowledged."""
+
+    report: AttemptReport
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorUp:
+    """A supervisor was started or found again; ``holds`` are the attempts that it has, running or unacknowledged."""
+
+    supervisor: SupervisorInfo
+    holds: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorDown:
+    """A supervisor is dead and its marked processes were swept: what it held is lost."""
+
+    supervisor_id: str
+    reason: str
+
+
+ExecutorEvent = Started | Finished | SupervisorUp | SupervisorDown
+
+
+class Executor(Protocol):
+    """What the scheduler asks of an executor. No method blocks for longer than a socket write."""
+
+    name: str
+
+    def start(self, epoch: int) -> None:
+        """Begin, and take control of supervisors that are still alive from before.
+
+        :param epoch: issued by the database; of two schedulers the one with the higher epoch controls.
+        """
+        ...
+
+    def free_slots(self) -> dict[str, int]:
+        """Free slots per supervisor id, of those that take new work."""
+        ...
+
+    def submit(self, supervisor_id: str, workloads: Sequence[Workload]) -> None:
+        """Hand over attempts that are committed as claimed for that supervisor."""
+        ...
+
+    def stop_attempts(self, attempt_ids: Iterable[str], reason: str) -> None:
+        """Ask for attempts to be ended: TERM, grace, KILL; each comes back as :class:`Finished` ``stopped``."""
+        ...
+
+    def events(self) -> list[ExecutorEvent]:
+        """What happened since the last call, in order."""
+        ...
+
+    def acknowledge(self, attempt_ids: Iterable[str]) -> None:
+        """The reports of these attempts are committed and need not be repeated."""
+        ...
+
+    def filenos(self) -> list[int]:
+        """Descriptors that become readable when :meth:`events` has something."""
+        ...
+
+    def drain(self) -> None:
+        """Take no new work; what runs goes on."""
+        ...
+
+    def stop(self, grace: float) -> None:
+        """End everything: what still runs after ``grace`` seconds is stopped and reported as ``released``."""
+        ...
+
+    def detach(self) -> None:
+        """Let go of the supervisors and leave them running, for the next scheduler to find."""
+        ...

@@ -1,0 +1,45 @@
+"""Names that people give, and ids that we make."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+MAX_ID_LENGTH = 250
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
+_RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:+\-]*")
+
+
+def new_attempt_id() -> str:
+    """A fresh attempt id: 32 hexadecimal digits that ascend with time (UUID version 7, RFC 9562)."""
+    millis = time.time_ns() // 1_000_000
+    value = (millis << 80) | secrets.randbits(80)
+    value = value & ~(0xF << 76) | (0x7 << 76)
+    value = value & ~(0x3 << 62) | (0x2 << 62)
+    return f"{value:032x}"
+
+
+def new_token() -> str:
+    """A fresh fencing token: 32 hexadecimal digits that nobody can guess."""
+    return secrets.token_hex(16)
+
+
+def id_problem(kind: str, value: object) -> str | None:
+    """Why ``value`` cannot be the id of a ``kind`` (``DAG``, ``task``, ``run``...), or None when it can.
+
+    Ids name folders of the log tree, so they hold no slash and do not begin with a dot.
+    """
+    if not isinstance(value, str) or not value:
+        return f"A {kind} id must be a non-empty string, not {value!r}."
+    if len(value) > MAX_ID_LENGTH:
+        return f"The {kind} id {value[:40]!r}... has {len(value)} characters; at most {MAX_ID_LENGTH} are allowed."
+    pattern = _RUN_ID if kind == "run" else _NAME
+    if not pattern.fullmatch(value) or ".." in value:
+        allowed = "letters, digits, '_', '-', '.'" + (", ':', '+', '~'" if kind == "run" else "")
+        return (
+            f"The {kind} id {value!r} may hold only {allowed}, must begin with a letter, digit or '_', "
+            "and may not hold '..'."
+        )
+    return None

@@ -1,0 +1,136 @@
+"""The seams between the parts that must not import each other: workloads, reports, and the task gateway.
+
+Everything here crosses a process border as JSON, so the records are frozen dataclasses of plain values with
+``to_json`` and ``from_json``. Instants travel as ISO 8601 text in UTC with microseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Protocol, Self
+
+
+class _Record:
+    def to_json(self) -> dict[str, Any]:
+        """This record as a dictionary that JSON knows."""
+        return asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """The record that :meth:`to_json` wrote; keys of a newer version are ignored."""
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload(_Record):
+    """One attempt, ready to be run: all that an executor needs, and nothing that it must look up.
+
+    :param attempt_id: unique per attempt; also the environment variable ``ATTEMPT_ID`` of its processes.
+    :param token: the fencing token that every write of the attempt carries.
+    :param bundle: the content hash of the bundle that the DAG file comes from.
+    :param bundle_path: the folder where that bundle is materialised on this host.
+    :param file: the DAG file, relative to the bundle.
+    :param log_path: the file of this try, absolute; attempts of one try append to it.
+    :param execution_timeout: seconds from the start of the user's code, or None for no limit.
+    :param kill_grace: seconds between TERM and KILL.
+    :param context: what the template context is made of: ``dag_run`` (``run_id run_type logical_date
+        data_interval_start data_interval_end run_after start_date conf``), ``params``, ``max_tries``,
+        ``try_number``, ``upstream`` (task ids).
+    """
+
+    attempt_id: str
+    token: str
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+    try_number: int = 1
+    bundle: str
+    bundle_path: str
+    file: str
+    log_path: str
+    queue: str = "default"
+    priority: int = 0
+    execution_timeout: float | None = None
+    kill_grace: float = 5.0
+    max_xcom_bytes: int = 1 << 20
+    executor_config: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def idempotency_key(self) -> str:
+        """Stable over the tries of one task instance; the variable ``IDEMPOTENCY_KEY`` of its processes."""
+        return f"{self.dag_id}/{self.run_id}/{self.task_id}/{self.map_index}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptReport(_Record):
+    """How an attempt ended, as its supervisor saw it.
+
+    :param outcome: a value of :class:`clockmill.state.Outcome`: ``success failed skipped lost stopped released``.
+    :param reason: one sentence for people, empty after a success.
+    :param started_at: taken in the task process right before the user's code, or None when it never ran.
+    :param ended_at: taken in the task process right after the user's code; by the supervisor when it died.
+    :param retry_after: seconds until the next try when the task itself asked for them.
+    :param no_retry: the task asked for no more tries.
+    :param branch: the task ids that a branch follows; the others directly below are left out.
+    :param skips: what a short circuit leaves out: ``downstream`` for all below, ``direct`` for those directly below.
+    :param xcoms: ``[key, value as JSON text]`` pairs, in the order pushed; empty unless the task succeeded.
+    :param peak_memory_kb: the largest resident set of the process, kilobytes.
+    :param cpu_seconds: user and system time of the process.
+    """
+
+    attempt_id: str
+    token: str
+    outcome: str
+    reason: str = ""
+    started_at: str | None = None
+    ended_at: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    retry_after: float | None = None
+    no_retry: bool = False
+    branch: list[str] | None = None
+    skips: str | None = None
+    xcoms: list[tuple[str, str]] = field(default_factory=list)
+    peak_memory_kb: int | None = None
+    cpu_seconds: float | None = None
+
+
+class ReadGateway(Protocol):
+    """What a running task may read, by way of its supervisor. No write, no other attempt's secrets.
+
+    Every method raises :class:`~clockmill.errors.GatewayUnavailable` when nobody can be asked now, and
+    :class:`~clockmill.errors.TaskGone` when ``attempt_id`` and ``token`` are no longer a live attempt.
+    """
+
+    def get_xcoms(
+        self,
+        attempt_id: str,
+        token: str,
+        *,
+        dag_id: str,
+        run_id: str,
+        task_ids: list[str] | None,
+        key: str,
+        map_indexes: list[int] | None,
+        include_prior_dates: bool,
+    ) -> list[tuple[str, int, str]]:
+        """The XComs with that key as ``(task_id, map_index, value as JSON text)``, newest run first.
+
+        Only values of tries that succeeded are seen.
+        """
+        ...
+
+    def get_variable(self, attempt_id: str, token: str, key: str) -> str | None:
+        """The value of a variable, or None when there is none."""
+        ...
+
+    def get_connection(self, attempt_id: str, token: str, conn_id: str) -> dict[str, Any] | None:
+        """The fields of a connection (``conn_id conn_type host port schema login password extra description``)."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database."""
+        ...

@@ -1,0 +1,59 @@
+"""Pure decisions: states and their legal moves, trigger rules, retries, admission, the outcome of a run.
+
+Nothing here opens a session, reads a clock or does I/O. Every verdict carries a reason that a person can read.
+"""
+
+from clockmill.state.admission import Admission, Candidate, LimitKey, LimitKind, Refusal, admit
+from clockmill.state.progress import Change, Graph, Node, Progress, descendants, left_out_by
+from clockmill.state.retry import Budget, NextStep, RetryRule, after_attempt
+from clockmill.state.rules import Decision, TriggerRule, UpstreamCounts, Verdict, judge
+from clockmill.state.states import (
+    ACTIVE_RUN_STATES,
+    FAILED_TASK_STATES,
+    FINISHED_RUN_STATES,
+    FINISHED_TASK_STATES,
+    LIVE_ATTEMPT_STATES,
+    TRANSITIONS,
+    AttemptState,
+    Outcome,
+    RunState,
+    RunType,
+    TaskState,
+    is_legal,
+)
+
+__all__ = [
+    "ACTIVE_RUN_STATES",
+    "FAILED_TASK_STATES",
+    "FINISHED_RUN_STATES",
+    "FINISHED_TASK_STATES",
+    "LIVE_ATTEMPT_STATES",
+    "TRANSITIONS",
+    "Admission",
+    "AttemptState",
+    "Budget",
+    "Candidate",
+    "Change",
+    "Decision",
+    "Graph",
+    "LimitKey",
+    "LimitKind",
+    "NextStep",
+    "Node",
+    "Outcome",
+    "Progress",
+    "Refusal",
+    "RetryRule",
+    "RunState",
+    "RunType",
+    "TaskState",
+    "TriggerRule",
+    "UpstreamCounts",
+    "Verdict",
+    "admit",
+    "after_attempt",
+    "descendants",
+    "is_legal",
+    "judge",
+    "left_out_by",
+]

@@ -1,0 +1,103 @@
+"""What follows an attempt that ended: success, another try, a repeat of the same try, or the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clockmill.state.states import Outcome, TaskState
+
+MAX_BACKOFF_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRule:
+    """The arithmetic of one task's retries; times in seconds.
+
+    :param backoff: each delay is the one before times this; 1 keeps it fixed.
+    """
+
+    delay: float = 300.0
+    backoff: float = 1.0
+    max_delay: float | None = None
+
+    def delay_after(self, try_number: int) -> float:
+        """Seconds between the end of try ``try_number`` (from 1) and the next."""
+        cap = self.max_delay if self.max_delay is not None else MAX_BACKOFF_SECONDS
+        if self.backoff <= 1.0:
+            return self.delay if self.max_delay is None else min(self.delay, cap)
+        delay = self.delay
+        for _ in range(try_number - 1):
+            delay *= self.backoff
+            if delay >= cap:
+                break
+        return min(delay, cap)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a task instance has used and may use.
+
+    :param try_number: the try that ended, from 1.
+    :param max_tries: the last try number allowed.
+    :param crashes: lost attempts since it was last cleared, before this one.
+    """
+
+    try_number: int
+    max_tries: int
+    crashes: int
+    crash_budget: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextStep:
+    """Where the task instance goes.
+
+    :param delay: seconds until the next try is due; only with ``up_for_retry``.
+    :param crashes: lost attempts, this one included.
+    """
+
+    state: TaskState
+    reason: str
+    crashes: int
+    delay: float | None = None
+
+
+def after_attempt(
+    outcome: Outcome,
+    reason: str,
+    budget: Budget,
+    rule: RetryRule,
+    *,
+    retry_after: float | None = None,
+    no_retry: bool = False,
+) -> NextStep:
+    """What becomes of a task instance whose attempt ended with ``outcome``."""
+    match outcome:
+        case Outcome.SUCCESS:
+            return NextStep(state=TaskState.SUCCESS, reason="", crashes=budget.crashes)
+        case Outcome.SKIPPED:
+            return NextStep(state=TaskState.SKIPPED, reason=reason, crashes=budget.crashes)
+        case Outcome.RELEASED:
+            return NextStep(state=TaskState.SCHEDULED, reason=reason, crashes=budget.crashes)
+        case Outcome.STOPPED:
+            return NextStep(state=TaskState.FAILED, reason=reason, crashes=budget.crashes)
+        case Outcome.LOST:
+            return _after_loss(reason, budget)
+        case Outcome.FAILED:
+            return _after_failure(reason, budget, rule, retry_after, no_retry)
+
+
+def _after_loss(reason: str, budget: Budget) -> NextStep:
+    crashes = budget.crashes + 1
+    if crashes <= budget.crash_budget:
+        again = f"{reason} Offered again, crash {crashes} of {budget.crash_budget}."
+        return NextStep(state=TaskState.SCHEDULED, reason=again.strip(), crashes=crashes)
+    spent = f"{reason} The crash budget of {budget.crash_budget} is spent."
+    return NextStep(state=TaskState.FAILED, reason=spent.strip(), crashes=crashes)
+
+
+def _after_failure(reason: str, budget: Budget, rule: RetryRule, retry_after: float | None, no_retry: bool) -> NextStep:
+    if no_retry or budget.try_number >= budget.max_tries:
+        return NextStep(state=TaskState.FAILED, reason=reason, crashes=budget.crashes)
+    delay = rule.delay_after(budget.try_number) if retry_after is None else retry_after
+    return NextStep(state=TaskState.UP_FOR_RETRY, reason=reason, crashes=budget.crashes, delay=delay)

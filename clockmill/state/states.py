@@ -1,0 +1,146 @@
+"""The states of runs, task instances and attempts, and the only moves between them.
+
+The names are Airflow's. "No state yet" is a member of its own, never None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+
+class RunState(StrEnum):
+    """Where a DAG run stands."""
+
+    QUEUED = "queued"  #: created, waits for ``max_active_runs``
+    RUNNING = "running"  #: its tasks are being worked on
+    SUCCESS = "success"  #: every task is finished and no leaf failed
+    FAILED = "failed"  #: every task is finished and a leaf failed, or the run was timed out or marked
+
+
+class TaskState(StrEnum):
+    """Where a task instance stands."""
+
+    NONE = "none"  #: nothing decided yet: waits for upstream tasks
+    REMOVED = "removed"  #: no longer part of the DAG version that its run is pinned to
+    SCHEDULED = "scheduled"  #: its dependencies are met; waits for a slot
+    QUEUED = "queued"  #: admitted: an attempt was offered to an executor
+    RUNNING = "running"  #: a supervisor has the attempt
+    SUCCESS = "success"  #: finished well
+    RESTARTING = "restarting"  #: cleared while it ran: its attempt is being stopped
+    FAILED = "failed"  #: finished badly, no try left
+    UP_FOR_RETRY = "up_for_retry"  #: failed, the next try is due later
+    UP_FOR_RESCHEDULE = "up_for_reschedule"  #: a sensor that looks again later
+    UPSTREAM_FAILED = "upstream_failed"  #: cannot run, because a task above failed
+    SKIPPED = "skipped"  #: left out by a branch, a short circuit, a rule or itself
+    DEFERRED = "deferred"  #: waits for a trigger, without a slot
+
+
+class AttemptState(StrEnum):
+    """Where one execution stands."""
+
+    QUEUED = "queued"  #: committed and offered, not yet claimed
+    RUNNING = "running"  #: claimed by a supervisor
+    STOPPING = "stopping"  #: asked to stop; keeps its slots until its processes are gone
+    SUCCESS = "success"  #: the user's code ended well, XComs committed
+    FAILED = "failed"  #: the user's code failed: exception, exit code, timeout
+    SKIPPED = "skipped"  #: the task chose to be skipped
+    LOST = "lost"  #: died by no doing of the user's code or ours: spends the crash budget
+    STOPPED = "stopped"  #: stopped because a person cleared, marked or stopped the task
+    RELEASED = "released"  #: given back by a supervisor that shut down: spends nothing
+
+
+class RunType(StrEnum):
+    """Why a run exists."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+    BACKFILL = "backfill"
+    ASSET_TRIGGERED = "asset_triggered"
+    OPERATOR_TRIGGERED = "operator_triggered"
+
+
+class Outcome(StrEnum):
+    """How a supervisor says that an attempt ended; each is also the attempt state that it leads to."""
+
+    SUCCESS = "success"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    LOST = "lost"
+    STOPPED = "stopped"
+    RELEASED = "released"
+
+
+T, R, A = TaskState, RunState, AttemptState
+
+#: A finished task instance changes only when a person clears or marks it.
+FINISHED_TASK_STATES = frozenset({T.SUCCESS, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED})
+FAILED_TASK_STATES = frozenset({T.FAILED, T.UPSTREAM_FAILED})
+FINISHED_RUN_STATES = frozenset({R.SUCCESS, R.FAILED})
+ACTIVE_RUN_STATES = frozenset({R.QUEUED, R.RUNNING})
+#: A live attempt holds its slots and bars another attempt of its task instance.
+LIVE_ATTEMPT_STATES = frozenset({A.QUEUED, A.RUNNING, A.STOPPING})
+
+_MARKS = frozenset({T.SUCCESS, T.FAILED, T.SKIPPED})
+_CLEARED = frozenset({T.NONE})
+_GONE = frozenset({T.REMOVED})
+_ENDS = frozenset(
+    {
+        T.SUCCESS,
+        T.FAILED,
+        T.SKIPPED,
+        T.UP_FOR_RETRY,
+        T.UP_FOR_RESCHEDULE,
+        T.DEFERRED,
+        T.SCHEDULED,
+        T.RESTARTING,
+    }
+)
+
+TASK_TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
+    T.NONE: _MARKS | _GONE | {T.SCHEDULED, T.UPSTREAM_FAILED},
+    T.SCHEDULED: _MARKS | _CLEARED | _GONE | {T.QUEUED, T.RUNNING, T.UPSTREAM_FAILED},
+    T.QUEUED: _ENDS | _GONE | {T.RUNNING},
+    T.RUNNING: _ENDS | _GONE,
+    T.RESTARTING: _MARKS | _CLEARED | _GONE,
+    T.UP_FOR_RETRY: _MARKS | _CLEARED | _GONE | {T.SCHEDULED},
+    T.UP_FOR_RESCHEDULE: _MARKS | _CLEARED | _GONE | {T.SCHEDULED},
+    T.DEFERRED: _MARKS | _CLEARED | _GONE | {T.SCHEDULED},
+    T.SUCCESS: _MARKS - {T.SUCCESS} | _CLEARED | _GONE,
+    T.FAILED: _MARKS - {T.FAILED} | _CLEARED | _GONE,
+    T.SKIPPED: _MARKS - {T.SKIPPED} | _CLEARED | _GONE,
+    T.UPSTREAM_FAILED: _MARKS | _CLEARED | _GONE,
+    T.REMOVED: _CLEARED,
+}
+
+RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    R.QUEUED: frozenset({R.RUNNING, R.SUCCESS, R.FAILED}),
+    R.RUNNING: frozenset({R.SUCCESS, R.FAILED, R.QUEUED}),
+    R.SUCCESS: frozenset({R.QUEUED, R.FAILED}),
+    R.FAILED: frozenset({R.QUEUED, R.SUCCESS}),
+}
+
+ATTEMPT_TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
+    A.QUEUED: frozenset({A.RUNNING, A.STOPPING, A.STOPPED, A.LOST, A.RELEASED}),
+    A.RUNNING: frozenset({A.STOPPING, A.SUCCESS, A.FAILED, A.SKIPPED, A.LOST, A.STOPPED, A.RELEASED}),
+    A.STOPPING: frozenset({A.STOPPED, A.LOST}),
+    A.SUCCESS: frozenset(),
+    A.FAILED: frozenset(),
+    A.SKIPPED: frozenset(),
+    A.LOST: frozenset(),
+    A.STOPPED: frozenset(),
+    A.RELEASED: frozenset(),
+}
+
+#: The one table of legal moves, for the code, the database, the docs and the tests alike.
+TRANSITIONS: Mapping[type[StrEnum], Mapping[Any, frozenset[Any]]] = {
+    RunState: RUN_TRANSITIONS,
+    TaskState: TASK_TRANSITIONS,
+    AttemptState: ATTEMPT_TRANSITIONS,
+}
+
+
+def is_legal(old: StrEnum, new: StrEnum) -> bool:
+    """Whether the table allows the move from ``old`` to ``new``."""
+    return new in TRANSITIONS[type(old)][old]

@@ -1,0 +1,201 @@
+"""The door to the metadata database: transactions as closures, retried where that is safe.
+
+A closure takes a Connection and may be called more than once, so it has no other effect than its statements; ids and
+tokens are made before it. Writers on SQLite begin with ``BEGIN IMMEDIATE``, because a deferred transaction that turns
+into a write fails at once when another writer was faster, whatever the busy timeout says.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from clockmill.clock import Clock, SystemClock
+from clockmill.errors import DatabaseError
+from clockmill.probes import probe
+
+T = TypeVar("T")
+
+#: SQLSTATE classes and codes after which the same closure may simply be run again.
+_RETRY_CODES = {"40001", "40P01", "55P03"}
+#: The server went away or is not up yet: connection errors, shutdown, start-up.
+_LOST_CLASSES = ("08",)
+_LOST_CODES = {"57P01", "57P02", "57P03"}
+_RETRIES = 12
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot be reached now; it may be back later."""
+
+
+class CommitUnknown(DatabaseUnavailable):
+    """The connection was lost while a commit was under way: drop caches, read again, decide again."""
+
+
+class Database:
+    """One metadata database.
+
+    :param url: a SQLAlchemy URL; ``sqlite:///PATH`` and ``postgresql+psycopg://...`` are supported.
+    :param synchronous: SQLite's ``synchronous`` pragma, ``FULL`` or ``NORMAL``.
+    :raises DatabaseError: when the URL cannot be understood or its driver is not installed.
+    """
+
+    def __init__(self, url: str, *, clock: Clock | None = None, synchronous: str = "FULL", pool_size: int = 5) -> None:
+        self.url = _parsed(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._clock = clock or SystemClock()
+        self.engine = _engine(self.url, synchronous, pool_size)
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The file of an SQLite database; None for a server or a database in memory."""
+        return Path(self.url.database) if self.is_sqlite and self.url.database else None
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in one transaction and commit it.
+
+        :raises CommitUnknown: when nobody can tell whether the commit happened.
+        :raises DatabaseUnavailable: when the database cannot be reached.
+        :raises DatabaseError: when it refuses for a reason that will not pass.
+        """
+        return self._retrying(lambda: self._once(work))
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` on one consistent view and change nothing; raises as :meth:`write` does."""
+        return self._retrying(lambda: self._look(work))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    def _once(self, work: Callable[[Connection], T]) -> T:
+        with self.engine.connect().execution_options(clockmill_write=True) as connection:
+            transaction = connection.begin()
+            try:
+                result = work(connection)
+            except BaseException:
+                transaction.rollback()
+                raise
+            probe("store.commit.before")
+            try:
+                transaction.commit()
+            except DBAPIError as error:
+                if _is_lost(error):
+                    self.engine.dispose()
+                    raise CommitUnknown(f"The connection to {self._name()} was lost during a commit.") from error
+                raise
+            probe("store.commit.after")
+            return result
+
+    def _look(self, work: Callable[[Connection], T]) -> T:
+        with self.engine.connect() as connection, connection.begin():
+            return work(connection)
+
+    def _retrying(self, call: Callable[[], T]) -> T:
+        for attempt in range(_RETRIES):
+            try:
+                return call()
+            except DBAPIError as error:
+                if _is_lost(error):
+                    self.engine.dispose()
+                    if attempt >= 2:
+                        raise DatabaseUnavailable(f"{self._name()} cannot be reached: {_line(error)}") from error
+                elif not _is_passing(error) or attempt == _RETRIES - 1:
+                    raise _explained(error, self._name()) from error
+                self._clock.sleep(random.uniform(0.5, 1.0) * min(0.01 * 2**attempt, 0.5))
+        raise AssertionError("unreachable")
+
+    def _name(self) -> str:
+        return f"The database {self.url.render_as_string(hide_password=True)}"
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise DatabaseError(
+            f"The database URL {url!r} cannot be understood; it looks like sqlite:////PATH or "
+            "postgresql+psycopg://USER:PASSWORD@HOST/NAME."
+        ) from None
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise DatabaseError(f"The database {parsed.get_backend_name()!r} is not supported; use SQLite or PostgreSQL.")
+    return parsed
+
+
+def _engine(url: URL, synchronous: str, pool_size: int) -> Engine:
+    try:
+        if url.get_backend_name() == "sqlite":
+            engine = create_engine(url, pool_size=pool_size, max_overflow=10) if url.database else create_engine(url)
+            _prepare_sqlite(engine, synchronous)
+            return engine
+        return create_engine(url, pool_size=pool_size, max_overflow=10, connect_args={"connect_timeout": 5})
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise DatabaseError(
+            "PostgreSQL needs its driver: install it with pip install 'clockmill[postgres]'."
+        ) from error
+
+
+def _prepare_sqlite(engine: Engine, synchronous: str) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(dbapi: sqlite3.Connection, _record: object) -> None:
+        dbapi.isolation_level = None
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "busy_timeout=10000", "foreign_keys=ON"):
+            dbapi.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("clockmill_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
+def _is_lost(error: DBAPIError) -> bool:
+    code = _sqlstate(error)
+    if error.connection_invalidated or code[:2] in _LOST_CLASSES or code in _LOST_CODES:
+        return True
+    # psycopg gives no SQLSTATE when the connection could not be made or broke in the middle.
+    return type(error.orig).__module__.startswith("psycopg") and not code and "OperationalError" in type(error).__name__
+
+
+def _is_passing(error: DBAPIError) -> bool:
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return (error.orig.sqlite_errorcode & 0xFF) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+    return _sqlstate(error) in _RETRY_CODES
+
+
+def _line(error: SQLAlchemyError) -> str:
+    orig = getattr(error, "orig", None) or error
+    return str(orig).strip().splitlines()[0] if str(orig).strip() else type(orig).__name__
+
+
+def _explained(error: DBAPIError, name: str) -> Exception:
+    """A refusal of the environment becomes one clear line; a mistake in our own SQL stays what it is."""
+    if isinstance(error.orig, sqlite3.OperationalError):
+        code = error.orig.sqlite_errorcode & 0xFF
+        environment = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR}
+        environment |= {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PERM}
+        return DatabaseError(f"{name} cannot be used: {_line(error)}.") if code in environment else error
+    if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig):
+        return DatabaseError(f"{name} cannot be used: {_line(error)}.")
+    state = _sqlstate(error)
+    if state[:2] in {"28", "3D", "53"} or state in {"42501", "25006"}:
+        return DatabaseError(f"{name} cannot be used: {_line(error)}.")
+    return error
+
+
+def server_version(connection: Connection) -> str:
+    """The name and version of the database server, for people."""
+    statement: Any = "SELECT sqlite_version()" if connection.dialect.name == "sqlite" else "SHOW server_version"
+    return f"{connection.dialect.name} {connection.execute(text(statement)).scalar_one()}"
