@@ -1,0 +1,104 @@
+"""Attempts: who is live, and what they use."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from clockmill.state import LIVE_ATTEMPT_STATES, AttemptState, LimitKey, LimitKind
+from clockmill.storage.records import AttemptRow, XComValue
+from clockmill.storage.tables import attempt, dag_run, lit, pool, task_instance, xcom
+
+_FIELDS = tuple(AttemptRow.__slots__)
+_COLUMNS = [attempt.c[name] for name in _FIELDS]
+LIVE = attempt.c.state.in_([lit(state) for state in sorted(LIVE_ATTEMPT_STATES)])
+
+
+def _record(row: Row[Any]) -> AttemptRow:
+    values = dict(zip(_FIELDS, row, strict=False))
+    return AttemptRow(**{**values, "state": AttemptState(values["state"])})
+
+
+def attempts_by_id(connection: Connection, ids: Collection[str]) -> dict[str, AttemptRow]:
+    """The attempts with those ids."""
+    statement = select(*_COLUMNS).where(attempt.c.id.in_(list(ids)))
+    return {row.id: _record(row) for row in connection.execute(statement)}
+
+
+def live_attempts_of(connection: Connection, supervisor_id: str) -> list[AttemptRow]:
+    """What a supervisor should have."""
+    statement = select(*_COLUMNS).where(LIVE, attempt.c.supervisor_id == supervisor_id).order_by(attempt.c.id)
+    return [_record(row) for row in connection.execute(statement)]
+
+
+def live_attempts_of_runs(connection: Connection, dag_run_ids: Collection[int]) -> list[AttemptRow]:
+    """The live attempts of runs."""
+    statement = select(*_COLUMNS).where(LIVE, attempt.c.dag_run_id.in_(list(dag_run_ids))).order_by(attempt.c.id)
+    return [_record(row) for row in connection.execute(statement)]
+
+
+def mark_started(connection: Connection, started: Iterable[tuple[str, str, datetime]]) -> list[int]:
+    """Note when the user's code began: ``(attempt id, token, instant)``; returns the runs that they belong to."""
+    runs: set[int] = set()
+    for ident, token, moment in started:
+        statement = (
+            update(attempt)
+            .where(attempt.c.id == ident, attempt.c.token == token, attempt.c.started_at.is_(None), LIVE)
+            .values(started_at=moment)
+            .returning(attempt.c.dag_run_id)
+        )
+        runs.update(row.dag_run_id for row in connection.execute(statement))
+    return sorted(runs)
+
+
+def usage(connection: Connection) -> dict[LimitKey, int]:
+    """How much of each pool and of each run's limit is in use: a fact about live attempts, never a counter."""
+    pools = select(attempt.c.pool, func.sum(attempt.c.pool_slots)).where(LIVE).group_by(attempt.c.pool)
+    runs = select(attempt.c.dag_run_id, func.count()).where(LIVE).group_by(attempt.c.dag_run_id)
+    used = {LimitKey(LimitKind.POOL, row[0]): int(row[1]) for row in connection.execute(pools)}
+    used |= {LimitKey(LimitKind.RUN_TASKS, str(row[0])): int(row[1]) for row in connection.execute(runs)}
+    return used
+
+
+def lock_pools(connection: Connection) -> dict[str, int]:
+    """Hold every pool in the order of names, so that nobody else admits; returns their slots."""
+    statement = select(pool.c.name, pool.c.slots).order_by(pool.c.name).with_for_update()
+    return {row.name: row.slots for row in connection.execute(statement)}
+
+
+def live_holders(connection: Connection, *, pool_name: str | None = None, limit: int = 20) -> list[dict[str, Any]]:
+    """Who holds slots, oldest first: ``dag_id run_id task_id map_index pool_slots since``."""
+    statement = (
+        select(
+            dag_run.c.dag_id,
+            dag_run.c.run_id,
+            task_instance.c.task_id,
+            task_instance.c.map_index,
+            attempt.c.pool_slots,
+            attempt.c.queued_at.label("since"),
+        )
+        .join(task_instance, task_instance.c.id == attempt.c.task_instance_id)
+        .join(dag_run, dag_run.c.id == attempt.c.dag_run_id)
+        .where(LIVE)
+        .order_by(attempt.c.id)
+        .limit(limit)
+    )
+    if pool_name is not None:
+        statement = statement.where(attempt.c.pool == pool_name)
+    return [dict(row._mapping) for row in connection.execute(statement)]
+
+
+def store_xcoms(connection: Connection, values: Sequence[XComValue], now: datetime) -> None:
+    """Make the values of successful tries visible."""
+    if values:
+        rows = [{**{name: getattr(value, name) for name in XComValue.__slots__}, "created_at": now} for value in values]
+        connection.execute(insert(xcom), rows)
+
+
+def drop_xcoms(connection: Connection, task_instance_ids: Collection[int]) -> None:
+    """Forget the values of task instances that were cleared."""
+    if task_instance_ids:
+        connection.execute(delete(xcom).where(xcom.c.task_instance_id.in_(list(task_instance_ids))))

@@ -1,0 +1,120 @@
+"""The rows that services work on, as plain records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from clockmill.state import AttemptState, RunState, RunType, TaskState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """A DAG run; see the table ``dag_run``."""
+
+    id: int
+    dag_id: str
+    run_id: str
+    version_id: int
+    state: RunState
+    run_type: RunType
+    logical_date: datetime | None
+    run_after: datetime
+    data_interval_start: datetime | None
+    data_interval_end: datetime | None
+    conf: dict[str, Any]
+    queued_at: datetime
+    start_date: datetime | None
+    end_date: datetime | None
+    deadline_at: datetime | None
+    max_active_tasks: int
+    revision: int
+    reason: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    """A task instance; see the table ``task_instance``."""
+
+    id: int
+    dag_run_id: int
+    task_id: str
+    map_index: int
+    state: TaskState
+    try_number: int
+    max_tries: int
+    crashes: int
+    revision: int
+    due_at: datetime | None
+    priority: int
+    pool: str
+    pool_slots: int
+    executor: str
+    queue: str
+    leaves_out: list[str] | None
+    scheduled_at: datetime | None
+    start_date: datetime | None
+    end_date: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A task instance to be made; the rest of its columns have defaults."""
+
+    task_id: str
+    max_tries: int
+    priority: int
+    pool: str
+    pool_slots: int
+    executor: str
+    queue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRow:
+    """An attempt; see the table ``attempt``."""
+
+    id: str
+    task_instance_id: int
+    dag_run_id: int
+    try_number: int
+    state: AttemptState
+    token: str
+    executor: str
+    supervisor_id: str | None
+    claimed_at: datetime | None
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnd:
+    """What is written when an attempt is over."""
+
+    id: str
+    token: str
+    old: AttemptState
+    new: AttemptState
+    started_at: datetime | None
+    ended_at: datetime
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    peak_memory_kb: int | None = None
+    cpu_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XComValue:
+    """A value that a successful try leaves behind; ``value`` is JSON text."""
+
+    task_instance_id: int
+    dag_run_id: int
+    task_id: str
+    map_index: int
+    try_number: int
+    key: str
+    value: str
+    length: int | None

@@ -1,0 +1,174 @@
+"""Runs and their task instances: lock, load, look for what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+
+from clockmill.state import ACTIVE_RUN_STATES, RunState, RunType, TaskState
+from clockmill.storage.records import RunRow, TaskRow
+from clockmill.storage.tables import dag, dag_run, lit, task_instance
+
+_RUN_FIELDS = tuple(RunRow.__slots__)
+_TASK_FIELDS = tuple(TaskRow.__slots__)
+_RUN_COLUMNS = [dag_run.c[name] for name in _RUN_FIELDS]
+_TASK_COLUMNS = [task_instance.c[name] for name in _TASK_FIELDS]
+_ACTIVE = dag_run.c.state.in_([lit(state) for state in sorted(ACTIVE_RUN_STATES)])
+
+
+def run_row(row: Row[Any]) -> RunRow:
+    """The record of a result row that has all columns of a run."""
+    values = dict(zip(_RUN_FIELDS, row, strict=False))
+    return RunRow(**{**values, "state": RunState(values["state"]), "run_type": RunType(values["run_type"])})
+
+
+def task_row(row: Row[Any]) -> TaskRow:
+    """The record of a result row that has all columns of a task instance."""
+    values = dict(zip(_TASK_FIELDS, row, strict=False))
+    return TaskRow(**{**values, "state": TaskState(values["state"])})
+
+
+def _select_runs() -> Select[Any]:
+    return select(*_RUN_COLUMNS)
+
+
+def lock_runs(connection: Connection, ids: Collection[int], *, skip_locked: bool = False) -> list[RunRow]:
+    """Hold the rows of runs, in the order of their ids.
+
+    :param skip_locked: leave out runs that somebody else holds, instead of waiting for them.
+    """
+    statement = _select_runs().where(dag_run.c.id.in_(sorted(ids))).order_by(dag_run.c.id)
+    return [run_row(row) for row in connection.execute(statement.with_for_update(skip_locked=skip_locked))]
+
+
+def find_run(connection: Connection, dag_id: str, run_id: str) -> RunRow | None:
+    """The run with that id, or None."""
+    row = connection.execute(_select_runs().where(dag_run.c.dag_id == dag_id, dag_run.c.run_id == run_id)).first()
+    return None if row is None else run_row(row)
+
+
+def load_tasks(connection: Connection, dag_run_id: int, *, after_revision: int = -1) -> list[TaskRow]:
+    """The task instances of a run that changed after a revision of it, in the order in which they were made."""
+    statement = select(*_TASK_COLUMNS).where(task_instance.c.dag_run_id == dag_run_id)
+    if after_revision >= 0:
+        statement = statement.where(task_instance.c.revision > after_revision)
+    return [task_row(row) for row in connection.execute(statement.order_by(task_instance.c.id))]
+
+
+def task_ids_known(connection: Connection, dag_run_id: int) -> list[str]:
+    """The task ids of a run, for a suggestion."""
+    statement = select(task_instance.c.task_id).where(task_instance.c.dag_run_id == dag_run_id)
+    return sorted({row.task_id for row in connection.execute(statement)})
+
+
+def runs_due(connection: Connection, now: datetime) -> tuple[list[int], list[int]]:
+    """Runs whose time is up, and runs in which the next try of a task is due; both by id."""
+    late = select(dag_run.c.id).where(
+        dag_run.c.state == lit(RunState.RUNNING), dag_run.c.deadline_at.is_not(None), dag_run.c.deadline_at <= now
+    )
+    retry = select(task_instance.c.dag_run_id).where(task_instance.c.due_at.is_not(None), task_instance.c.due_at <= now)
+    return (
+        [row.id for row in connection.execute(late.order_by(dag_run.c.id))],
+        sorted({row.dag_run_id for row in connection.execute(retry)}),
+    )
+
+
+def next_deadline(connection: Connection) -> datetime | None:
+    """The next instant at which a timer of any run or DAG goes off."""
+    deadlines = (
+        select(func.min(dag_run.c.deadline_at)).where(
+            dag_run.c.state == lit(RunState.RUNNING), dag_run.c.deadline_at.is_not(None)
+        ),
+        select(func.min(task_instance.c.due_at)).where(task_instance.c.due_at.is_not(None)),
+        select(func.min(dag.c.next_run_after)).where(
+            dag.c.is_active, ~dag.c.is_paused, dag.c.next_run_after.is_not(None)
+        ),
+    )
+    found = [connection.execute(statement).scalar_one_or_none() for statement in deadlines]
+    return min((moment for moment in found if moment is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DagLoad:
+    """A DAG that has queued runs: how many of its runs are active, and how many may be."""
+
+    dag_id: str
+    running: int
+    max_active_runs: int
+
+
+def dags_with_queued_runs(connection: Connection) -> list[DagLoad]:
+    """The unpaused DAGs that could start a queued run now, by name."""
+    running = func.sum((dag_run.c.state == lit(RunState.RUNNING)).cast(dag.c.max_active_runs.type))
+    queued = func.sum((dag_run.c.state == lit(RunState.QUEUED)).cast(dag.c.max_active_runs.type))
+    statement = (
+        select(dag.c.dag_id, running.label("running"), dag.c.max_active_runs)
+        .join(dag, dag.c.dag_id == dag_run.c.dag_id)
+        .where(_ACTIVE, ~dag.c.is_paused)
+        .group_by(dag.c.dag_id, dag.c.max_active_runs)
+        .having(and_(queued > 0, running < dag.c.max_active_runs))
+        .order_by(dag.c.dag_id)
+    )
+    return [DagLoad(dag_id=row[0], running=row[1], max_active_runs=row[2]) for row in connection.execute(statement)]
+
+
+def lock_dags(connection: Connection, dag_ids: Collection[str]) -> None:
+    """Hold the rows of DAGs, so that nobody else creates or starts runs of them."""
+    statement = select(dag.c.dag_id).where(dag.c.dag_id.in_(sorted(dag_ids))).order_by(dag.c.dag_id)
+    connection.execute(statement.with_for_update()).all()
+
+
+def oldest_queued(connection: Connection, dag_id: str, limit: int) -> list[int]:
+    """The queued runs of a DAG that come first."""
+    statement = (
+        select(dag_run.c.id)
+        .where(_ACTIVE, dag_run.c.dag_id == dag_id, dag_run.c.state == lit(RunState.QUEUED))
+        .order_by(dag_run.c.run_after, dag_run.c.id)
+        .limit(limit)
+    )
+    return [row.id for row in connection.execute(statement)]
+
+
+def running_count(connection: Connection, dag_id: str) -> int:
+    """How many runs of a DAG are in state ``running``."""
+    statement = select(func.count()).where(
+        _ACTIVE, dag_run.c.dag_id == dag_id, dag_run.c.state == lit(RunState.RUNNING)
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def has_active_run(connection: Connection, dag_id: str) -> bool:
+    """Whether a run of that DAG is queued or running."""
+    return (
+        connection.execute(select(dag_run.c.id).where(_ACTIVE, dag_run.c.dag_id == dag_id).limit(1)).first() is not None
+    )
+
+
+def running_run_ids(connection: Connection, *, after_id: int = 0, limit: int = 500) -> list[int]:
+    """Ids of running runs, ascending, a page at a time."""
+    statement = (
+        select(dag_run.c.id)
+        .where(_ACTIVE, dag_run.c.state == lit(RunState.RUNNING), dag_run.c.id > after_id)
+        .order_by(dag_run.c.id)
+        .limit(limit)
+    )
+    return [row.id for row in connection.execute(statement)]
+
+
+def taken_run(connection: Connection, dag_id: str, run_id: str, logical_date: datetime | None) -> RunRow | None:
+    """The run that already has that run id or that logical date, or None."""
+    same = [dag_run.c.run_id == run_id]
+    if logical_date is not None:
+        same.append(dag_run.c.logical_date == logical_date)
+    row = connection.execute(_select_runs().where(dag_run.c.dag_id == dag_id, or_(*same)).limit(1)).first()
+    return None if row is None else run_row(row)
+
+
+def runs_by_id(connection: Connection, ids: Iterable[int]) -> list[RunRow]:
+    """Runs as they are now, not held."""
+    wanted: Sequence[int] = sorted(ids)
+    return [run_row(row) for row in connection.execute(_select_runs().where(dag_run.c.id.in_(wanted)))]

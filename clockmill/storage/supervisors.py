@@ -1,0 +1,61 @@
+"""Supervisors as the database knows them, and the epoch that decides which scheduler controls one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from clockmill.storage.tables import counter, supervisor
+
+
+def next_epoch(connection: Connection) -> int:
+    """A number higher than any given out before."""
+    raised = update(counter).where(counter.c.name == "epoch").values(value=counter.c.value + 1)
+    value = connection.execute(raised.returning(counter.c.value)).scalar_one_or_none()
+    if value is None:
+        connection.execute(insert(counter).values(name="epoch", value=1))
+        return 1
+    return int(value)
+
+
+def register(
+    connection: Connection,
+    *,
+    ident: str,
+    executor: str,
+    host: str,
+    boot_id: str,
+    pid: int,
+    slots: int,
+    epoch: int,
+    now: datetime,
+) -> None:
+    """Note that a supervisor is alive and controlled under ``epoch``."""
+    again = update(supervisor).where(supervisor.c.id == ident).values(epoch=epoch, slots=slots, is_alive=True)
+    if connection.execute(again).rowcount == 0:
+        connection.execute(
+            insert(supervisor).values(
+                id=ident,
+                executor=executor,
+                host=host,
+                boot_id=boot_id,
+                pid=pid,
+                slots=slots,
+                epoch=epoch,
+                started_at=now,
+            )
+        )
+
+
+def bury(connection: Connection, ident: str) -> None:
+    """Note that a supervisor is dead."""
+    connection.execute(update(supervisor).where(supervisor.c.id == ident).values(is_alive=False))
+
+
+def alive_on(connection: Connection, executor: str, host: str) -> list[str]:
+    """Ids of the supervisors of an executor on one host that are not known to be dead."""
+    statement = select(supervisor.c.id).where(
+        supervisor.c.is_alive, supervisor.c.executor == executor, supervisor.c.host == host
+    )
+    return [row.id for row in connection.execute(statement)]

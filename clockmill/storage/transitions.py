@@ -1,0 +1,217 @@
+"""The only writer of state columns.
+
+Each change is a compare-and-set: it names the state that it leaves, and an attempt also its token. An id that does
+not come back has lost. The legality of a move comes from ``state.TRANSITIONS``; nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, insert, update
+
+from clockmill.state import AttemptState, RunState, RunType, TaskState, is_legal
+from clockmill.storage.batches import Columns, update_rows
+from clockmill.storage.records import AttemptEnd, NewTask, TaskRow
+from clockmill.storage.tables import attempt, dag_run, task_instance
+
+
+class IllegalTransition(AssertionError):
+    """A move that the table of transitions does not know: a mistake of ours."""
+
+
+def _check(what: str, ident: object, old: StrEnum, new: StrEnum) -> None:
+    if not is_legal(old, new):
+        raise IllegalTransition(f"{what} {ident} cannot go from {old} to {new}.")
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run to be made in state ``queued``."""
+
+    dag_id: str
+    run_id: str
+    version_id: int
+    run_type: RunType
+    logical_date: datetime | None
+    run_after: datetime
+    data_interval_start: datetime | None
+    data_interval_end: datetime | None
+    conf: dict[str, Any]
+    queued_at: datetime
+    max_active_tasks: int
+    created_by: str
+    note: str = ""
+
+
+def create_run(connection: Connection, run: NewRun, tasks: Sequence[NewTask]) -> int:
+    """Insert a queued run with its task instances in state ``none``; returns the row id.
+
+    :raises sqlalchemy.exc.IntegrityError: when the run id or the logical date is taken.
+    """
+    values = {name: getattr(run, name) for name in NewRun.__slots__}
+    values.update(state=RunState.QUEUED.value, run_type=run.run_type.value)
+    ident: int = connection.execute(insert(dag_run).values(**values).returning(dag_run.c.id)).scalar_one()
+    if tasks:
+        connection.execute(
+            insert(task_instance),
+            [{"dag_run_id": ident, **{name: getattr(task, name) for name in NewTask.__slots__}} for task in tasks],
+        )
+    return ident
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMove:
+    """A run as it is written: every column that changes while it lives."""
+
+    id: int
+    old: RunState
+    new: RunState
+    revision: int
+    version_id: int
+    start_date: datetime | None
+    end_date: datetime | None
+    deadline_at: datetime | None
+    reason: str
+
+
+_RUN_COLUMNS: Columns = (
+    ("id", "bigint"),
+    ("old", "text"),
+    ("state", "text"),
+    ("revision", "bigint"),
+    ("version_id", "bigint"),
+    ("start_date", "bigint"),
+    ("end_date", "bigint"),
+    ("deadline_at", "bigint"),
+    ("reason", "text"),
+)
+_RUN_ASSIGNED = tuple(name for name, _ in _RUN_COLUMNS if name not in {"id", "old"})
+
+
+def move_runs(connection: Connection, moves: Iterable[RunMove]) -> set[int]:
+    """Write runs, whether or not their state changes; the caller holds their rows. Returns the ids written."""
+    rows = []
+    for move in moves:
+        if move.old is not move.new:
+            _check("run", move.id, move.old, move.new)
+        rows.append({**{name: getattr(move, name) for name in RunMove.__slots__}, "state": move.new})
+    return update_rows(connection, "dag_run", _RUN_COLUMNS, _RUN_ASSIGNED, "dag_run.state = v.old", rows)
+
+
+# --- task instances --------------------------------------------------------------------------------------------------
+
+
+_TASK_COLUMNS: Columns = (
+    ("id", "bigint"),
+    ("old", "text"),
+    ("state", "text"),
+    ("try_number", "integer"),
+    ("max_tries", "integer"),
+    ("crashes", "integer"),
+    ("revision", "bigint"),
+    ("due_at", "bigint"),
+    ("leaves_out", "json"),
+    ("scheduled_at", "bigint"),
+    ("start_date", "bigint"),
+    ("end_date", "bigint"),
+    ("reason", "text"),
+)
+_TASK_ASSIGNED = tuple(name for name, _ in _TASK_COLUMNS if name not in {"id", "old"})
+
+
+def move_tasks(connection: Connection, changes: Iterable[tuple[TaskState, TaskRow]]) -> set[int]:
+    """Write task instances under their run's row.
+
+    :param changes: the state that each leaves, and the row as it is to be.
+    :returns: the ids that were written; one that is missing was not in the state that it should have left.
+    """
+    rows = []
+    for old, row in changes:
+        if old is not row.state:
+            _check("task instance", row.id, old, row.state)
+        rows.append({"old": old, **{name: getattr(row, name) for name in ("id", *_TASK_ASSIGNED)}})
+    return update_rows(connection, "task_instance", _TASK_COLUMNS, _TASK_ASSIGNED, "task_instance.state = v.old", rows)
+
+
+# --- attempts --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAttempt:
+    """An attempt to be made: claimed at once for a supervisor with a free slot, or offered to a broker.
+
+    :param supervisor_id: who has it; None for an offer.
+    """
+
+    id: str
+    task_instance_id: int
+    dag_run_id: int
+    try_number: int
+    token: str
+    executor: str
+    queue: str
+    supervisor_id: str | None
+    pool: str
+    pool_slots: int
+    queued_at: datetime
+
+
+def create_attempts(connection: Connection, attempts: Sequence[NewAttempt]) -> None:
+    """Insert live attempts; the database refuses a second one for the same task instance."""
+    rows = []
+    for new in attempts:
+        state = AttemptState.QUEUED if new.supervisor_id is None else AttemptState.RUNNING
+        claimed_at = None if new.supervisor_id is None else new.queued_at
+        values = {name: getattr(new, name) for name in NewAttempt.__slots__}
+        rows.append({**values, "state": state.value, "claimed_at": claimed_at})
+    if rows:
+        connection.execute(insert(attempt), rows)
+
+
+_END_COLUMNS: Columns = (
+    ("id", "text"),
+    ("token", "text"),
+    ("old", "text"),
+    ("state", "text"),
+    ("started_at", "bigint"),
+    ("ended_at", "bigint"),
+    ("exit_code", "integer"),
+    ("signal", "integer"),
+    ("reason", "text"),
+    ("peak_memory_kb", "integer"),
+    ("cpu_seconds", "double precision"),
+)
+_END_ASSIGNED = tuple(name for name, _ in _END_COLUMNS if name not in {"id", "old", "token"})
+
+
+def end_attempts(connection: Connection, ends: Iterable[AttemptEnd]) -> set[str]:
+    """End attempts; returns the ids that were ended, each exactly once ever."""
+    rows = []
+    for end in ends:
+        _check("attempt", end.id, end.old, end.new)
+        rows.append({**{name: getattr(end, name) for name in AttemptEnd.__slots__}, "state": end.new})
+    condition = "attempt.state = v.old AND attempt.token = v.token"
+    return update_rows(connection, "attempt", _END_COLUMNS, _END_ASSIGNED, condition, rows)
+
+
+def stop_attempts(connection: Connection, task_instance_ids: Iterable[int]) -> list[str]:
+    """Ask for the live attempts of task instances to be stopped; returns their ids.
+
+    A stopping attempt keeps its slots and bars the next one until its supervisor says that its processes are gone.
+    """
+    live = (AttemptState.QUEUED.value, AttemptState.RUNNING.value)
+    statement = (
+        update(attempt)
+        .where(attempt.c.task_instance_id.in_(list(task_instance_ids)), attempt.c.state.in_(live))
+        .values(state=AttemptState.STOPPING.value)
+        .returning(attempt.c.id)
+    )
+    return [row.id for row in connection.execute(statement)]
