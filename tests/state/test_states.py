@@ -1,0 +1,81 @@
+"""The table of legal moves, and what it must never allow."""
+
+from enum import StrEnum
+
+import pytest
+
+from clockmill.state import (
+    ACTIVE_RUN_STATES,
+    FINISHED_RUN_STATES,
+    FINISHED_TASK_STATES,
+    LIVE_ATTEMPT_STATES,
+    TRANSITIONS,
+    AttemptState,
+    Outcome,
+    RunState,
+    TaskState,
+    is_legal,
+)
+
+ENUMS = [RunState, TaskState, AttemptState]
+
+
+@pytest.mark.parametrize("enum", ENUMS)
+def test_every_state_has_a_row_and_moves_only_to_states_of_its_kind(enum: type[StrEnum]) -> None:
+    assert set(TRANSITIONS[enum]) == set(enum)
+    assert all(isinstance(new, enum) for moves in TRANSITIONS[enum].values() for new in moves)
+
+
+@pytest.mark.parametrize("enum", ENUMS)
+def test_no_state_moves_to_itself(enum: type[StrEnum]) -> None:
+    assert not [state for state in enum if is_legal(state, state)]
+
+
+@pytest.mark.parametrize(
+    ("enum", "start"),
+    [
+        (RunState, {RunState.QUEUED}),
+        (TaskState, {TaskState.NONE}),
+        (AttemptState, {AttemptState.QUEUED, AttemptState.RUNNING}),
+    ],
+)
+def test_every_state_can_be_reached_from_the_first(enum: type[StrEnum], start: set[StrEnum]) -> None:
+    reached, todo = set(start), list(start)
+    while todo:
+        for new in TRANSITIONS[enum][todo.pop()] - reached:
+            reached.add(new)
+            todo.append(new)
+    assert reached == set(enum)
+
+
+def test_an_attempt_that_is_over_never_moves_again() -> None:
+    over = set(AttemptState) - LIVE_ATTEMPT_STATES
+    assert all(not TRANSITIONS[AttemptState][state] for state in over)
+
+
+def test_a_live_attempt_can_always_be_lost_because_any_machine_can_die() -> None:
+    assert all(is_legal(state, AttemptState.LOST) for state in LIVE_ATTEMPT_STATES)
+
+
+def test_an_attempt_that_is_being_stopped_cannot_succeed_or_fail_on_its_own() -> None:
+    assert TRANSITIONS[AttemptState][AttemptState.STOPPING] == {AttemptState.STOPPED, AttemptState.LOST}
+
+
+def test_every_outcome_is_an_attempt_state_that_a_running_attempt_may_take() -> None:
+    assert all(is_legal(AttemptState.RUNNING, AttemptState(outcome.value)) for outcome in Outcome)
+
+
+def test_a_finished_task_runs_again_only_by_way_of_none() -> None:
+    going = {TaskState.SCHEDULED, TaskState.QUEUED, TaskState.RUNNING}
+    assert not [(old, new) for old in FINISHED_TASK_STATES for new in going if is_legal(old, new)]
+
+
+def test_a_task_with_a_live_attempt_cannot_be_cleared_at_once() -> None:
+    assert not is_legal(TaskState.RUNNING, TaskState.NONE)
+    assert is_legal(TaskState.RUNNING, TaskState.RESTARTING)
+    assert is_legal(TaskState.RESTARTING, TaskState.NONE)
+
+
+def test_a_run_is_either_active_or_finished() -> None:
+    assert set(RunState) == ACTIVE_RUN_STATES | FINISHED_RUN_STATES
+    assert not ACTIVE_RUN_STATES & FINISHED_RUN_STATES
