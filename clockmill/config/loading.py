@@ -1,0 +1,129 @@
+"""Settings from the command line, the environment and the file, in that order of precedence."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from clockmill.config.options import Option, Source
+from clockmill.config.settings import OPTIONS, SECTIONS, Settings
+from clockmill.errors import ConfigError, did_you_mean
+
+_PREFIX = "CLOCKMILL__"
+_BY_PATH = {known.path: known for known in OPTIONS}
+_BY_VARIABLE = {known.variable: known for known in OPTIONS}
+
+
+def find_home(home: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The home, absolute: ``home`` where given, else ``CLOCKMILL_HOME``, else ``~/.clockmill``."""
+    chosen = home or Path(environ.get("CLOCKMILL_HOME") or "~/.clockmill")
+    return Path(os.path.abspath(chosen.expanduser()))  # noqa: PTH100 -- resolve() would follow links
+
+
+def load(
+    home: Path | None = None,
+    overrides: Mapping[str, str] = {},
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Read and check every setting.
+
+    :param home: as the command line names it, or None.
+    :param overrides: ``section.name`` -> text, from the command line.
+    :raises ConfigError: naming every problem, one on each line.
+    """
+    found = find_home(home, environ)
+    collector = _Collector()
+    collector.add_file(found / "clockmill.toml")
+    collector.add_environment(environ)
+    collector.add_overrides(overrides)
+    if collector.problems:
+        raise ConfigError("\n".join(collector.problems))
+    return _settings(found, collector.values, collector.sources)
+
+
+def _settings(home: Path, values: Mapping[str, Any], sources: Mapping[str, Source]) -> Settings:
+    sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for known in OPTIONS:
+        value = values.get(known.path, known.default)
+        sections[known.section][known.name] = home / value if isinstance(value, Path) else value
+    origin = {known.path: sources.get(known.path, Source.DEFAULT) for known in OPTIONS}
+    return Settings(home=home, sources=origin, **{name: SECTIONS[name](**sections[name]) for name in SECTIONS})
+
+
+class _Collector:
+    """Gathers values, later calls over earlier ones, and every problem on the way."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.sources: dict[str, Source] = {}
+        self.problems: list[str] = []
+
+    def add_file(self, path: Path) -> None:
+        for section, name, value in self._entries(path):
+            known = _BY_PATH.get(f"{section}.{name}")
+            if known is None:
+                names = [each.name for each in OPTIONS if each.section == section]
+                self.problems.append(
+                    f"{path}: the section [{section}] has no option {name!r}.{did_you_mean(name, names)}"
+                )
+                continue
+            self._take(known, Source.FILE, str(path), lambda known=known, value=value: known.from_toml(value), value)
+
+    def add_environment(self, environ: Mapping[str, str]) -> None:
+        for variable in sorted(environ):
+            if not variable.startswith(_PREFIX):
+                continue
+            known = _BY_VARIABLE.get(variable)
+            if known is None:
+                hint = did_you_mean(variable, _BY_VARIABLE)
+                self.problems.append(f"The environment variable {variable} sets no option.{hint}")
+                continue
+            self._take_text(known, Source.ENVIRONMENT, variable, environ[variable])
+
+    def add_overrides(self, overrides: Mapping[str, str]) -> None:
+        for path, text in overrides.items():
+            known = _BY_PATH.get(path)
+            if known is None:
+                self.problems.append(f"There is no option {path!r}.{did_you_mean(path, _BY_PATH)}")
+                continue
+            self._take_text(known, Source.COMMAND_LINE, "the command line", text)
+
+    def _take_text(self, known: Option, source: Source, where: str, text: str) -> None:
+        self._take(known, source, where, lambda: known.from_text(text), text)
+
+    def _take(self, known: Option, source: Source, where: str, convert: Any, shown: object) -> None:
+        try:
+            value = convert()
+        except ValueError as error:
+            value_told = "" if known.traits.has_secret else f" is {shown!r}, but"
+            self.problems.append(f"{where}: {known.label}{value_told} {error}")
+            return
+        if isinstance(value, Path):
+            value = value.expanduser()
+        self.values[known.path] = value
+        self.sources[known.path] = source
+
+    def _entries(self, path: Path) -> Iterator[tuple[str, str, object]]:
+        for section, content in self._parsed(path).items():
+            if section not in SECTIONS:
+                what = "section" if isinstance(content, dict) else "option outside of a section"
+                hint = did_you_mean(section, SECTIONS)
+                self.problems.append(f"{path}: there is no {what} {section!r}.{hint}")
+            elif not isinstance(content, dict):
+                self.problems.append(f"{path}: {section!r} must be a section, [{section}].")
+            else:
+                yield from ((section, name, value) for name, value in content.items())
+
+    def _parsed(self, path: Path) -> dict[str, Any]:
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            self.problems.append(f"{path} cannot be read: {error.strerror}.")
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            self.problems.append(f"{path} is not valid TOML: {error}.")
+        return {}

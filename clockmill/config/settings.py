@@ -1,0 +1,243 @@
+"""The one table of options: each field below is an option with its type, default, bounds and meaning.
+
+The file ``clockmill.toml``, the environment, ``clockmill config list`` and the documentation are all made from it.
+"""
+
+from __future__ import annotations
+
+import os
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from clockmill.config.options import Option, Source, described, option
+from clockmill.errors import did_you_mean
+
+
+def _two_per_core() -> int:
+    return max(4, 2 * len(os.sched_getaffinity(0)))
+
+
+def _zone_problem(name: str) -> str | None:
+    if name == "UTC":
+        return None
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        hint = did_you_mean(name, zoneinfo.available_timezones())
+        return f"must be an IANA time zone such as UTC or Europe/Zurich.{hint}"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreSettings:
+    """``[core]``: what every part needs."""
+
+    dags_folder: Path = option(  # noqa: RUF009
+        Path("dags"), "The folder of DAG files; a relative path is taken from the home.", default_text="HOME/dags"
+    )
+    executor: str = option("local", "The executor that runs tasks which name none themselves.")
+    parallelism: int = option(
+        meaning="How many tasks the local executor runs at once.",
+        factory=_two_per_core,
+        default_text="twice the cores, at least 4",
+        minimum=1,
+        maximum=10_000,
+    )
+    dags_are_paused_at_creation: bool = option(False, "Whether a new DAG starts paused.")
+    default_timezone: str = option(
+        "UTC", "The time zone of DAGs and naive datetimes that name none.", problem=_zone_problem
+    )
+    max_xcom_bytes: int = option(1_048_576, "The largest XCom value.", unit="bytes", minimum=1, maximum=1 << 30)
+    load_examples: bool = option(True, "Whether the example DAGs are shown as well.")
+    crash_budget: int = option(
+        3,
+        "How often a task may be lost to a crash that is not its own doing before it fails.",
+        minimum=0,
+        maximum=1_000,
+    )
+    max_active_runs_per_dag: int = option(
+        16, "The max_active_runs of DAGs that set none.", minimum=1, maximum=1_000_000
+    )
+    max_active_tasks_per_dag: int = option(
+        16, "The max_active_tasks of DAGs that set none.", minimum=1, maximum=1_000_000
+    )
+    default_task_retries: int = option(0, "The retries of tasks that set none.", minimum=0, maximum=1_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseSettings:
+    """``[database]``: where the metadata lives."""
+
+    url: str = option(
+        "",
+        "The metadata database, as sqlite:////PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
+        default_text="HOME/clockmill.db (SQLite)",
+        has_secret=True,
+    )
+    sqlite_synchronous: str = option(
+        "FULL",
+        "SQLite's synchronous pragma; NORMAL is faster and may lose the last moments when the power fails.",
+        choices=("FULL", "NORMAL"),
+    )
+    pool_size: int = option(5, "How many connections each process keeps open.", minimum=1, maximum=1_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerSettings:
+    """``[scheduler]``: the service that makes runs and hands out tasks."""
+
+    max_sleep_seconds: float = option(
+        5.0, "The longest wait between two looks at the database.", unit="seconds", minimum=0.01, maximum=60
+    )
+    orphan_grace_seconds: float = option(
+        600.0, "How long running tasks go on while no scheduler is there.", unit="seconds", minimum=0, maximum=604_800
+    )
+    kill_grace_seconds: float = option(
+        5.0, "The time between TERM and KILL when a task is stopped.", unit="seconds", minimum=0, maximum=3_600
+    )
+    prune_events_days: int = option(90, "How long events are kept.", unit="days", minimum=1, maximum=36_500)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DagsSettings:
+    """``[dags]``: finding and parsing DAG files."""
+
+    reparse_interval_seconds: float = option(
+        0.0,
+        "Parse every file again this often, for files that read what lies outside the folder; 0 is never.",
+        unit="seconds",
+        minimum=0,
+        maximum=604_800,
+    )
+    parse_timeout_seconds: float = option(
+        30.0, "How long the import of one DAG file may take.", unit="seconds", minimum=0.1, maximum=3_600
+    )
+    parse_memory_mb: int = option(
+        1_024, "How much memory the import of one DAG file may take.", unit="MiB", minimum=64, maximum=1_048_576
+    )
+    parse_processes: int = option(2, "How many files are parsed at once.", minimum=1, maximum=64)
+    scan_interval_seconds: float = option(
+        60.0,
+        "How often the whole folder is looked through, beside watching it.",
+        unit="seconds",
+        minimum=0.1,
+        maximum=86_400,
+    )
+    max_bundle_mb: int = option(256, "The largest DAG folder that is taken.", unit="MiB", minimum=1, maximum=1_048_576)
+    max_document_mb: int = option(16, "The largest stored form of one DAG.", unit="MiB", minimum=1, maximum=1_024)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebserverSettings:
+    """``[webserver]``: the web page."""
+
+    host: str = option("127.0.0.1", "The address to listen on; 0.0.0.0 lets other machines in.")
+    port: int = option(8080, "The port to listen on; 0 picks a free one.", minimum=0, maximum=65_535)
+    threads: int = option(4, "How many requests are answered at once.", minimum=1, maximum=256)
+    secret_key_file: Path = option(  # noqa: RUF009
+        Path("keys/web.key"),
+        "The file of the key that signs sessions; a relative path is taken from the home.",
+        default_text="HOME/keys/web.key",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggingSettings:
+    """``[logging]``: what the services tell."""
+
+    level: str = option(
+        "INFO",
+        "How much the services write to their log.",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting of one home, validated as a whole.
+
+    :param home: the folder that everything of this installation lives in, absolute.
+    :param sources: where the value of each option (``section.name``) comes from.
+    """
+
+    home: Path
+    core: CoreSettings = field(default_factory=CoreSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
+    dags: DagsSettings = field(default_factory=DagsSettings)
+    webserver: WebserverSettings = field(default_factory=WebserverSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
+    sources: Mapping[str, Source] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def dags_folder(self) -> Path:
+        """The folder of DAG files, absolute."""
+        return self.home / self.core.dags_folder
+
+    @property
+    def secret_key_file(self) -> Path:
+        """The file of the web server's key, absolute."""
+        return self.home / self.webserver.secret_key_file
+
+    @property
+    def config_file(self) -> Path:
+        """``clockmill.toml`` of the home."""
+        return self.home / "clockmill.toml"
+
+    @property
+    def logs_folder(self) -> Path:
+        """Where the logs of tasks and services are."""
+        return self.home / "logs"
+
+    @property
+    def run_folder(self) -> Path:
+        """Sockets and locks of running processes."""
+        return self.home / "run"
+
+    @property
+    def bundles_folder(self) -> Path:
+        """Snapshots of the DAG folder, materialised."""
+        return self.home / "bundles"
+
+    @property
+    def keys_folder(self) -> Path:
+        """The key files."""
+        return self.home / "keys"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the one ``standalone`` of this home."""
+        return self.home / "clockmill.lock"
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the metadata database."""
+        return self.database.url or f"sqlite:///{self.home / 'clockmill.db'}"
+
+    def value(self, which: Option) -> Any:
+        """The value of one option."""
+        return getattr(getattr(self, which.section), which.name)
+
+
+SECTIONS: dict[str, type] = {
+    "core": CoreSettings,
+    "database": DatabaseSettings,
+    "scheduler": SchedulerSettings,
+    "dags": DagsSettings,
+    "webserver": WebserverSettings,
+    "logging": LoggingSettings,
+}
+
+
+def _table() -> tuple[Option, ...]:
+    found = []
+    for section, cls in SECTIONS.items():
+        kinds = get_type_hints(cls)
+        found += [described(section, declared, kinds[declared.name]) for declared in fields(cls)]
+    return tuple(found)
+
+
+OPTIONS: tuple[Option, ...] = _table()

@@ -1,0 +1,125 @@
+from pathlib import Path
+
+import pytest
+
+from clockmill import config
+from clockmill.config import Source
+from clockmill.errors import ConfigError
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+def problems_of(
+    home: Path, environ: dict[str, str] | None = None, overrides: dict[str, str] | None = None
+) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        config.load(home, overrides or {}, environ or {})
+    return str(caught.value).splitlines()
+
+
+def test_an_empty_home_gives_the_defaults(home: Path) -> None:
+    settings = config.load(home, environ={})
+
+    assert settings.core.executor == "local"
+    assert settings.core.parallelism >= 4
+    assert settings.core.dags_folder == settings.dags_folder == home / "dags"
+    assert settings.database_url == f"sqlite:///{home}/clockmill.db"
+    assert settings.secret_key_file == home / "keys" / "web.key"
+    assert (settings.logs_folder, settings.run_folder) == (home / "logs", home / "run")
+    assert set(settings.sources.values()) == {Source.DEFAULT}
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(home: Path) -> None:
+    (home / "clockmill.toml").write_text("[webserver]\nport = 1\nthreads = 2\nhost = 'a'\n")
+    environ = {"CLOCKMILL__WEBSERVER__PORT": "3", "CLOCKMILL__WEBSERVER__THREADS": "4"}
+
+    settings = config.load(home, {"webserver.port": "5"}, environ)
+
+    assert (settings.webserver.port, settings.webserver.threads, settings.webserver.host) == (5, 4, "a")
+    assert settings.sources["webserver.port"] is Source.COMMAND_LINE
+    assert settings.sources["webserver.threads"] is Source.ENVIRONMENT
+    assert settings.sources["webserver.host"] is Source.FILE
+
+
+def test_every_problem_is_told_at_once(home: Path) -> None:
+    file = home / "clockmill.toml"
+    file.write_text("[core]\nparalelism = 3\ndefault_timezone = 'Europe/Zurch'\n[webservr]\nport = 1\n")
+
+    told = problems_of(home, {"CLOCKMILL__CORE__CRASH_BUDGE": "1", "CLOCKMILL__LOGGING__LEVEL": "loud"})
+
+    assert told == [
+        f"{file}: the section [core] has no option 'paralelism'. Did you mean 'parallelism'?",
+        f"{file}: [core] default_timezone is 'Europe/Zurch', but must be an IANA time zone such as UTC or "
+        "Europe/Zurich. Did you mean 'Europe/Zurich'?",
+        f"{file}: there is no section 'webservr'. Did you mean 'webserver'?",
+        "The environment variable CLOCKMILL__CORE__CRASH_BUDGE sets no option. "
+        "Did you mean 'CLOCKMILL__CORE__CRASH_BUDGET'?",
+        "CLOCKMILL__LOGGING__LEVEL: [logging] level is 'loud', "
+        "but must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "told"),
+    [
+        ("CORE__PARALLELISM", "many", "a whole number from 1 to 10000"),
+        ("CORE__PARALLELISM", "0", "a whole number from 1 to 10000"),
+        ("CORE__LOAD_EXAMPLES", "perhaps", "true or false"),
+        ("SCHEDULER__KILL_GRACE_SECONDS", "nan", "a number of seconds from 0 to 3600"),
+        ("WEBSERVER__PORT", "70000", "a whole number from 0 to 65535"),
+        ("DATABASE__SQLITE_SYNCHRONOUS", "OFF", "one of FULL, NORMAL"),
+    ],
+)
+def test_a_bad_value_is_refused_with_what_is_allowed(home: Path, variable: str, text: str, told: str) -> None:
+    (problem,) = problems_of(home, {f"CLOCKMILL__{variable}": text})
+
+    assert f"is {text!r}, but must be {told}." in problem
+
+
+@pytest.mark.parametrize("line", ["port = '80'", "port = 80.5", "port = true", "port = [80]"])
+def test_the_file_must_give_the_right_type(home: Path, line: str) -> None:
+    (home / "clockmill.toml").write_text(f"[webserver]\n{line}\n")
+
+    (problem,) = problems_of(home)
+
+    assert problem.endswith("but must be a whole number from 0 to 65535.")
+
+
+def test_a_file_that_is_no_toml_is_told_with_its_line(home: Path) -> None:
+    (home / "clockmill.toml").write_text("[core]\nexecutor = \n")
+
+    (problem,) = problems_of(home)
+
+    assert "clockmill.toml is not valid TOML" in problem
+    assert "line 2" in problem
+
+
+def test_a_whole_number_serves_where_a_fraction_is_allowed(home: Path) -> None:
+    (home / "clockmill.toml").write_text("[scheduler]\nkill_grace_seconds = 2\n")
+
+    assert config.load(home, environ={}).scheduler.kill_grace_seconds == 2.0
+
+
+def test_relative_folders_are_taken_from_the_home(home: Path, tmp_path: Path) -> None:
+    near = config.load(home, {"core.dags_folder": "flows"}, {})
+    far = config.load(home, {"core.dags_folder": str(tmp_path)}, {})
+
+    assert near.dags_folder == home / "flows"
+    assert far.dags_folder == tmp_path
+
+
+def test_the_home_is_the_argument_then_the_variable_then_the_user_folder(tmp_path: Path) -> None:
+    assert config.find_home(tmp_path, {"CLOCKMILL_HOME": "/elsewhere"}) == tmp_path
+    assert config.find_home(None, {"CLOCKMILL_HOME": "/elsewhere"}) == Path("/elsewhere")
+    assert config.find_home(None, {}) == Path("~/.clockmill").expanduser()
+
+
+def test_an_unknown_override_is_refused(home: Path) -> None:
+    assert problems_of(home, overrides={"webserver.prt": "1"}) == [
+        "There is no option 'webserver.prt'. Did you mean 'webserver.port'?"
+    ]
