@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from clockmill.migrations import runner
 from clockmill.storage.engine import Database
-from clockmill.storage.tables import metadata
 from clockmill.testing.servers import PostgresServer, ServerMissing, postgres_server
 
 _TEMPLATE = "clockmill_template"
@@ -98,7 +98,7 @@ def database(open_database: Callable[[], Database]) -> Database:
 
 def _migrate(url: str) -> None:
     database = Database(url, synchronous="OFF")
-    metadata.create_all(database.engine)
+    runner.upgrade(database)
     database.close()
 
 

@@ -1,1 +1,1 @@
-"""See ARCHITECTURE.md for what this package holds."""
+"""The steps between the versions of the metadata database's schema, and the program that applies them."""

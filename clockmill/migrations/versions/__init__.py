@@ -1,0 +1,1 @@
+"""The frozen steps of the schema, in order; a step that was released is never changed."""
