@@ -57,7 +57,7 @@ def _untagged(tag: Any, data: dict[str, Any]) -> Any:
         return f"{body[0]} {body[1]}" if body[1] else body[0]
     if tag == "int":
         return _integer(str(body))
-    if tag == "enum":
+    if tag == "enum" and isinstance(body, dict):
         return f"{str(data['class']).rpartition(':')[2]}.{next(iter(body.values()))}"
     if tag == "timedelta" and isinstance(body, list):
         return f"{body[0]} days {body[1] + body[2] / 1e6:g} seconds"
