@@ -1,0 +1,64 @@
+"""``config``: the settings, with where each value comes from."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from clockmill import config as settings_module
+from clockmill.cli.app import App
+from clockmill.cli.base import Group, pass_app
+from clockmill.cli.output import output_option, show_rows
+from clockmill.config import Option, Settings
+from clockmill.errors import NotFound
+
+
+@click.group(cls=Group)
+def config() -> None:
+    """Show the settings."""
+
+
+@config.command("list")
+@click.option("--section", help="Only this section.")
+@click.option("--show-secrets", is_flag=True, help="Do not mask passwords.")
+@output_option
+@pass_app
+def list_options(app: App, section: str | None, show_secrets: bool, output: str) -> None:
+    """List every option with its value and where that comes from."""
+    sections = dict.fromkeys(each.section for each in settings_module.OPTIONS)
+    if section is not None and section not in sections:
+        raise NotFound("section", section, sections)
+    rows = [
+        {
+            "section": each.section,
+            "key": each.name,
+            "value": _shown(app.settings, each, show_secrets),
+            "source": app.settings.sources[each.path],
+            "meaning": each.traits.meaning,
+        }
+        for each in settings_module.OPTIONS
+        if section in (None, each.section)
+    ]
+    show_rows(rows, ["section", "key", "value", "source", *(["meaning"] if output in ("json", "yaml") else [])], output)
+
+
+@config.command("get-value")
+@click.argument("section")
+@click.argument("key")
+@click.option("--show-secrets", is_flag=True, help="Do not mask passwords.")
+@pass_app
+def get_value(app: App, section: str, key: str, show_secrets: bool) -> None:
+    """Print the value of one option."""
+    for each in settings_module.OPTIONS:
+        if (each.section, each.name) == (section, key):
+            value = _shown(app.settings, each, show_secrets)
+            click.echo(str(value).lower() if isinstance(value, bool) else value)
+            return
+    raise NotFound("option", f"{section} {key}", [f"{each.section} {each.name}" for each in settings_module.OPTIONS])
+
+
+def _shown(settings: Settings, each: Option, show_secrets: bool) -> Any:
+    value = settings.database_url if each.path == "database.url" else settings.value(each)
+    return value if show_secrets or not each.traits.has_secret else re.sub(r"(?<=:)[^:@/]+(?=@)", "***", value)

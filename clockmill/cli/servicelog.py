@@ -1,0 +1,73 @@
+"""The log of the services: everything to ``<home>/logs/clockmill.log``, warnings to stderr as well."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+from clockmill.cli.app import App
+from clockmill.clock import iso
+from clockmill.config import Settings
+from clockmill.errors import ConfigError
+
+FILE_NAME = "clockmill.log"
+_FILE_BYTES = 20_000_000
+_OLD_FILES = 5
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class FieldsFormatter(logging.Formatter):
+    """A constant sentence, then the fields given as ``extra``: ``TIME LEVEL LOGGER: sentence key=value``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = iso(datetime.fromtimestamp(record.created, UTC))
+        fields = "".join(f" {key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
+        line = f"{moment} {record.levelname} {record.name}: {record.getMessage()}{fields}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class _ShortFormatter(FieldsFormatter):
+    """For the terminal: no traceback, which is in the file."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).partition("\n")[0]
+
+
+def log_path(settings: Settings) -> Path:
+    """The file that services write to."""
+    return settings.logs_folder / FILE_NAME
+
+
+def set_up(settings: Settings) -> None:
+    """Send the log of this process to the file, and warnings to stderr."""
+    file = logging.handlers.RotatingFileHandler(
+        log_path(settings), maxBytes=_FILE_BYTES, backupCount=_OLD_FILES, encoding="utf-8"
+    )
+    file.setFormatter(FieldsFormatter())
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)
+    terminal.setFormatter(_ShortFormatter())
+    logging.basicConfig(level=settings.logging.level, handlers=[file, terminal], force=True)
+    logging.captureWarnings(True)
+    # One line for each migration step or HTTP connection is noise here.
+    for noisy in ("alembic", "waitress", "watchfiles"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def keep_traceback(app: App, error: BaseException) -> str:
+    """Write the traceback of a bug to the log.
+
+    :returns: a sentence that says where it can be read.
+    """
+    text = "".join(traceback.format_exception(error))
+    try:
+        path = log_path(app.settings)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as log:
+            log.write(text)
+    except (OSError, ConfigError):
+        return f"Its traceback could not be kept:\n{text}"
+    return f"Its traceback is in {path}."
