@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, insert, inspect, select, text
+from sqlalchemy import Connection, MetaData, create_engine, insert, inspect, select, text
 
 from clockmill.clock import parse_iso
 from clockmill.errors import DatabaseError, SchemaMismatch, UsageError
@@ -76,7 +76,9 @@ def fill(connection: Connection) -> None:
 def test_migrations_make_the_same_schema_as_the_tables(empty: Database) -> None:
     runner.upgrade(empty)
     with empty.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        # Alembic does not recognise an expression in an index of SQLite; the next test compares indexes exactly.
+        options = {"include_object": lambda _object, name, *_: name != "ix_task_instance_ready"}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, tables.metadata) == []
 
 
@@ -84,8 +86,16 @@ def test_migrations_make_the_same_indexes_checks_and_defaults(empty: Database) -
     runner.upgrade(empty)
     migrated = empty.read(catalogue)
     runner.downgrade(empty, runner.BASE)
-    empty.write(tables.metadata.create_all)
+    empty.write(lambda c: copied_tables().create_all(c))
     assert empty.read(catalogue) == migrated
+
+
+def copied_tables() -> MetaData:
+    """The tables afresh: making them on PostgreSQL marks constraints as made apart, for SQLite too."""
+    copy = MetaData(naming_convention=tables.metadata.naming_convention)
+    for table in tables.metadata.sorted_tables:
+        table.to_metadata(copy)
+    return copy
 
 
 def catalogue(connection: Connection) -> set[tuple[str, ...]]:
