@@ -1,0 +1,1 @@
+"""Example DAGs, shown until ``[core] load_examples`` is turned off."""
