@@ -1,1 +1,1 @@
-"""Measurements of Clockmill, side by side with the limits of the machine: ``python -m benchmarks NAME``."""
+"""What Clockmill takes, measured on the real programs: ``python -m benchmarks --help``."""
