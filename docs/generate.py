@@ -13,6 +13,9 @@ from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
 
+import click
+
+from clockmill.cli.main import cli
 from clockmill.config import OPTIONS, Option
 from clockmill.state import (
     FINISHED_TASK_STATES,
@@ -144,10 +147,60 @@ def configuration_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def _leaves(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command, click.Context]]:
+    """Every command that is no group, with the words that call it."""
+    if not isinstance(command, click.Group):
+        yield context.command_path, command, context
+        return
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        if below is not None and not below.hidden:
+            yield from _leaves(below, click.Context(below, parent=context, info_name=name))
+
+
+def _argument(parameter: click.Argument) -> str:
+    name = (parameter.name or "").upper() + ("..." if parameter.nargs == -1 else "")
+    return name if parameter.required else f"[{name}]"
+
+
+def _command_section(path: str, command: click.Command, context: click.Context) -> Iterator[str]:
+    parameters = command.get_params(context)
+    arguments = [_argument(each) for each in parameters if isinstance(each, click.Argument)]
+    yield from ("", f"## `{' '.join([path, *arguments])}`", "", " ".join((command.help or "").split()))
+    options = [
+        each
+        for each in parameters
+        if isinstance(each, click.Option) and "--home" not in each.opts and "--help" not in each.opts
+    ]
+    if options:
+        yield ""
+        rows = ((f"`{'`, `'.join([*each.opts, *each.secondary_opts])}`", each.help or "") for each in options)
+        yield from _table(("option", "meaning"), rows)
+
+
+def commands_page() -> str:
+    """Every command, from the program itself."""
+    lines = [
+        "# Commands",
+        "",
+        _NOTE,
+        "",
+        "Every command takes `--home DIR`, the home folder; else it is `CLOCKMILL_HOME`, else `~/.clockmill`. Exit",
+        "status: 0 done, 1 failed or an unknown id, 2 arguments refused. Times are ISO 8601 in UTC.",
+    ]
+    for leaf in _leaves(cli, click.Context(cli, info_name="clockmill")):
+        lines += _command_section(*leaf)
+    return "\n".join(lines) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "states.md": states_page,
     "trigger-rules.md": trigger_rules_page,
     "configuration.md": configuration_page,
+    "commands.md": commands_page,
 }
 
 
