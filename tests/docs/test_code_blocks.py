@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 import pytest
-from clockmill.model.loader import load_dags
 
 from clockmill import config
 from clockmill.cli.main import cli
+from clockmill.model.loader import load_dags
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
