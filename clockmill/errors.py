@@ -74,7 +74,14 @@ class SchemaMismatch(DatabaseError):
 
 
 class DagDefinitionError(ClockmillError):
-    """A DAG file says something impossible; shown as an import error of that file."""
+    """A DAG file says something impossible; shown as an import error of that file.
+
+    :param line: the line of the file that is to blame, from 1, where it is known.
+    """
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class SerializationError(ClockmillError):

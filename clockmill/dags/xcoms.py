@@ -23,11 +23,11 @@ with DAG(
         return {"net": bill["total"] / Decimal("1.11"), "days": {bill["due"].day, 15}}
 
     @task
-    def remember(ti, net):
+    def remember(net, ti):
         ti.xcom_push(key="rounded", value=round(net, 2))
 
     @task
-    def tell(ti, bill, days):
+    def tell(bill, days, ti):
         rounded = ti.xcom_pull(task_ids="remember", key="rounded")
         print(f"{rounded} net of {bill['total']}, due {bill['due']}, reminders on {sorted(days)}")
         return rounded

@@ -1,1 +1,1 @@
-"""See ARCHITECTURE.md for what this package holds."""
+"""The operators that come with Clockmill, one module for each kind."""

@@ -1,0 +1,284 @@
+"""The base of all operators: a task of a DAG, and the code that runs when its turn comes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+
+from clockmill.errors import DagDefinitionError
+from clockmill.ids import id_problem
+from clockmill.model import checks
+from clockmill.model.arguments import (
+    GONE_FROM_OPERATORS,
+    OPERATOR_CHECKS,
+    OperatorArguments,
+    WeightRule,
+    warn_ignored,
+)
+from clockmill.model.context import Context, parameters_of
+from clockmill.model.edges import Linkable
+from clockmill.model.param import Param, as_params
+from clockmill.model.scope import current_scope
+from clockmill.model.xcom_arg import XComArg, references
+from clockmill.state.rules import TriggerRule
+
+if TYPE_CHECKING:
+    from clockmill.model.dag import DAG
+    from clockmill.model.group import TaskGroup
+
+Callables = tuple[Callable[..., Any], ...]
+
+
+class OperatorType(type):
+    """Makes operators: fills in default arguments, refuses unknown ones, and adds the finished task to its DAG.
+
+    It is done around ``__init__``, not in it, so that default arguments reach the parameters of every subclass and
+    the edges that template fields imply are seen after the whole constructor has run.
+    """
+
+    def __call__(cls, *args: Any, **arguments: Any) -> Any:
+        owner = f"{cls.__name__} {arguments.get('task_id', '')!r}"
+        if args:
+            raise DagDefinitionError(f"{owner}: arguments are given by name, not by position ({args[0]!r}).")
+        known, required = _arguments_of(cls)
+        checks.refuse_unknown(owner, arguments, known, GONE_FROM_OPERATORS)
+        arguments = _with_defaults(arguments, known)
+        for name in required:
+            if name not in arguments:
+                raise DagDefinitionError(f"{owner}: the argument {name!r} is missing.")
+        operator: BaseOperator = super().__call__(**arguments)
+        operator.register()
+        return operator
+
+
+@lru_cache(maxsize=256)
+def _arguments_of(cls: type) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The argument names that a class takes, and those among them that have no default."""
+    known: set[str] = set()
+    required: list[str] = []
+    for base in cls.__mro__:
+        if "__init__" not in base.__dict__ or base is object:
+            continue
+        if base is BaseOperator:
+            known.update(OPERATOR_CHECKS)
+            required.append("task_id")
+            break
+        signature = parameters_of(base.__dict__["__init__"])
+        known.update(name for name in signature.by_name if name != "self")
+        required.extend(name for name in signature.required if name != "self")
+        if not signature.takes_all:
+            break
+    return frozenset(known), tuple(dict.fromkeys(required))
+
+
+def _with_defaults(arguments: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """``arguments`` over those of ``default_args``: of the DAG, its groups from the outside in, and the operator."""
+    scope = current_scope()
+    group = arguments.get("task_group") or (scope.group if scope else None)
+    dag = arguments.get("dag") or (group.dag if group else None) or (scope.dag if scope else None)
+    if dag is not None and group is not None and group.dag is not dag:
+        group = None
+    layers = [*(dag.default_layers() if dag else ()), *(group.default_layers() if group else ())]
+    if own := arguments.get("default_args"):
+        layers.append(own)
+    merged = {name: value for layer in layers for name, value in layer.items() if name in known}
+    if dag is not None:
+        dag.note_defaults_used(known)
+    return {**merged, **arguments}
+
+
+class BaseOperator(Linkable, metaclass=OperatorType):
+    """A task. Subclasses take their own arguments in ``__init__``, pass the rest on, and define :meth:`execute`.
+
+    Every argument is given by name; :class:`~clockmill.model.arguments.OperatorArguments` lists those that all
+    operators take.
+
+    :raises DagDefinitionError: when an argument is unknown, missing or of the wrong kind, or the task id is taken.
+    """
+
+    #: Attributes whose strings are rendered by Jinja, and whose references are resolved, before ``execute``.
+    template_fields: Sequence[str] = ()
+    #: Endings of file names: a template field that ends so is read from that file.
+    template_ext: Sequence[str] = ()
+    template_fields_renderers: ClassVar[Mapping[str, str]] = {}
+    ui_color: str = "#fff"
+    ui_fgcolor: str = "#000"
+    #: True for an operator whose ``execute`` does nothing, so that it needs no process.
+    runs_nothing: ClassVar[bool] = False
+
+    task_id: str
+    owner: str = "clockmill"
+    email: tuple[str, ...] | None = None
+    email_on_retry: bool = True
+    email_on_failure: bool = True
+    retries: int = 0
+    retry_delay: timedelta = timedelta(minutes=5)
+    retry_exponential_backoff: bool | float = False
+    max_retry_delay: timedelta | None = None
+    retry_policy: Any = None
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    depends_on_past: bool = False
+    ignore_first_depends_on_past: bool = True
+    wait_for_past_depends_before_skipping: bool = False
+    wait_for_downstream: bool = False
+    priority_weight: int = 1
+    weight_rule: WeightRule = WeightRule.DOWNSTREAM
+    queue: str = "default"
+    pool: str = "default_pool"
+    pool_slots: int = 1
+    execution_timeout: timedelta | None = None
+    on_execute_callback: Callables | None = None
+    on_failure_callback: Callables | None = None
+    on_success_callback: Callables | None = None
+    on_retry_callback: Callables | None = None
+    on_skipped_callback: Callables | None = None
+    trigger_rule: TriggerRule = TriggerRule.ALL_SUCCESS
+    resources: Mapping[str, Any] | None = None
+    run_as_user: str | None = None
+    map_index_template: str | None = None
+    max_active_tis_per_dag: int | None = None
+    max_active_tis_per_dagrun: int | None = None
+    executor: str | None = None
+    executor_config: Mapping[str, Any] = {}
+    do_xcom_push: bool = True
+    multiple_outputs: bool = False
+    inlets: tuple[Any, ...] | None = None
+    outlets: tuple[Any, ...] | None = None
+    task_group: TaskGroup | None = None
+    doc: str | None = None
+    doc_md: str | None = None
+    doc_json: str | None = None
+    doc_yaml: str | None = None
+    doc_rst: str | None = None
+    task_display_name: str | None = None
+    logger_name: str | None = None
+    allow_nested_operators: bool = True
+    render_template_as_native_obj: bool | None = None
+    sla: Any = None
+
+    def __init__(self, **arguments: Unpack[OperatorArguments]) -> None:
+        given: dict[str, Any] = {**arguments}
+        self._dag: DAG | None = None
+        self._place(given.pop("dag", None), given.pop("task_group", None), given["task_id"])
+        given.pop("task_id")
+        owner = f"{type(self).__name__} {self.task_id!r}"
+        given.pop("default_args", None)
+        if given.get("sla") is not None:
+            warn_ignored(owner, "sla")
+        self.upstream_task_ids: set[str] = set()
+        self.downstream_task_ids: set[str] = set()
+        self.params: dict[str, Param] = as_params(owner, given.pop("params", None) or {})
+        self._hooks = {name: given.pop(name, None) for name in ("pre_execute", "post_execute")}
+        checks.checked(owner, OPERATOR_CHECKS, self._hooks)
+        for name, value in checks.checked(owner, OPERATOR_CHECKS, given).items():
+            setattr(self, name, value)
+
+    def _place(self, dag: DAG | None, group: TaskGroup | None, task_id: Any) -> None:
+        """Find out which DAG and group the task belongs to, and its full id."""
+        scope = current_scope()
+        if group is None and scope is not None and (dag is None or dag is scope.dag):
+            group = scope.group
+        self._dag = dag or (group.dag if group else None) or (scope.dag if scope else None)
+        self.task_group = group
+        self.label = task_id
+        if problem := id_problem("task", task_id):
+            raise DagDefinitionError(problem)
+        self.task_id = group.child_id(task_id) if group else task_id
+        if problem := id_problem("task", self.task_id):
+            raise DagDefinitionError(problem)
+
+    def register(self) -> None:
+        """Add the finished task to its DAG and draw the edges that its template fields imply."""
+        if self._dag is not None:
+            self._dag.add_task(self)
+        self.link_references()
+
+    def link_references(self) -> None:
+        """Draw an edge from every task whose output a template field holds."""
+        for name in self.template_fields:
+            for reference in references(getattr(self, name, None)):
+                if isinstance(reference, XComArg) and reference.operator is not self:
+                    self.set_upstream(reference)
+
+    # --- what runs -------------------------------------------------------------------------------------------------
+
+    def execute(self, context: Context) -> Any:
+        """Do the work of the task; what it returns becomes its XCom ``return_value``."""
+        raise NotImplementedError(f"{type(self).__name__} has no method execute.")
+
+    def pre_execute(self, context: Context) -> None:
+        """Called right before :meth:`execute`."""
+        if hook := self._hooks["pre_execute"]:
+            hook(context)
+
+    def post_execute(self, context: Context, result: Any = None) -> None:
+        """Called right after :meth:`execute` with what it returned."""
+        if hook := self._hooks["post_execute"]:
+            hook(context, result)
+
+    def on_kill(self) -> None:
+        """Called when the task is told to stop, to clean up what its process does not take along."""
+
+    @property
+    def log(self) -> logging.Logger:
+        """A logger whose lines go to the log of the try."""
+        return logging.getLogger(self.logger_name or f"clockmill.task.{type(self).__name__}")
+
+    # --- where it stands -------------------------------------------------------------------------------------------
+
+    @property
+    def dag(self) -> DAG | None:
+        """The DAG that the task belongs to, if any yet."""
+        return self._dag
+
+    def join(self, dag: DAG) -> None:
+        """Become a task of ``dag``.
+
+        :raises DagDefinitionError: when the task belongs to another one already.
+        """
+        if self._dag is not None and self._dag is not dag:
+            raise DagDefinitionError(f"Task {self.task_id!r} belongs to DAG {self._dag.dag_id!r} already.")
+        if self._dag is None:
+            self._dag = dag
+            dag.add_task(self)
+
+    @property
+    def roots(self) -> Sequence[BaseOperator]:
+        return (self,)
+
+    @property
+    def leaves(self) -> Sequence[BaseOperator]:
+        return (self,)
+
+    @property
+    def upstream_list(self) -> list[BaseOperator]:
+        """The tasks directly above, by id."""
+        return [self._dag.get_task(task_id) for task_id in sorted(self.upstream_task_ids)] if self._dag else []
+
+    @property
+    def downstream_list(self) -> list[BaseOperator]:
+        """The tasks directly below, by id."""
+        return [self._dag.get_task(task_id) for task_id in sorted(self.downstream_task_ids)] if self._dag else []
+
+    @property
+    def task_type(self) -> str:
+        """The name of the operator class, as people see it."""
+        return type(self).__name__
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the task needs no attempt: it does nothing, and nobody wants to be told of it."""
+        wanted = ("on_execute_callback", "on_success_callback", "on_failure_callback", "outlets")
+        return self.runs_nothing and not any(getattr(self, name) for name in wanted) and not any(self._hooks.values())
+
+    @property
+    def output(self) -> XComArg:
+        """What the task returns, to be given to another task."""
+        return XComArg(self)
+
+    def __repr__(self) -> str:
+        return f"<Task({self.task_type}): {self.task_id}>"

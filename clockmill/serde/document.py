@@ -1,0 +1,164 @@
+"""The DAG document as frozen records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from clockmill.errors import NotFound
+from clockmill.model.param import NO_DEFAULT, resolve_params
+from clockmill.state import Graph, Node, TriggerRule
+
+#: Counted up whenever a reader of the version before would misread a document.
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParamDoc:
+    """A parameter.
+
+    :param default: ``NO_DEFAULT`` when a run must be given a value.
+    """
+
+    name: str
+    default: Any = NO_DEFAULT
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    description: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupDoc:
+    """A task group."""
+
+    group_id: str
+    parent: str | None
+    label: str
+    tooltip: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskDoc:
+    """A task; times in seconds.
+
+    :param retry_backoff: each delay is the one before times this; 1 keeps it fixed.
+    :param priority: the effective weight, by the task's weight rule.
+    :param is_empty: it needs no attempt to succeed.
+    :param params: its own parameters, which override those of the DAG.
+    :param template_fields: for each field a short text of what it holds before rendering.
+    :param edge_labels: texts on its edges, by the id of the task below.
+    """
+
+    task_id: str
+    display_name: str
+    operator: str
+    owner: str
+    group: str | None
+    upstream: tuple[str, ...]
+    trigger_rule: TriggerRule
+    retries: int
+    retry_delay: float
+    retry_backoff: float
+    max_retry_delay: float | None
+    execution_timeout: float | None
+    pool: str
+    pool_slots: int
+    priority: int
+    queue: str
+    executor: str | None
+    executor_config: Mapping[str, Any]
+    depends_on_past: bool
+    wait_for_downstream: bool
+    max_active_per_dag: int | None
+    max_active_per_run: int | None
+    is_empty: bool
+    do_xcom_push: bool
+    start_date: datetime | None
+    end_date: datetime | None
+    doc_md: str | None
+    ui_color: str
+    params: tuple[ParamDoc, ...]
+    template_fields: Mapping[str, str]
+    edge_labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A DAG; times in seconds, instants aware and in UTC.
+
+    :param timezone: the IANA name of the zone that its calendars are in.
+    :param timetable: what ``clockmill.timetables.from_dict`` reads.
+    :param schedule: the schedule as people read it.
+    :param max_active_runs: None for the default of the configuration; likewise ``max_active_tasks``.
+    :param reparse: seconds after which the file is parsed again although nothing changed, or None.
+    """
+
+    dag_id: str
+    display_name: str
+    description: str | None
+    doc_md: str | None
+    owner: str
+    tags: tuple[str, ...]
+    timezone: str
+    timetable: Mapping[str, Any]
+    schedule: str
+    start_date: datetime | None
+    end_date: datetime | None
+    catchup: bool
+    max_active_runs: int | None
+    max_active_tasks: int | None
+    max_consecutive_failed_dag_runs: int
+    dagrun_timeout: float | None
+    fail_fast: bool
+    is_paused_upon_creation: bool | None
+    reparse: float | None
+    params: tuple[ParamDoc, ...]
+    tasks: tuple[TaskDoc, ...]
+    groups: tuple[GroupDoc, ...]
+
+    @cached_property
+    def _by_id(self) -> dict[str, TaskDoc]:
+        return {task.task_id: task for task in self.tasks}
+
+    @cached_property
+    def _graph(self) -> Graph:
+        downstream: dict[str, list[str]] = {task.task_id: [] for task in self.tasks}
+        for task in self.tasks:
+            for above in task.upstream:
+                downstream[above].append(task.task_id)
+        return {
+            task.task_id: Node(
+                task_id=task.task_id,
+                upstream=task.upstream,
+                downstream=tuple(sorted(downstream[task.task_id])),
+                rule=task.trigger_rule,
+                is_empty=task.is_empty,
+            )
+            for task in self.tasks
+        }
+
+    def graph(self) -> Graph:
+        """The tasks and edges as the state machine sees them."""
+        return self._graph
+
+    def task(self, task_id: str) -> TaskDoc:
+        """The task of that id.
+
+        :raises NotFound: when there is none.
+        """
+        if task_id not in self._by_id:
+            raise NotFound("task", task_id, self._by_id)
+        return self._by_id[task_id]
+
+    def run_params(self, conf: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of a run with the configuration ``conf``.
+
+        :raises ParamError: when values are missing or do not satisfy their schemas; all of them in one message.
+        """
+        return resolve_params(_by_name(self.params), conf)
+
+
+def _by_name(params: Iterable[ParamDoc]) -> dict[str, ParamDoc]:
+    return {param.name: param for param in params}
