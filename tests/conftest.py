@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Table, create_engine, insert, text
 
+from clockmill.clock import parse_iso
 from clockmill.migrations import runner
+from clockmill.state import FINISHED_RUN_STATES, LIVE_ATTEMPT_STATES
+from clockmill.storage import tables
 from clockmill.storage.engine import Database
 from clockmill.testing.servers import PostgresServer, ServerMissing, postgres_server
 
@@ -94,6 +99,75 @@ def open_database(database_url: str) -> Iterator[Callable[[], Database]]:
 def database(open_database: Callable[[], Database]) -> Database:
     """A migrated, empty database, on SQLite and on PostgreSQL."""
     return open_database()
+
+
+class Rows:
+    """Puts rows straight into the tables, so that a test of reading needs no service to make them."""
+
+    start = parse_iso("2026-01-01T00:00:00")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._numbers = count(1)
+
+    def dag(self, dag_id: str, **values: Any) -> int:
+        """A DAG with one version; returns the id of the version."""
+        number = next(self._numbers)
+        self._add(tables.bundle, id=number, hash=str(number), manifest={}, size_bytes=0, created_at=self.start)
+        self._add(tables.dag, dag_id=dag_id, file=f"{dag_id}.py", tags=[], created_at=self.start, **values)
+        hashes = {"document_hash": "h", "code_hash": "c"}
+        self._add(
+            tables.dag_version, id=number, dag_id=dag_id, number=1, document="{}", **hashes, bundle_id=number,
+            file=f"{dag_id}.py", created_at=self.start,
+        )  # fmt: skip
+        current = tables.dag.update().where(tables.dag.c.dag_id == dag_id).values(version_id=number)
+        self._database.write(lambda connection: connection.execute(current))
+        return number
+
+    def run(self, version: int, dag_id: str, run_id: str, state: str = "running", **values: Any) -> int:
+        """A run; returns its row id."""
+        number = next(self._numbers)
+        moment = self.moment(number)
+        defaults = {"run_type": "manual", "run_after": moment, "queued_at": moment, "conf": {}}
+        ended = {"end_date": moment} if state in FINISHED_RUN_STATES else {}
+        names = {"id": number, "dag_id": dag_id, "run_id": run_id, "version_id": version, "state": state}
+        self._add(tables.dag_run, **{**names, **defaults, **ended, **values})
+        return number
+
+    def task(self, run: int, task_id: str, state: str = "running", **values: Any) -> int:
+        """A task instance; returns its row id."""
+        number = next(self._numbers)
+        due = {"due_at": self.moment(number)} if state == "up_for_retry" else {}
+        names = {"id": number, "dag_run_id": run, "task_id": task_id, "state": state}
+        self._add(tables.task_instance, **{**names, **due, **values})
+        return number
+
+    def attempt(self, run: int, task: int, ident: str, state: str = "running", **values: Any) -> str:
+        """An attempt with the token ``token-IDENT``; returns its id."""
+        moment = self.moment(next(self._numbers))
+        defaults = {"try_number": 1, "executor": "local", "pool": "default_pool", "pool_slots": 1, "queued_at": moment}
+        ended = {} if state in LIVE_ATTEMPT_STATES else {"ended_at": moment}
+        names = {"id": ident, "token": f"token-{ident}", "task_instance_id": task, "dag_run_id": run, "state": state}
+        self._add(tables.attempt, **{**names, **defaults, **ended, **values})
+        return ident
+
+    def xcom(self, run: int, task: int, task_id: str, value: str, key: str = "return_value", **values: Any) -> None:
+        """An XCom, its value as JSON text."""
+        names = {"dag_run_id": run, "task_instance_id": task, "task_id": task_id, "key": key, "value": value}
+        self._add(tables.xcom, **{**names, "try_number": 1, "created_at": self.start, **values})
+
+    def moment(self, hours: int) -> datetime:
+        """So many hours after the start."""
+        return self.start + timedelta(hours=hours)
+
+    def _add(self, table: Table, **values: Any) -> None:
+        self._database.write(lambda connection: connection.execute(insert(table).values(**values)))
+
+
+@pytest.fixture
+def rows(database: Database) -> Rows:
+    """Makes rows in the database of this test."""
+    return Rows(database)
 
 
 def _migrate(url: str) -> None:

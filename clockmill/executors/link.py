@@ -1,0 +1,225 @@
+"""The executor's end of one supervisor: its files, its socket, and what is known about it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clockmill.executors import processes
+from clockmill.executors.wire import FrameReader, Message, encode
+from clockmill.ids import new_token
+
+LIFE_FD = 3
+LISTEN_FD = 4
+_READ_BYTES = 1 << 18
+_BACKLOG = 16
+_SEND_MILLISECONDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorFiles:
+    """The files of one supervisor in ``run/supervisors``.
+
+    ``ID.lock`` is held by ``flock`` for as long as the supervisor lives; ``ID.json`` says where it runs; ``ID.sock`` is
+    where it listens; ``ID.results`` holds reports that it could not deliver; ``ID.err`` is its standard error.
+    """
+
+    folder: Path
+    id: str
+
+    def path(self, kind: str) -> Path:
+        """The file of that kind."""
+        return self.folder / f"{self.id}.{kind}"
+
+    def facts(self) -> dict[str, Any]:
+        """What ``ID.json`` says; empty when it cannot be read."""
+        try:
+            facts: dict[str, Any] = json.loads(self.path("json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return facts
+
+    def is_dead(self) -> bool:
+        """Whether the lock is free: a fact of the kernel, not a guess."""
+        try:
+            descriptor = os.open(self.path("lock"), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    def results(self) -> list[Message]:
+        """The reports that the dead supervisor left."""
+        try:
+            return FrameReader().feed(self.path("results").read_bytes())
+        except (OSError, ValueError):
+            return []
+
+    def last_words(self) -> str:
+        """The last line of its standard error, or an empty text."""
+        with contextlib.suppress(OSError):
+            lines = self.path("err").read_text(errors="replace")[-4096:].split("\n")
+            return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return ""
+
+    def remove(self) -> None:
+        """Delete all of them; the lock last, so that a crash in between leaves something to find."""
+        for kind in ("sock", "results", "err", "json", "lock"):
+            self.path(kind).unlink(missing_ok=True)
+
+
+def find_all(folder: Path) -> list[SupervisorFiles]:
+    """The supervisors that this host has files of, alive or dead."""
+    here = processes.host_name()
+    found = [SupervisorFiles(folder, path.stem) for path in sorted(folder.glob("*.json"))]
+    return [files for files in found if files.facts().get("host", here) == here]
+
+
+def launch(folder: Path, settings: dict[str, Any]) -> tuple[SupervisorFiles, int]:
+    """Start a supervisor; returns its files and its process id.
+
+    Lock and listening socket are made here and handed over, so there is no moment at which a live supervisor could be
+    taken for a dead one or not be connected to.
+
+    :param settings: what it reads from standard input; its id and results file are added.
+    """
+    files = SupervisorFiles(folder, new_token()[:12])
+    life = os.open(files.path("lock"), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(life, fcntl.LOCK_EX)
+        facts = {"id": files.id, "host": processes.host_name(), "boot_id": processes.boot_id()}
+        files.path("json").write_text(json.dumps(facts))
+        with socket.socket(socket.AF_UNIX) as listener:
+            with _short_path(files.path("sock")) as path:
+                listener.bind(path)
+            listener.listen(_BACKLOG)
+            pid = _spawn(files, life, listener.fileno(), settings)
+    finally:
+        os.close(life)
+    return files, pid
+
+
+def _spawn(files: SupervisorFiles, life: int, listener: int, settings: dict[str, Any]) -> int:
+    environment = processes.clean_environment(os.environ.items())
+    for mark in (processes.ATTEMPT_MARK, processes.SUPERVISOR_MARK):
+        environment.pop(mark, None)
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    # Copies far from the targets: a plain dup2 could overwrite one source with another's target.
+    high = [fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 10) for source in (reader, life, listener)]
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-P", "-m", "clockmill.runtime.supervisor"],
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, high[0], 0),
+                (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 2, str(files.path("err")), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, high[1], LIFE_FD),
+                (os.POSIX_SPAWN_DUP2, high[2], LISTEN_FD),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE],
+        )
+        told = settings | {"id": files.id, "results": str(files.path("results"))}
+        with contextlib.suppress(BrokenPipeError):
+            os.write(writer, json.dumps(told).encode())
+    finally:
+        for descriptor in (reader, writer, *high):
+            os.close(descriptor)
+    return pid
+
+
+@contextlib.contextmanager
+def _short_path(path: Path) -> Iterator[str]:
+    """A name for a socket that fits the 107 bytes of the kernel however deep its folder lies."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+class SupervisorLink:
+    """A connection to a supervisor, and what the executor knows about its slots.
+
+    :raises OSError: when it cannot be connected to.
+    """
+
+    def __init__(self, files: SupervisorFiles) -> None:
+        self.files = files
+        self.id = files.id
+        self.pid = 0
+        self.slots = 0
+        self.held: set[str] = set()
+        self.is_ending = False
+        self._reader = FrameReader()
+        self._waiting = bytearray()
+        self._socket = socket.socket(socket.AF_UNIX)
+        try:
+            self._socket.setblocking(False)
+            with _short_path(files.path("sock")) as path:
+                self._socket.connect(path)
+        except OSError:
+            self._socket.close()
+            raise
+
+    @property
+    def free(self) -> int:
+        """How many attempts it could take now."""
+        return 0 if self.is_ending else max(0, self.slots - len(self.held))
+
+    def fileno(self) -> int:
+        """The descriptor of the connection."""
+        return self._socket.fileno()
+
+    def send(self, *messages: Message) -> None:
+        """Send messages in one write.
+
+        A supervisor always reads, so this waits only while it catches up; for one that is halted, at most a second,
+        and the rest goes with a later call of this or :meth:`receive`.
+        """
+        self._waiting += encode(messages)
+        self._flush()
+        poller = select.poll()
+        poller.register(self._socket, select.POLLOUT)
+        while self._waiting and poller.poll(_SEND_MILLISECONDS) == [(self._socket.fileno(), select.POLLOUT)]:
+            self._flush()
+
+    def receive(self) -> tuple[list[Message], bool]:
+        """What has arrived, and whether the connection is still there."""
+        self._flush()
+        messages: list[Message] = []
+        try:
+            while data := self._socket.recv(_READ_BYTES):
+                messages += self._reader.feed(data)
+        except BlockingIOError:
+            return messages, True
+        except (OSError, ValueError):
+            return messages, False
+        return messages, False
+
+    def close(self) -> None:
+        """Close the connection; the supervisor lives on."""
+        self._socket.close()
+
+    def _flush(self) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionError):  # a broken connection is found by reading
+            while self._waiting:
+                del self._waiting[: self._socket.send(self._waiting)]

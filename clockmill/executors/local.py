@@ -1,0 +1,266 @@
+"""The local executor: supervisors on this host, which outlive the scheduler that started them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clockmill.clock import Clock, SystemClock
+from clockmill.executors import processes
+from clockmill.executors.base import ExecutorEvent, Finished, Started, SupervisorDown, SupervisorInfo, SupervisorUp
+from clockmill.executors.link import SupervisorFiles, SupervisorLink, find_all, launch
+from clockmill.executors.wire import Message
+from clockmill.protocols import AttemptReport, Workload
+
+_RELAUNCH_SECONDS = 0.5
+_MAX_RELAUNCH_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """A supervisor that answers no more while its lock is still held.
+
+    :param handle: becomes readable when its process is gone.
+    """
+
+    files: SupervisorFiles
+    pid: int
+    reason: str
+    handle: int | None
+
+
+class LocalExecutor:
+    """Runs attempts on this host, one process each, below a supervisor that a restart of the scheduler does not touch.
+
+    It has no thread and never waits: it makes progress whenever :meth:`events` is called, which
+    :meth:`filenos` tell the time for.
+
+    :param run_folder: where supervisors keep their locks and sockets (``HOME/run``).
+    :param home: the working directory of supervisors and tasks.
+    :param slots: how many attempts run at once.
+    :param orphan_grace: seconds that a supervisor goes on without a scheduler.
+    :param gateway: ``module:function`` that a supervisor calls with ``gateway_spec`` to open the task gateway.
+    """
+
+    name = "local"
+
+    def __init__(
+        self,
+        *,
+        run_folder: Path,
+        home: Path,
+        slots: int,
+        gateway: str,
+        gateway_spec: dict[str, Any],
+        orphan_grace: float = 600.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._folder = run_folder / "supervisors"
+        self._settings = {
+            "home": str(home),
+            "slots": slots,
+            "orphan_grace": orphan_grace,
+            "gateway": gateway,
+            "gateway_spec": gateway_spec,
+        }
+        self._epoch: int | None = None
+        self._failures = 0
+        self._launch_at = 0.0
+        self._is_draining = False
+        self._is_deposed = False
+        self._links: dict[str, SupervisorLink] = {}
+        self._limbo: dict[str, _Leaving] = {}
+        self._sweeps: dict[str, tuple[SupervisorFiles, processes.Sweep, str]] = {}
+        self._left: dict[str, tuple[SupervisorFiles, set[str]]] = {}
+        self._children: set[int] = set()
+        self._events: list[ExecutorEvent] = []
+
+    @property
+    def is_deposed(self) -> bool:
+        """Whether a scheduler with a higher epoch has taken the supervisors of this one."""
+        return self._is_deposed
+
+    def start(self, epoch: int) -> None:
+        """Find the supervisors of this host, take control of the living, sweep up after the dead.
+
+        :param epoch: issued by the database; of two schedulers the one with the higher epoch controls.
+        """
+        self._epoch = epoch
+        self._is_deposed = self._is_draining = False
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for files in find_all(self._folder):
+            if files.id not in self._links and files.id not in self._sweeps:
+                self._take_over(files)
+        self._relaunch()
+
+    def free_slots(self) -> dict[str, int]:
+        """Free slots per supervisor id, of those that take new work."""
+        if self._is_draining:
+            return {}
+        return {link.id: link.free for link in self._links.values() if link.free}
+
+    def submit(self, supervisor_id: str, workloads: Sequence[Workload]) -> None:
+        """Hand over attempts, all in one write; a supervisor that is gone by now reports them as lost by its end."""
+        if link := self._links.get(supervisor_id):
+            link.held.update(workload.attempt_id for workload in workloads)
+            link.send({"op": "submit", "workloads": [workload.to_json() for workload in workloads]})
+
+    def stop_attempts(self, attempt_ids: Iterable[str], reason: str) -> None:
+        """Have attempts ended: TERM, grace, KILL; each comes back as :class:`Finished`."""
+        wanted = set(attempt_ids)
+        for link in self._links.values():
+            if mine := wanted & link.held:
+                link.send({"op": "stop", "ids": sorted(mine), "reason": reason})
+
+    def events(self) -> list[ExecutorEvent]:
+        """What happened since the last call, in order."""
+        for link in list(self._links.values()):
+            messages, is_connected = link.receive()
+            for message in messages:
+                self._heard(link, message)
+            if not is_connected:
+                self._disconnected(link)
+        for leaving in list(self._limbo.values()):
+            self._look_again(leaving)
+        for supervisor_id in list(self._sweeps):
+            self._sweep(supervisor_id)
+        self._reap()
+        self._relaunch()
+        events, self._events = self._events, []
+        return events
+
+    def acknowledge(self, attempt_ids: Iterable[str]) -> None:
+        """The reports of these attempts are committed and need not be repeated."""
+        ids = list(attempt_ids)
+        for link in self._links.values():
+            link.send({"op": "ack", "ids": ids})
+        for supervisor_id, (files, unacknowledged) in list(self._left.items()):
+            unacknowledged.difference_update(ids)
+            if not unacknowledged:
+                del self._left[supervisor_id]
+                files.remove()
+
+    def filenos(self) -> list[int]:
+        """Descriptors that become readable when :meth:`events` has something."""
+        sweeping = [descriptor for _, sweep, _ in self._sweeps.values() for descriptor in sweep.filenos()]
+        leaving = [leaving.handle for leaving in self._limbo.values() if leaving.handle is not None]
+        return [link.fileno() for link in self._links.values()] + sweeping + leaving
+
+    def drain(self) -> None:
+        """Take no new work; what runs goes on."""
+        self._is_draining = True
+
+    def stop(self, grace: float) -> None:
+        """End everything: what still runs after ``grace`` seconds is stopped and reported as ``released``.
+
+        Go on calling :meth:`events` until every supervisor is reported down; a second call shortens the grace.
+        """
+        self._is_draining = True
+        for link in self._links.values():
+            link.is_ending = True
+            link.send({"op": "shutdown", "grace": grace})
+
+    def detach(self) -> None:
+        """Let go of the supervisors and leave them running, for the next scheduler to find."""
+        for link in self._links.values():
+            link.close()
+        for _, sweep, _ in self._sweeps.values():
+            sweep.close()
+        for leaving in self._limbo.values():
+            if leaving.handle is not None:
+                os.close(leaving.handle)
+        self._links.clear()
+        self._sweeps.clear()
+        self._limbo.clear()
+        self._epoch = None
+
+    # --- supervisors that come and go -----------------------------------------------------------------------------
+
+    def _launch(self) -> None:
+        self._launch_at = self._clock.monotonic() + min(_RELAUNCH_SECONDS * self._failures, _MAX_RELAUNCH_SECONDS)
+        self._failures += 1
+        files, pid = launch(self._folder, self._settings)
+        self._children.add(pid)
+        self._connect(files)
+
+    def _relaunch(self) -> None:
+        """Replace a supervisor that is gone, later each time that one dies before it said a word."""
+        is_wanted = not (self._links or self._limbo or self._is_draining or self._is_deposed)
+        if self._epoch is not None and is_wanted and self._clock.monotonic() >= self._launch_at:
+            self._launch()
+
+    def _take_over(self, files: SupervisorFiles, pid: int = 0, reason: str = "It was found dead.") -> None:
+        """Connect to a supervisor, or sweep up after it; one that is neither alive nor dead is looked at again."""
+        if files.is_dead():
+            self._sweeps[files.id] = (files, processes.Sweep(files.id), reason)
+            return
+        try:
+            self._connect(files)
+        except OSError:
+            self._limbo[files.id] = _Leaving(files, pid, reason, processes.watch_end(pid))
+
+    def _look_again(self, leaving: _Leaving) -> None:
+        del self._limbo[leaving.files.id]
+        if leaving.handle is not None:
+            os.close(leaving.handle)
+        self._take_over(leaving.files, leaving.pid, leaving.reason)
+
+    def _connect(self, files: SupervisorFiles) -> None:
+        link = SupervisorLink(files)
+        self._links[link.id] = link
+        link.send({"op": "hello", "epoch": self._epoch})
+
+    def _heard(self, link: SupervisorLink, message: Message) -> None:
+        match message["op"]:
+            case "finished":
+                link.held.discard(message["report"]["attempt_id"])
+                self._events.append(Finished(AttemptReport.from_json(message["report"])))
+            case "started":
+                self._events.append(Started(message["id"], message["token"], message["at"]))
+            case "welcome":
+                self._welcome(link, message)
+            case "refused":
+                self._is_deposed = True
+                self._links.pop(link.id).close()
+
+    def _welcome(self, link: SupervisorLink, message: Message) -> None:
+        facts = link.files.facts()
+        link.pid = message["pid"]
+        link.slots = message["slots"]
+        link.held.update(message["running"])
+        info = SupervisorInfo(id=link.id, host=facts["host"], boot_id=facts["boot_id"], pid=link.pid, slots=link.slots)
+        self._failures = 0
+        self._events.append(SupervisorUp(info, frozenset(message["running"] + message["ended"])))
+
+    def _disconnected(self, link: SupervisorLink) -> None:
+        if self._links.pop(link.id, None) is None:
+            return
+        link.close()
+        reason = "It was stopped." if link.is_ending else f"It died. {link.files.last_words()}".strip()
+        self._take_over(link.files, link.pid, reason)
+
+    def _sweep(self, supervisor_id: str) -> None:
+        files, sweep, reason = self._sweeps[supervisor_id]
+        if not sweep.step():
+            return
+        del self._sweeps[supervisor_id]
+        reports = files.results()
+        self._events += [Finished(AttemptReport.from_json(report)) for report in reports]
+        self._events.append(SupervisorDown(supervisor_id, reason))
+        if reports:
+            self._left[supervisor_id] = (files, {report["attempt_id"] for report in reports})
+        else:
+            files.remove()
+
+    def _reap(self) -> None:
+        """Collect supervisors that were children of this process."""
+        for pid in list(self._children):
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                    continue
+            self._children.discard(pid)

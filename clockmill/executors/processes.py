@@ -1,0 +1,137 @@
+"""What we ask of the Linux kernel about processes: parents, marks, and the end of those that nobody owns."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+#: The environment variable that every process of an attempt carries.
+ATTEMPT_MARK = "ATTEMPT_ID"
+#: The environment variable that every process below a supervisor carries.
+SUPERVISOR_MARK = "CLOCKMILL_SUPERVISOR"
+#: Settings may hold the database URL, keys or a broker URL: no process that runs user code inherits them.
+SETTINGS_PREFIX = "CLOCKMILL__"
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when the parent dies; leave at once when process ``parent`` is no longer it."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent dies."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def children() -> set[int]:
+    """The direct children of this single-threaded process, zombies included."""
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+
+
+def host_name() -> str:
+    """The name of this machine."""
+    return socket.gethostname()
+
+
+def boot_id() -> str:
+    """The kernel's id of the present boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def clean_environment(environ: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """``environ`` without what user code must not see."""
+    return {name: value for name, value in environ if not name.startswith(SETTINGS_PREFIX)}
+
+
+def mark_of(pid: int, name: str) -> str | None:
+    """The value of the environment variable ``name`` of a process, or None when it has none or is gone."""
+    try:
+        environ = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return None
+    prefix = name.encode() + b"="
+    for entry in environ.split(b"\0"):
+        if entry.startswith(prefix):
+            return os.fsdecode(entry[len(prefix) :])
+    return None
+
+
+def watch_end(pid: int) -> int | None:
+    """A descriptor that becomes readable when process ``pid`` is gone, or None when it is."""
+    try:
+        return os.pidfd_open(pid) if pid > 0 else None
+    except OSError:
+        return None
+
+
+def marked(name: str, value: str) -> list[int]:
+    """The living processes whose environment has ``name=value``, and the rest of the sessions that they lead."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    found = {pid for pid in pids if mark_of(pid, name) == value}
+    return sorted(found | {pid for pid in pids if session_of(pid) in found})
+
+
+def session_of(pid: int) -> int | None:
+    """The session of a process, or None when it is gone."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+class Sweep:
+    """Kills every process below one supervisor, without waiting in between.
+
+    :param supervisor_id: the mark that the processes carry.
+    """
+
+    def __init__(self, supervisor_id: str) -> None:
+        self._supervisor_id = supervisor_id
+        self._handles: dict[int, int] = {}
+
+    def step(self) -> bool:
+        """Kill what is there now; True once nothing is left. Call it again when a descriptor is readable."""
+        if self._handles and not select.select(self.filenos(), [], [], 0)[0]:
+            return False
+        self.close()
+        for pid in marked(SUPERVISOR_MARK, self._supervisor_id):
+            self._kill(pid)
+        return not self._handles
+
+    def _kill(self, pid: int) -> None:
+        try:
+            handle = os.pidfd_open(pid)
+        except OSError:
+            return
+        self._handles[pid] = handle
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        except OSError:  # it was gone before the signal
+            os.close(self._handles.pop(pid))
+
+    def filenos(self) -> list[int]:
+        """Descriptors that become readable when one of the killed processes is gone."""
+        return list(self._handles.values())
+
+    def close(self) -> None:
+        """Let go of the handles."""
+        for handle in self._handles.values():
+            os.close(handle)
+        self._handles.clear()

@@ -1,0 +1,205 @@
+"""The supervisor: a process that starts attempts, watches them, ends them and writes their logs.
+
+Run as ``python -m clockmill.runtime.supervisor`` with its settings as JSON on standard input, its locked life file as
+descriptor 3 and its listening socket as descriptor 4. It outlives the scheduler that started it, so that a new one can
+take over what runs and what has ended meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import math
+import os
+import resource
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clockmill import probes
+from clockmill.clock import Clock, SystemClock
+from clockmill.executors import processes
+from clockmill.executors.wire import Message, encode
+from clockmill.protocols import AttemptReport, Workload
+from clockmill.runtime.supervisor_attempt import Attempt, Ending
+from clockmill.runtime.supervisor_control import ControlServer
+from clockmill.runtime.supervisor_gateway import GatewayThread
+from clockmill.runtime.supervisor_loop import Loop, wake_on_signals
+from clockmill.runtime.supervisor_runner import Runner
+
+LIFE_FD = 3
+LISTEN_FD = 4
+#: Seconds that a supervisor which holds nothing waits for a scheduler, and one that leaves for acknowledgements.
+_PATIENCE = 10.0
+_RELEASED = Ending("released", "Its supervisor was shut down.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the executor says on standard input.
+
+    :param home: its working directory, and that of the tasks.
+    :param results: where reports that nobody acknowledged are left at the end.
+    :param orphan_grace: seconds without a scheduler after which everything is stopped.
+    :param gateway: ``module:function`` that opens the task gateway from ``gateway_spec``.
+    """
+
+    id: str
+    home: str
+    slots: int
+    results: str
+    orphan_grace: float
+    gateway: str
+    gateway_spec: dict[str, Any]
+
+
+class Supervisor:
+    """Obeys the controlling scheduler and keeps every report until it is acknowledged."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._loop = Loop()
+        self._reports: dict[str, Message] = {}
+        self._alone_since = clock.monotonic()
+        self._release_at = math.inf
+        self._leave_at = math.inf
+        self._is_leaving = False
+        self._gateway = GatewayThread(self._loop, clock, settings.gateway, settings.gateway_spec)
+        self._runner = Runner(
+            self._loop,
+            clock,
+            settings.id,
+            settings.slots,
+            self._gateway,
+            on_started=self._started,
+            on_finished=self._finished,
+        )
+        self._control = ControlServer(
+            self._loop, listener, on_hello=self._hello, on_message=self._ordered, on_silence=self._alone
+        )
+        wake_on_signals(self._loop, lambda ready: self._runner.reap(), signal.SIGCHLD)
+
+    def run(self) -> None:
+        """Serve until there is nothing left to do, then leave."""
+        while not self._is_over():
+            timeout = self._due() - self._clock.monotonic()
+            self._loop.turn(None if timeout == math.inf else max(0.0, timeout))
+            now = self._clock.monotonic()
+            self._runner.check(now)
+            self._gateway.check(now)
+            self._check_end(now)
+            self._control.flush()
+        self._save_reports()
+        self._runner.close()
+        self._gateway.close()
+        self._control.close()
+
+    # --- what the scheduler says ----------------------------------------------------------------------------------
+
+    def _hello(self) -> None:
+        self._control.send(
+            {
+                "op": "welcome",
+                "pid": os.getpid(),
+                "slots": self._settings.slots,
+                "running": sorted(self._runner.held),
+                "ended": sorted(self._reports),
+            }
+        )
+        for attempt in self._runner.live:
+            if attempt.is_told:
+                self._started(attempt)
+        for report in self._reports.values():
+            self._control.send({"op": "finished", "report": report})
+
+    def _ordered(self, message: Message) -> None:
+        match message["op"]:
+            case "submit":
+                fresh = (Workload.from_json(workload) for workload in message["workloads"])
+                self._runner.submit(workload for workload in fresh if workload.attempt_id not in self._reports)
+            case "stop":
+                self._runner.stop(message["ids"], Ending("stopped", message["reason"]))
+            case "ack":
+                for attempt_id in message["ids"]:
+                    self._reports.pop(attempt_id, None)
+            case "shutdown":
+                self._shut_down(message["grace"])
+
+    def _alone(self) -> None:
+        self._alone_since = self._clock.monotonic()
+
+    # --- what the attempts say ------------------------------------------------------------------------------------
+
+    def _started(self, attempt: Attempt) -> None:
+        self._control.send(
+            {"op": "started", "id": attempt.id, "token": attempt.workload.token, "at": attempt.started_at}
+        )
+
+    def _finished(self, report: AttemptReport) -> None:
+        message = report.to_json()
+        self._reports[report.attempt_id] = message
+        self._control.send({"op": "finished", "report": message})
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def _shut_down(self, grace: float) -> None:
+        self._is_leaving = True
+        self._release_at = min(self._release_at, self._clock.monotonic() + grace)
+        self._runner.stop(self._runner.waiting, _RELEASED)
+
+    def _due(self) -> float:
+        alone = math.inf if self._control.is_controlled else self._alone_since + self._lonely_limit()
+        return min(self._runner.due, self._gateway.due, self._release_at, self._leave_at, alone)
+
+    def _lonely_limit(self) -> float:
+        holds_anything = self._runner.held or self._reports
+        return self._settings.orphan_grace if holds_anything else min(_PATIENCE, self._settings.orphan_grace)
+
+    def _check_end(self, now: float) -> None:
+        is_alone = not self._control.is_controlled and now >= self._alone_since + self._lonely_limit()
+        if is_alone and not self._is_leaving:
+            self._shut_down(0.0)
+        if now >= self._release_at:
+            self._release_at = math.inf
+            self._runner.stop(self._runner.held, _RELEASED)
+        if self._is_leaving and not self._runner.held and self._leave_at == math.inf:
+            self._leave_at = now + _PATIENCE
+
+    def _is_over(self) -> bool:
+        if not self._is_leaving or self._runner.held:
+            return False
+        is_heard = self._control.is_controlled and self._reports
+        return not is_heard or self._clock.monotonic() >= self._leave_at
+
+    def _save_reports(self) -> None:
+        if self._reports:
+            path = Path(self._settings.results)
+            path.touch(mode=0o600)
+            path.write_bytes(encode(self._reports.values()))
+
+
+def main() -> None:
+    """Read the settings, take over the descriptors, and serve."""
+    probes.arm_from_environment()
+    settings = Settings(**json.load(sys.stdin))
+    for descriptor in (LIFE_FD, LISTEN_FD):
+        os.set_inheritable(descriptor, False)
+    listener = socket.socket(fileno=LISTEN_FD)
+    listener.setblocking(False)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    os.chdir(settings.home)
+    processes.adopt_orphans()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()
+    Supervisor(settings, listener, SystemClock()).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""One attempt as its supervisor sees it: what it waits for, and how its end is named."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from clockmill.executors.wire import FrameReader
+from clockmill.logs.writer import LogWriter
+from clockmill.protocols import AttemptReport, Workload
+from clockmill.runtime.supervisor_loop import Outbox
+
+#: An attempt that is over sooner is reported by its end alone.
+TELL_STARTED_AFTER = 0.1
+#: Seconds to reach the user's code; importing a DAG file that hangs must not hold a slot for ever.
+LOAD_LIMIT = 300.0
+#: The largest message accepted from a task process, in bytes: all its XComs travel in one.
+MAX_TASK_MESSAGE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why we end an attempt ourselves."""
+
+    outcome: Literal["failed", "stopped", "released", "lost"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """What the kernel said about the process of an attempt.
+
+    :param status: the wait status.
+    :param peak_kb: the largest resident set, kilobytes.
+    :param cpu: user and system time, seconds.
+    """
+
+    status: int
+    peak_kb: int
+    cpu: float
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, or None when a signal ended the process."""
+        return os.WEXITSTATUS(self.status) if os.WIFEXITED(self.status) else None
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended the process, or None when it exited."""
+        return os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else None
+
+    def describe(self) -> str:
+        """``exit code 0`` or ``killed by SIGKILL``."""
+        return f"exit code {self.code}" if self.signal is None else f"killed by {signal_name(self.signal)}"
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """The record of a live attempt; instants are monotonic seconds, ``inf`` when nothing is due.
+
+    :param tell_at: when it is worth telling that the user's code has started.
+    :param limit_at: when it has taken too long.
+    :param kill_at: when the grace after TERM, or after its report, is over.
+    """
+
+    workload: Workload
+    log: LogWriter
+    control: int
+    output: int
+    outbox: Outbox
+    begun: float
+    reader: FrameReader = field(default_factory=lambda: FrameReader(MAX_TASK_MESSAGE_BYTES))
+    started_at: str | None = None
+    is_told: bool = False
+    result: dict[str, Any] | None = None
+    ending: Ending | None = None
+    tell_at: float = math.inf
+    limit_at: float = math.inf
+    kill_at: float = math.inf
+
+    def __post_init__(self) -> None:
+        self.limit_at = self.begun + LOAD_LIMIT
+
+    @property
+    def id(self) -> str:
+        """The attempt id."""
+        return self.workload.attempt_id
+
+    @property
+    def due(self) -> float:
+        """When this attempt next needs a look."""
+        return min(self.tell_at, self.limit_at, self.kill_at)
+
+    def started(self, at: str, now: float) -> None:
+        """The user's code begins."""
+        self.started_at = at
+        self.tell_at = now + TELL_STARTED_AFTER
+        if self.ending is None:
+            limit = self.workload.execution_timeout
+            self.limit_at = math.inf if limit is None else now + limit
+
+    def reported(self, result: dict[str, Any], now: float) -> None:
+        """The task process has told its result; all that is left for it to do is to exit."""
+        self.result = result
+        self.tell_at = self.limit_at = math.inf
+        self.kill_at = min(self.kill_at, now + self.workload.kill_grace)
+
+    def end(self, ending: Ending, now: float) -> bool:
+        """Note that we end it ourselves; False when that was decided before or its result is here already."""
+        if self.ending is not None or self.result is not None:
+            return False
+        self.ending = ending
+        self.limit_at = math.inf
+        self.kill_at = now + self.workload.kill_grace
+        return True
+
+    def overrun(self) -> Ending:
+        """The ending of an attempt that has reached its limit."""
+        if self.started_at is None:
+            return Ending("failed", f"It did not reach the user's code within {LOAD_LIMIT:g} s.")
+        limit = self.workload.execution_timeout
+        return Ending("failed", f"It ran longer than its execution_timeout of {limit:g} s.")
+
+    def conclude(self, end: Exit, now_iso: str) -> AttemptReport:
+        """The report of this attempt, once all its processes are gone."""
+        facts: dict[str, Any] = {
+            "exit_code": end.code,
+            "signal": end.signal,
+            "peak_memory_kb": end.peak_kb,
+            "cpu_seconds": end.cpu,
+        }
+        if self.ending is None and self.result is not None:
+            return AttemptReport.from_json(self.result | self._identity() | facts)
+        outcome, reason = self._verdict(end)
+        return AttemptReport(
+            **self._identity(), **facts, outcome=outcome, reason=reason, started_at=self.started_at, ended_at=now_iso
+        )
+
+    def _identity(self) -> dict[str, Any]:
+        return {"attempt_id": self.workload.attempt_id, "token": self.workload.token}
+
+    def _verdict(self, end: Exit) -> tuple[str, str]:
+        if self.ending is not None:
+            return self.ending.outcome, self.ending.reason
+        if end.signal is None:
+            return "failed", f"It exited with code {end.code} before it reported."
+        perhaps = " (perhaps out of memory)" if end.signal == signal.SIGKILL else ""
+        return "lost", f"It was killed by {signal_name(end.signal)}{perhaps}; its peak was {megabytes(end.peak_kb)}."
+
+
+def signal_name(number: int) -> str:
+    """``SIGKILL`` for 9; real-time signals have no name of their own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def megabytes(kilobytes: int) -> str:
+    """Kilobytes as people read them."""
+    return f"{kilobytes / 1024:.1f} MB"

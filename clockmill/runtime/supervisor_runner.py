@@ -1,0 +1,286 @@
+"""Runs the attempts of one supervisor: each from its workload to the report that all its processes are gone."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from clockmill import probes
+from clockmill.clock import Clock, iso
+from clockmill.executors.wire import Message, encode
+from clockmill.logs.writer import LogWriter
+from clockmill.protocols import AttemptReport, Workload
+from clockmill.runtime.supervisor_attempt import Attempt, Ending, Exit, megabytes
+from clockmill.runtime.supervisor_gateway import GatewayThread
+from clockmill.runtime.supervisor_loop import READ, WRITE, Loop, Outbox
+from clockmill.runtime.supervisor_zygotes import ZygotePool
+
+_READ_BYTES = 1 << 16
+
+
+class Runner:
+    """The attempts that a supervisor holds.
+
+    :param slots: how many run at once; what comes on top waits here.
+    :param on_started: called with an attempt whose user code has been running for a moment.
+    :param on_finished: called with the report of an attempt whose processes are gone.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        clock: Clock,
+        supervisor_id: str,
+        slots: int,
+        gateway: GatewayThread,
+        *,
+        on_started: Callable[[Attempt], None],
+        on_finished: Callable[[AttemptReport], None],
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._supervisor_id = supervisor_id
+        self._slots = slots
+        self._gateway = gateway
+        self._on_started = on_started
+        self._on_finished = on_finished
+        self._waiting: deque[Workload] = deque()
+        self._live: dict[str, Attempt] = {}
+        self._bereft: set[str] = set()  # their zygote is dead; their processes may not be gone yet
+        self._zygotes = ZygotePool(loop, clock, supervisor_id, on_message=self._zygote_said, on_loss=self._zygote_lost)
+
+    # --- orders ---------------------------------------------------------------------------------------------------
+
+    def submit(self, workloads: Iterable[Workload]) -> None:
+        """Take over attempts; those that are held already are left as they are."""
+        known = self.held
+        self._waiting.extend(workload for workload in workloads if workload.attempt_id not in known)
+
+    def stop(self, attempt_ids: Iterable[str], ending: Ending) -> None:
+        """End attempts: TERM now, KILL after their grace. Ids that are not held are passed over."""
+        wanted = set(attempt_ids)
+        for workload in [workload for workload in self._waiting if workload.attempt_id in wanted]:
+            self._waiting.remove(workload)
+            self._on_finished(_never_ran(workload, ending, self._now()))
+        for attempt_id in wanted & self._live.keys():
+            self._end(self._live[attempt_id], ending)
+
+    def hasten(self) -> None:
+        """Cut the grace of what is being ended short: KILL now."""
+        for attempt in self._live.values():
+            if attempt.kill_at < math.inf:
+                attempt.kill_at = self._clock.monotonic()
+
+    # --- what there is --------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> set[str]:
+        """The attempts that wait or run here."""
+        return {workload.attempt_id for workload in self._waiting} | self._live.keys()
+
+    @property
+    def waiting(self) -> set[str]:
+        """The attempts that have not begun."""
+        return {workload.attempt_id for workload in self._waiting}
+
+    @property
+    def live(self) -> list[Attempt]:
+        """The attempts that have begun."""
+        return list(self._live.values())
+
+    @property
+    def due(self) -> float:
+        """When :meth:`check` next has something to do, in monotonic seconds."""
+        return min([self._zygotes.due, *(attempt.due for attempt in self._live.values())])
+
+    def check(self, now: float) -> None:
+        """Do what is due: tell of starts, end what takes too long, kill what ignores TERM, start what waits."""
+        for attempt in [attempt for attempt in self._live.values() if attempt.due <= now]:
+            self._overdue(attempt, now)
+        self._zygotes.check(now)
+        while self._waiting and len(self._live) < self._slots and self._zygotes.has_base:
+            self._start(self._waiting.popleft())
+
+    def reap(self) -> None:
+        """A child of this process died: collect it, and end the attempts whose last processes are gone now."""
+        if self._zygotes.reap():
+            while self._bereft:
+                self._finish(self._bereft.pop(), Exit(signal.SIGKILL, 0, 0.0))
+
+    def close(self) -> None:
+        """Let the zygotes go."""
+        self._zygotes.close()
+
+    # --- the life of an attempt -----------------------------------------------------------------------------------
+
+    def _start(self, workload: Workload) -> None:
+        probes.probe("supervisor.fork.before")
+        try:
+            control, theirs = socket.socketpair()
+            output, writer = os.pipe2(os.O_CLOEXEC)
+        except OSError as error:
+            ending = Ending("lost", f"It could not be started: {error.strerror}.")
+            self._on_finished(_never_ran(workload, ending, self._now()))
+            return
+        control.setblocking(False)
+        os.set_blocking(output, False)
+        attempt = self._record(workload, control.detach(), output)
+        self._zygotes.fork(workload, theirs.detach(), writer)
+        attempt.outbox.put(encode([workload.to_json()]))
+
+    def _record(self, workload: Workload, control: int, output: int) -> Attempt:
+        log = LogWriter(Path(workload.log_path), self._clock)
+        log.note(f"attempt {workload.attempt_id} of try {workload.try_number}, supervisor {self._supervisor_id}")
+        self._loop.watch(control, READ, lambda ready: self._serve_control(attempt, ready))
+        self._loop.watch(output, READ, lambda ready: self._serve_output(attempt))
+        attempt = Attempt(
+            workload=workload,
+            log=log,
+            control=control,
+            output=output,
+            outbox=Outbox(self._loop, control),
+            begun=self._clock.monotonic(),
+        )
+        self._live[attempt.id] = attempt
+        return attempt
+
+    def _overdue(self, attempt: Attempt, now: float) -> None:
+        if attempt.tell_at <= now:
+            attempt.tell_at = math.inf
+            attempt.is_told = True
+            attempt.log.flush()
+            self._on_started(attempt)
+        if attempt.kill_at <= now:
+            attempt.kill_at = math.inf
+            self._zygotes.signal(attempt.id, signal.SIGKILL)
+        if attempt.limit_at <= now:
+            self._end(attempt, attempt.overrun())
+
+    def _end(self, attempt: Attempt, ending: Ending) -> None:
+        if attempt.end(ending, self._clock.monotonic()):
+            attempt.log.note(f"{ending.reason} Sending SIGTERM.")
+            attempt.log.flush()
+            self._zygotes.signal(attempt.id, signal.SIGTERM)
+
+    def _finish(self, attempt_id: str, end: Exit) -> None:
+        attempt = self._live.pop(attempt_id, None)
+        if attempt is None:
+            return
+        while self._serve_control(attempt, READ):
+            pass
+        while self._serve_output(attempt):
+            pass
+        for descriptor in (attempt.control, attempt.output):
+            if descriptor >= 0:
+                self._loop.forget(descriptor)
+                os.close(descriptor)
+        report = attempt.conclude(end, self._now())
+        seconds = self._clock.monotonic() - attempt.begun
+        attempt.log.note(
+            f"ended {report.outcome}: {report.reason + ' ' if report.reason else ''}"
+            f"{end.describe()}, {seconds:.3f} s, peak memory {megabytes(end.peak_kb)}"
+        )
+        attempt.log.close()
+        probes.probe("supervisor.finish.before")
+        self._on_finished(report)
+
+    # --- what its process says ------------------------------------------------------------------------------------
+
+    def _serve_output(self, attempt: Attempt) -> bool:
+        """Log one piece of output; False when there is none now."""
+        if attempt.output < 0:
+            return False
+        try:
+            data = os.read(attempt.output, _READ_BYTES)
+        except BlockingIOError:
+            return False
+        if data:
+            attempt.log.feed(data)
+            return True
+        attempt.output = self._close(attempt.output)
+        return False
+
+    def _serve_control(self, attempt: Attempt, ready: int) -> bool:
+        """Serve one piece of what the process says; False when there is none now."""
+        if attempt.control < 0:
+            return False
+        try:
+            if ready & WRITE:
+                attempt.outbox.flush()
+            data = os.read(attempt.control, _READ_BYTES) if ready & READ else None
+            for message in attempt.reader.feed(data) if data else ():
+                self._heard(attempt, message)
+        except BlockingIOError:
+            return False
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._end(attempt, Ending("failed", f"Its process broke the protocol: {error}"))
+            data = b""
+        if data == b"":
+            attempt.control = self._close(attempt.control)
+        return bool(data)
+
+    def _close(self, descriptor: int) -> int:
+        self._loop.forget(descriptor)
+        os.close(descriptor)
+        return -1
+
+    def _heard(self, attempt: Attempt, message: Message) -> None:
+        now = self._clock.monotonic()
+        match message["op"]:
+            case "started":
+                attempt.started(message["at"], now)
+            case "result":
+                attempt.reported(message["result"], now)
+            case "ask":
+                identity = {"attempt_id": attempt.id, "token": attempt.workload.token}
+                self._gateway.ask(
+                    message["method"],
+                    message["arguments"] | identity,
+                    lambda answer: self._answer(attempt, answer),
+                )
+
+    def _answer(self, attempt: Attempt, answer: Message) -> None:
+        if attempt.control < 0 or attempt.id not in self._live:
+            return
+        try:
+            attempt.outbox.put(encode([answer]))
+        except OSError:  # the process is gone; its zygote will say so
+            return
+        if "gone" in answer:
+            self._end(attempt, Ending("stopped", answer["gone"] or "It no longer belongs to this supervisor."))
+
+    # --- what its zygote says -------------------------------------------------------------------------------------
+
+    def _zygote_said(self, message: dict[str, Any]) -> None:
+        attempt_id = message["id"]
+        if message["op"] == "ended":
+            self._finish(attempt_id, Exit(message["status"], message["peak_kb"], message["cpu"]))
+        elif attempt := self._live.get(attempt_id):
+            attempt.ending = Ending("lost", f"It could not be started: {message['problem']}.")
+            self._finish(attempt_id, Exit(0, 0, 0.0))
+
+    def _zygote_lost(self, attempt_ids: set[str]) -> None:
+        for attempt_id in attempt_ids & self._live.keys():
+            attempt = self._live[attempt_id]
+            attempt.ending = attempt.ending or Ending("lost", "The zygote that ran it died.")
+            self._bereft.add(attempt_id)
+        self.reap()
+
+    def _now(self) -> str:
+        return iso(self._clock.now())
+
+
+def _never_ran(workload: Workload, ending: Ending, now: str) -> AttemptReport:
+    return AttemptReport(
+        attempt_id=workload.attempt_id,
+        token=workload.token,
+        outcome=ending.outcome,
+        reason=ending.reason,
+        ended_at=now,
+    )

@@ -1,0 +1,52 @@
+"""The last complete loop of each service, for ``/health``."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select
+
+from clockmill.storage.tables import component
+from clockmill.storage.upsert import upsert
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentRow:
+    """One service that says it is alive.
+
+    :param period_seconds: how often it says so.
+    """
+
+    name: str
+    instance: str
+    host: str
+    pid: int
+    last_loop: datetime
+    period_seconds: float
+
+
+def beat(connection: Connection, name: str, instance: str, now: datetime, *, period_seconds: float) -> None:
+    """Note that a service of this process completed a loop."""
+    values = {
+        "name": name,
+        "instance": instance,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "last_loop": now,
+        "period_seconds": period_seconds,
+    }
+    upsert(connection, component, values)
+
+
+def leave(connection: Connection, name: str, instance: str) -> None:
+    """Forget a service that ended in good order."""
+    connection.execute(delete(component).where(component.c.name == name, component.c.instance == instance))
+
+
+def list_components(connection: Connection) -> list[ComponentRow]:
+    """Every service that has not left, by name."""
+    statement = select(component).order_by(component.c.name, component.c.instance)
+    return [ComponentRow(**row._mapping) for row in connection.execute(statement)]

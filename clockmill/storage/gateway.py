@@ -1,0 +1,111 @@
+"""The read-only task gateway: what a running task may see of the database, by way of its supervisor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, bindparam, literal_column, select
+
+from clockmill.credentials import connection_from_environment, variable_from_environment
+from clockmill.errors import DatabaseError, GatewayUnavailable, TaskGone
+from clockmill.storage import connections, variables, xcoms
+from clockmill.storage.attempts import LIVE
+from clockmill.storage.crypto import Cipher
+from clockmill.storage.engine import Database
+from clockmill.storage.tables import attempt
+
+T = TypeVar("T")
+
+#: How a supervisor names the function that opens its gateway.
+FACTORY = f"{__name__}:open_gateway"
+
+_IS_LIVE: Select[Any] = select(literal_column("1")).where(
+    attempt.c.id == bindparam("attempt_id"), attempt.c.token == bindparam("token"), LIVE
+)
+
+
+def gateway_spec(database: Database, key_file: Path) -> dict[str, Any]:
+    """What :func:`open_gateway` needs in another process; it holds the password of the database."""
+    return {"url": database.url.render_as_string(hide_password=False), "key_file": str(key_file)}
+
+
+def open_gateway(spec: dict[str, Any]) -> DatabaseGateway:
+    """The gateway that :func:`gateway_spec` describes, on connections of its own."""
+    return DatabaseGateway(Database(spec["url"], pool_size=1), Cipher(Path(spec["key_file"])))
+
+
+class DatabaseGateway:
+    """A :class:`~clockmill.protocols.ReadGateway` that asks the database itself.
+
+    :param environ: where ``CLOCKMILL_VAR_X`` and ``CLOCKMILL_CONN_X`` win over the database.
+    """
+
+    def __init__(self, database: Database, cipher: Cipher, environ: Mapping[str, str] = os.environ) -> None:
+        self._database = database
+        self._cipher = cipher
+        self._environ = environ
+
+    def get_xcoms(
+        self,
+        attempt_id: str,
+        token: str,
+        *,
+        dag_id: str,
+        run_id: str,
+        task_ids: list[str] | None,
+        key: str,
+        map_indexes: list[int] | None,
+        include_prior_dates: bool,
+    ) -> list[tuple[str, int, str]]:
+        """The XComs with that key; with ``include_prior_dates`` the newest of each task until that run."""
+        look = xcoms.values_until_run if include_prior_dates else xcoms.values_of_run
+        return self._ask(
+            attempt_id,
+            token,
+            lambda connection: look(
+                connection, dag_id=dag_id, run_id=run_id, key=key, task_ids=task_ids, map_indexes=map_indexes
+            ),
+        )
+
+    def get_variable(self, attempt_id: str, token: str, key: str) -> str | None:
+        """The value of a variable, from the environment or the database; None when there is none.
+
+        :raises ConfigError: when it cannot be decrypted.
+        """
+
+        def look(connection: Connection) -> str | None:
+            found = variable_from_environment(key, self._environ)
+            return variables.get_variable(connection, self._cipher, key) if found is None else found
+
+        return self._ask(attempt_id, token, look)
+
+    def get_connection(self, attempt_id: str, token: str, conn_id: str) -> dict[str, Any] | None:
+        """The fields of a connection, from the environment or the database; None when there is none.
+
+        :raises ConfigError: when it cannot be decrypted.
+        """
+
+        def look(connection: Connection) -> dict[str, Any] | None:
+            found = connection_from_environment(conn_id, self._environ)
+            found = connections.get_connection(connection, self._cipher, conn_id) if found is None else found
+            return None if found is None else found.to_dict()
+
+        return self._ask(attempt_id, token, look)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()
+
+    def _ask(self, attempt_id: str, token: str, look: Callable[[Connection], T]) -> T:
+        def work(connection: Connection) -> T:
+            if connection.execute(_IS_LIVE, {"attempt_id": attempt_id, "token": token}).first() is None:
+                raise TaskGone(f"The attempt {attempt_id} is over or belongs to somebody else.")
+            return look(connection)
+
+        try:
+            return self._database.read(work)
+        except DatabaseError as error:
+            raise GatewayUnavailable(str(error)) from error

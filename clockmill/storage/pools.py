@@ -1,0 +1,117 @@
+"""Pools: how many tasks of a kind may run at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select
+
+from clockmill.credentials.fields import check_name, check_text
+from clockmill.errors import NotFound, UsageError
+from clockmill.events import Event, EventKind
+from clockmill.storage import events
+from clockmill.storage.attempts import LIVE
+from clockmill.storage.tables import attempt, pool
+from clockmill.storage.upsert import upsert
+
+#: Made by the first migration; tasks go there that name no pool.
+DEFAULT_POOL = "default_pool"
+MAX_SLOTS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A pool as a person sets it.
+
+    :param slots: how many slots its tasks share; 0 holds all of them back.
+    :raises UsageError: when the name or the number cannot be one.
+    """
+
+    name: str
+    slots: int
+    description: str = ""
+    include_deferred: bool = False
+
+    def __post_init__(self) -> None:
+        check_name("pool", self.name)
+        check_text(f"description of the pool {self.name!r}", self.description)
+        if not 0 <= self.slots <= MAX_SLOTS:
+            raise UsageError(f"The pool {self.name!r} must have from 0 to {MAX_SLOTS} slots, not {self.slots}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolUsage:
+    """A pool and what of it is in use.
+
+    :param used: slots that live attempts hold; above ``slots`` while a pool that was made smaller empties.
+    """
+
+    name: str
+    slots: int
+    used: int
+    description: str
+    include_deferred: bool
+
+    @property
+    def open(self) -> int:
+        """Slots that are free."""
+        return max(self.slots - self.used, 0)
+
+
+def set_pools(connection: Connection, pools: Iterable[Pool], *, at: datetime, actor: str) -> None:
+    """Make pools, or change those that exist; a pool that is made smaller empties by and by."""
+    for each in pools:
+        values = {name: getattr(each, name) for name in ("name", "slots", "description", "include_deferred")}
+        upsert(connection, pool, values)
+        events.append(connection, [_changed(each.name, at, actor, {"slots": each.slots})])
+
+
+def get_pool(connection: Connection, name: str) -> PoolUsage:
+    """One pool with its usage.
+
+    :raises NotFound: when there is none with that name.
+    """
+    found = [each for each in list_pools(connection) if each.name == name]
+    if not found:
+        raise NotFound("pool", name, (each.name for each in list_pools(connection)))
+    return found[0]
+
+
+def list_pools(connection: Connection) -> list[PoolUsage]:
+    """Every pool by name, with its usage counted from live attempts."""
+    used: dict[str, Any] = dict(connection.execute(_usage()).all())
+    rows = connection.execute(select(pool).order_by(pool.c.name))
+    return [
+        PoolUsage(
+            name=row.name,
+            slots=row.slots,
+            used=int(used.get(row.name, 0)),
+            description=row.description,
+            include_deferred=row.include_deferred,
+        )
+        for row in rows
+    ]
+
+
+def delete_pool(connection: Connection, name: str, *, at: datetime, actor: str) -> None:
+    """Delete a pool; its tasks wait until there is one of that name again.
+
+    :raises NotFound: when there is none with that name.
+    :raises UsageError: for the default pool.
+    """
+    if name == DEFAULT_POOL:
+        raise UsageError(f"The pool {DEFAULT_POOL!r} cannot be deleted; set its slots instead.")
+    if connection.execute(delete(pool).where(pool.c.name == name)).rowcount == 0:
+        raise NotFound("pool", name, connection.execute(select(pool.c.name)).scalars())
+    events.append(connection, [_changed(name, at, actor, {"deleted": True})])
+
+
+def _usage() -> Any:
+    return select(attempt.c.pool, func.sum(attempt.c.pool_slots)).where(LIVE).group_by(attempt.c.pool)
+
+
+def _changed(name: str, at: datetime, actor: str, detail: dict[str, Any]) -> Event:
+    return Event(kind=EventKind.POOL_CHANGED, at=at, actor=actor, detail={"pool": name, **detail})

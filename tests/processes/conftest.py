@@ -1,0 +1,141 @@
+"""A real executor with a real supervisor below it, and ways to wait for what it says."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clockmill.clock import SystemClock
+from clockmill.executors.base import ExecutorEvent, Finished, SupervisorDown, SupervisorUp
+from clockmill.executors.local import LocalExecutor
+from clockmill.ids import new_attempt_id, new_token
+from clockmill.protocols import AttemptReport, Workload
+
+PATIENCE = 20.0
+
+
+class Bench:
+    """Submits the functions of a DAG file as attempts and waits for events."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.bundle = home / "bundle"
+        self.bundle.mkdir(parents=True)
+        self.clock = SystemClock()
+        self.executors: list[LocalExecutor] = []
+        self.seen: list[ExecutorEvent] = []
+        self.epoch = 0
+
+    def executor(self, **options: Any) -> LocalExecutor:
+        """A started executor, as a new scheduler has it."""
+        settings = {
+            "slots": 4,
+            "gateway": "tests_gateway:open_gateway",
+            "gateway_spec": {},
+            "orphan_grace": 60.0,
+        }
+        executor = LocalExecutor(run_folder=self.home / "run", home=self.home, **(settings | options))
+        self.epoch += 1
+        executor.start(self.epoch)
+        self.executors.append(executor)
+        return executor
+
+    def dag_file(self, source: str) -> None:
+        """Write the DAG file; its functions are the tasks."""
+        lines = [
+            "class _Task:",
+            "    def __init__(self, run): self.execute = lambda context: run()",
+            "class _Dag:",
+            "    dag_id = 'work'",
+            "    def get_task(self, task_id): return _Task(globals()[task_id])",
+            "dag = _Dag()",
+        ]
+        (self.bundle / "work.py").write_text(source + "\n" + "\n".join(lines) + "\n")
+
+    def workload(self, task_id: str, **options: Any) -> Workload:
+        """An attempt of the function ``task_id``."""
+        attempt_id = new_attempt_id()
+        log = self.home / "logs" / "work" / "run" / task_id / "-1" / "1.log"
+        fields: dict[str, Any] = {
+            "attempt_id": attempt_id,
+            "token": new_token(),
+            "dag_id": "work",
+            "run_id": "run",
+            "task_id": task_id,
+            "bundle": "b1",
+            "bundle_path": str(self.bundle),
+            "file": "work.py",
+            "log_path": str(log),
+        }
+        return Workload(**(fields | options))
+
+    def wait(
+        self, executor: LocalExecutor, until: Callable[[ExecutorEvent], bool], patience: float = PATIENCE
+    ) -> ExecutorEvent:
+        """Collect events until one satisfies ``until``; fails when none does in time."""
+        deadline = self.clock.monotonic() + patience
+        while self.clock.monotonic() < deadline:
+            found = None
+            for event in executor.events():
+                self.seen.append(event)
+                if found is None and until(event):
+                    found = event
+            if found is not None:
+                return found
+            select.select(executor.filenos(), [], [], min(1.0, deadline - self.clock.monotonic()))
+        raise AssertionError(f"waited {patience} s in vain; seen: {self.seen}")
+
+    def up(self, executor: LocalExecutor) -> SupervisorUp:
+        """Wait until a supervisor is there."""
+        event = self.wait(executor, lambda event: isinstance(event, SupervisorUp))
+        assert isinstance(event, SupervisorUp)
+        return event
+
+    def down(self, executor: LocalExecutor) -> SupervisorDown:
+        """Wait until a supervisor is gone."""
+        event = self.wait(executor, lambda event: isinstance(event, SupervisorDown))
+        assert isinstance(event, SupervisorDown)
+        return event
+
+    def finished(self, executor: LocalExecutor, workload: Workload) -> AttemptReport:
+        """Wait for the report of an attempt."""
+        event = self.wait(
+            executor, lambda event: isinstance(event, Finished) and event.report.attempt_id == workload.attempt_id
+        )
+        assert isinstance(event, Finished)
+        return event.report
+
+    def run(self, executor: LocalExecutor, task_id: str, **options: Any) -> AttemptReport:
+        """Submit one attempt and wait for its report."""
+        workload = self.workload(task_id, **options)
+        while not executor.free_slots():
+            self.up(executor)
+        executor.submit(next(iter(executor.free_slots())), [workload])
+        report = self.finished(executor, workload)
+        executor.acknowledge([workload.attempt_id])
+        return report
+
+    def log(self, task_id: str) -> str:
+        """What the log of that task holds."""
+        return (self.home / "logs" / "work" / "run" / task_id / "-1" / "1.log").read_text()
+
+    def close(self) -> None:
+        """End every supervisor that is left."""
+        last = self.executor()
+        last.stop(0.0)
+        while last.filenos():
+            select.select(last.filenos(), [], [], 1.0)
+            last.acknowledge([e.report.attempt_id for e in last.events() if isinstance(e, Finished)])
+        for executor in self.executors:
+            executor.detach()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.close()

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clockmill.clock import parse_iso
+from clockmill.credentials import ConnectionFields, VariableFields
+from clockmill.errors import ConfigError, GatewayUnavailable, TaskGone
+from clockmill.storage import connections, variables
+from clockmill.storage.crypto import Cipher, create_key_file
+from clockmill.storage.engine import Database
+from clockmill.storage.gateway import DatabaseGateway, gateway_spec, open_gateway
+
+NOW = parse_iso("2026-01-01T00:00:00")
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    create_key_file(tmp_path / "fernet.key")
+    return tmp_path / "fernet.key"
+
+
+@pytest.fixture
+def gateway(database: Database, key_file: Path, rows: Any) -> Iterator[DatabaseGateway]:
+    """A gateway, and in the database the live attempt ``me`` of run ``d/now``."""
+    version = rows.dag("d")
+    for number, run_id in enumerate(("old", "middle", "now", "later")):
+        run = rows.run(version, "d", run_id, logical_date=rows.moment(number))
+        for task_id in ("a", "b"):
+            task = rows.task(run, task_id, "success")
+            if (run_id, task_id) not in {("now", "a"), ("middle", "b")}:
+                rows.xcom(run, task, task_id, f'"{task_id} {run_id}"')
+        if run_id == "now":
+            rows.attempt(run, rows.task(run, "reader"), "me")
+            for index in (1, 0):
+                rows.xcom(run, rows.task(run, "m", "success", map_index=index), "m", str(index), map_index=index)
+    opened = open_gateway(gateway_spec(database, key_file))
+    yield opened
+    opened.close()
+
+
+def xcoms(gateway: DatabaseGateway, **changed: Any) -> list[tuple[str, int, str]]:
+    asked: dict[str, Any] = {
+        "dag_id": "d", "run_id": "now", "task_ids": None, "key": "return_value", "map_indexes": None,
+        "include_prior_dates": False,
+    }  # fmt: skip
+    return gateway.get_xcoms("me", "token-me", **{**asked, **changed})
+
+
+def test_a_task_reads_the_xcoms_of_its_run(gateway: DatabaseGateway) -> None:
+    assert xcoms(gateway) == [("b", -1, '"b now"'), ("m", 0, "0"), ("m", 1, "1")]
+    assert xcoms(gateway, task_ids=["m", "b"]) == [("m", 0, "0"), ("m", 1, "1"), ("b", -1, '"b now"')]
+    assert xcoms(gateway, task_ids=["m"], map_indexes=[1]) == [("m", 1, "1")]
+    assert xcoms(gateway, task_ids=["a"]) == []
+    assert xcoms(gateway, task_ids=[]) == []
+    assert xcoms(gateway, key="other") == []
+
+
+def test_a_task_reads_the_xcoms_of_other_runs_and_dags(gateway: DatabaseGateway, rows: Any) -> None:
+    run = rows.run(rows.dag("other"), "other", "r", "success")
+    rows.xcom(run, rows.task(run, "t", "success"), "t", "1")
+    assert xcoms(gateway, run_id="old", task_ids=["a"]) == [("a", -1, '"a old"')]
+    assert xcoms(gateway, dag_id="other", run_id="r") == [("t", -1, "1")]
+    assert xcoms(gateway, run_id="nowhere") == []
+
+
+def test_prior_dates_give_the_newest_value_of_each_task_until_the_run(gateway: DatabaseGateway) -> None:
+    found = xcoms(gateway, task_ids=["a", "b", "m"], include_prior_dates=True)
+    assert found == [("a", -1, '"a middle"'), ("b", -1, '"b now"'), ("m", 0, "0"), ("m", 1, "1")]
+    assert xcoms(gateway, run_id="middle", task_ids=["b"], include_prior_dates=True) == [("b", -1, '"b old"')]
+    assert xcoms(gateway, task_ids=["m"], map_indexes=[7], include_prior_dates=True) == []
+    assert xcoms(gateway, run_id="nowhere", include_prior_dates=True) == []
+
+
+def test_prior_runs_of_one_without_a_logical_date_are_those_made_before(gateway: DatabaseGateway, rows: Any) -> None:
+    run = rows.run(rows.dag("manual"), "manual", "first")
+    rows.xcom(run, rows.task(run, "t", "success"), "t", "1")
+    rows.run(1, "manual", "second")
+    assert xcoms(gateway, dag_id="manual", run_id="second", task_ids=["t"], include_prior_dates=True) == [
+        ("t", -1, "1")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attempt_id", "token"), [("me", "token-other"), ("other", "token-me"), ("over", "token-over")]
+)
+def test_only_a_live_attempt_with_its_token_is_answered(
+    gateway: DatabaseGateway, rows: Any, attempt_id: str, token: str
+) -> None:
+    run = rows.run(rows.dag("e"), "e", "r")
+    rows.attempt(run, rows.task(run, "t"), "over", "success")
+    with pytest.raises(TaskGone, match=f"The attempt {attempt_id} is over or belongs to somebody else"):
+        gateway.get_variable(attempt_id, token, "x")
+
+
+def test_a_task_reads_variables_and_connections(
+    gateway: DatabaseGateway, database: Database, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cipher = Cipher(key_file)
+    fields = ConnectionFields(conn_id="db", conn_type="postgres", host="h", password="p", extra={"a": 1})
+    one = VariableFields(key="town", value="Zug")
+    database.write(lambda c: variables.set_variables(c, cipher, [one], at=NOW, actor="test"))
+    database.write(lambda c: connections.set_connections(c, cipher, [fields], at=NOW, actor="test"))
+    assert gateway.get_variable("me", "token-me", "town") == "Zug"
+    assert gateway.get_variable("me", "token-me", "nothing") is None
+    assert gateway.get_connection("me", "token-me", "db") == {
+        "conn_id": "db", "conn_type": "postgres", "host": "h", "port": None, "schema": None, "login": None,
+        "password": "p", "extra": {"a": 1}, "description": "",
+    }  # fmt: skip
+    assert gateway.get_connection("me", "token-me", "nothing") is None
+    monkeypatch.setenv("CLOCKMILL_VAR_TOWN", "Baar")
+    monkeypatch.setenv("CLOCKMILL_CONN_DB", "sqlite://elsewhere")
+    found = gateway.get_connection("me", "token-me", "db")
+    assert gateway.get_variable("me", "token-me", "town") == "Baar"
+    assert found is not None and found["host"] == "elsewhere"
+
+
+def test_a_secret_that_cannot_be_read_is_an_error_and_no_absence(
+    gateway: DatabaseGateway, database: Database, key_file: Path, tmp_path: Path
+) -> None:
+    create_key_file(tmp_path / "other.key")
+    one = VariableFields(key="town", value="Zug")
+    database.write(lambda c: variables.set_variables(c, Cipher(tmp_path / "other.key"), [one], at=NOW, actor="test"))
+    with pytest.raises(ConfigError, match="The variable 'town' cannot be decrypted"):
+        gateway.get_variable("me", "token-me", "town")
+
+
+def test_a_database_that_cannot_be_reached_is_unavailable(key_file: Path, tmp_path: Path) -> None:
+    gateway = open_gateway({"url": f"sqlite:///{tmp_path}/no/folder.db", "key_file": str(key_file)})
+    with pytest.raises(GatewayUnavailable, match="unable to open database file"):
+        gateway.get_variable("me", "token-me", "x")
+    gateway.close()
