@@ -1,6 +1,6 @@
 """Write the pages of ``docs/reference`` that come from tables in the code.
 
-``python docs/generate.py`` writes them; with ``--check`` it names those that no longer say what the code says, and
+``python -m docs.generate`` writes them; with ``--check`` it names those that no longer say what the code says, and
 exits with 1.
 """
 
@@ -29,7 +29,7 @@ from clockmill.state import (
 )
 
 REFERENCE = Path(__file__).parent / "reference"
-_NOTE = "<!-- Made by docs/generate.py from the code; edit the code and run it again. -->"
+_NOTE = "<!-- Made from the code by python -m docs.generate: edit the code, not this page. -->"
 _NO_BRACES = str.maketrans("", "", "{}")
 _MEMBER = re.compile(r'^    [A-Z_]+ = "(\w+)"  #: (.+)$', re.MULTILINE)
 
@@ -218,7 +218,7 @@ def main(arguments: list[str]) -> int:
     stale = stale_pages()
     if "--check" in arguments:
         for name in stale:
-            print(f"docs/reference/{name} is stale: run python docs/generate.py")
+            print(f"docs/reference/{name} is stale: run python -m docs.generate")
         return 1 if stale else 0
     REFERENCE.mkdir(exist_ok=True)
     for name in stale:

@@ -20,14 +20,22 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 
 
-def blocks(language: str) -> Iterator[object]:
-    for page in PAGES:
-        found = [text for name, text in _BLOCK.findall(page.read_text()) if name == language]
-        for number, text in enumerate(found, 1):
-            yield pytest.param(text, id=f"{page.relative_to(ROOT)}-{number}")
+def blocks(language: str) -> dict[str, str]:
+    """Every block in that language, by page and number."""
+    return {
+        f"{page.relative_to(ROOT)}-{number}": text
+        for page in PAGES
+        for number, (name, text) in enumerate(_BLOCK.findall(page.read_text()), 1)
+        if name == language
+    }
 
 
-@pytest.mark.parametrize("source", blocks("python"))
+def each_block(language: str) -> pytest.MarkDecorator:
+    found = blocks(language)
+    return pytest.mark.parametrize("source", list(found.values()), ids=list(found))
+
+
+@each_block("python")
 def test_dag_file_runs_to_success(source: str, tmp_path: Path) -> None:
     file = tmp_path / "shown.py"
     file.write_text(source)
@@ -36,22 +44,22 @@ def test_dag_file_runs_to_success(source: str, tmp_path: Path) -> None:
     assert dags
 
 
-@pytest.mark.parametrize("source", blocks("toml"))
+@each_block("toml")
 def test_settings_load(source: str, tmp_path: Path) -> None:
     (tmp_path / "clockmill.toml").write_text(source)
     assert config.load(tmp_path, environ={}).home == tmp_path
 
 
-def commands() -> Iterator[object]:
-    for block in blocks("bash"):
-        for line in block.values[0].splitlines():  # type: ignore[attr-defined]
-            for part in line.split("&&"):
-                words = shlex.split(part, comments=True)
-                if words and Path(words[0]).name == "clockmill":
-                    yield pytest.param(words[1:], id=" ".join(words[1:]))
+def commands() -> Iterator[list[str]]:
+    """The words after ``clockmill`` of each command shown."""
+    for line in "\n".join(blocks("bash").values()).splitlines():
+        for part in line.split("&&"):
+            words = shlex.split(part, comments=True)
+            if words and Path(words[0]).name == "clockmill":
+                yield words[1:]
 
 
-@pytest.mark.parametrize("words", commands())
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_command_exists_with_the_options_shown(words: list[str]) -> None:
     command: click.Command | None = cli
     context = click.Context(cli, info_name="clockmill")

@@ -10,6 +10,6 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_generated_pages_are_fresh() -> None:
-    command = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
+    command = [sys.executable, "-m", "docs.generate", "--check"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
