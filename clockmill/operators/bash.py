@@ -188,13 +188,15 @@ def _output_of(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
         poll.register(output, select.EPOLLIN)
         poll.register(ended, select.EPOLLIN)
         os.set_blocking(output, False)
-        is_over = False
+        is_open, is_over = True, False
         while not is_over:
             is_over = any(descriptor == ended for descriptor, _ in poll.poll())
             with contextlib.suppress(BlockingIOError):
                 while chunk := os.read(output, 1 << 16):
                     yield chunk
-                poll.unregister(output)  # closed; the end of the process is still to come
+                if is_open:
+                    poll.unregister(output)  # closed; the end of the process is still to come
+                    is_open = False
 
 
 @contextlib.contextmanager
