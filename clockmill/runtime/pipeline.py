@@ -1,50 +1,280 @@
-"""One attempt from its workload to its report: load, pre-execute, execute, post-execute, report."""
+"""One attempt from its workload to its report, as named steps over one record.
+
+The steps are load, render, pre-execute, execute, push XCom, post-execute; what comes of them is reported. The first one
+that raises ends the attempt.
+"""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from clockmill.clock import Clock, SystemClock, iso
+from clockmill.clock import Clock, SystemClock, iso, parse_iso
+from clockmill.errors import DagDefinitionError, SerializationError, TaskSignal
+from clockmill.model.context import running_in
+from clockmill.model.dag import DAG
+from clockmill.model.operator import BaseOperator
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime.channel import TaskChannel
+from clockmill.runtime.context import TaskContext, make_context
+from clockmill.runtime.endings import SUCCESS, Ending, ending_of
+from clockmill.runtime.failures import print_failure, reason_of
+from clockmill.runtime.instance import Outputs, TaskInstance
+from clockmill.runtime.termination import Terminated, die_of_term, on_term, time_limit
+from clockmill.state import Outcome
+from clockmill.templating import rendered
+from clockmill.xcom import RETURN_KEY, DatabaseBackend, XComBackend
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """The record that the steps work on.
+
+    :param started_at: right before the user's code.
+    :param ended_at: right after the user's code.
+    :param result: what ``execute`` returned.
+    """
+
+    workload: Workload
+    channel: TaskChannel
+    clock: Clock
+    load: Callable[[], DAG]
+    backend: XComBackend
+    test_mode: bool
+    outputs: Outputs = field(default_factory=Outputs)
+    started_at: str | None = None
+    ended_at: str | None = None
+    result: Any = None
+    pid: int = field(default_factory=os.getpid)
+    task: BaseOperator = field(init=False)
+    ti: TaskInstance = field(init=False)
+    context: TaskContext = field(init=False)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the DAG file."""
+        if self.workload.file:
+            return (Path(self.workload.bundle_path) / self.workload.file).parent
+        assert self.task.dag is not None
+        return self.task.dag.folder
 
 
 def execute(
     workload: Workload,
     *,
-    load: Callable[[], Any],
+    load: Callable[[], DAG],
     channel: TaskChannel,
     clock: Clock | None = None,
+    backend: XComBackend | None = None,
+    test_mode: bool = False,
 ) -> AttemptReport:
     """Run one attempt in this process.
 
     :param load: gives the DAG, importing its file when need be; what it raises fails the attempt.
-    :param channel: the line to the supervisor.
-    :returns: the report as far as the task process knows it; the supervisor adds exit code, memory and CPU time.
+    :param channel: the line to whoever watches the attempt.
+    :param backend: where XCom values are kept; the metadata database by default.
+    :param test_mode: whether this is a try-out in the author's own process: SIGTERM is left alone, Ctrl-C goes through,
+        and ``execution_timeout`` is kept here, as nobody watches from outside.
+    :returns: the report as far as the task process knows it; the supervisor adds memory and CPU time.
     """
-    clock = clock or SystemClock()
-    started_at: str | None = None
+    attempt = Attempt(
+        workload=workload,
+        channel=channel,
+        clock=clock or SystemClock(),
+        load=load,
+        backend=backend or DatabaseBackend(),
+        test_mode=test_mode,
+    )
+    ending = _take(attempt, _load)
+    if ending is SUCCESS:
+        with running_in(attempt.context):
+            ending = _run(attempt)
+    return _report(attempt, ending)
+
+
+def _run(attempt: Attempt) -> Ending:
+    # The operator is looked up when the signal comes: rendering puts a filled copy in the place of the first.
+    guard = nullcontext() if attempt.test_mode else on_term(lambda: attempt.task.on_kill())
     try:
-        task = load().get_task(workload.task_id)
-        started_at = iso(clock.now())
-        channel.started(started_at)
-        task.execute({})
-    except BaseException as error:  # noqa: BLE001 - the user's code may raise anything, and all of it ends an attempt
-        traceback.print_exc()
-        return _report(workload, "failed", f"{type(error).__name__}: {error}", started_at, iso(clock.now()))
-    return _report(workload, "success", "", started_at, iso(clock.now()))
+        with guard:
+            ending = _take(attempt, _render, _pre_execute, _execute, _push_xcom, _post_execute)
+            _call_back(attempt, ending)
+    except Terminated as error:
+        if _is_timed_out(attempt):
+            _call_back(attempt, Ending(outcome=Outcome.FAILED, error=error, reason="execution_timeout is over"))
+        die_of_term()
+    return ending
 
 
-def _report(
-    workload: Workload, outcome: str, reason: str, started_at: str | None, ended_at: str | None
-) -> AttemptReport:
+def _take(attempt: Attempt, *steps: Callable[[Attempt], None]) -> Ending:
+    """Take the steps in turn; the ending is that of the first that raises, else a success."""
+    try:
+        for step in steps:
+            step(attempt)
+    except Terminated:
+        raise
+    except BaseException as error:
+        if attempt.test_mode and isinstance(error, KeyboardInterrupt):
+            raise
+        ending = ending_of(error)
+        _tell(ending, error)
+        return ending
+    return SUCCESS
+
+
+# --- the steps ------------------------------------------------------------------------------------------------------
+
+
+def _load(attempt: Attempt) -> None:
+    workload = attempt.workload
+    attempt.task = _loaded(attempt).get_task(workload.task_id)
+    attempt.ti = TaskInstance(workload, attempt.channel, attempt.outputs, attempt.backend, attempt.task)
+    attempt.context = make_context(workload, attempt.channel, attempt.ti, test_mode=attempt.test_mode)
+
+
+def _loaded(attempt: Attempt) -> DAG:
+    try:
+        return attempt.load()
+    except (SystemExit, TaskSignal) as error:
+        # Only a task may choose how it ends; a file that does so while it is loaded is broken.
+        raise DagDefinitionError(
+            f"The file of DAG {attempt.workload.dag_id!r} raised {reason_of(error)} while it was loaded."
+        ) from error
+
+
+def _render(attempt: Attempt) -> None:
+    task = rendered(attempt.task, attempt.context, folder=attempt.folder, explain=attempt.context.explain)
+    attempt.task = attempt.ti.task = attempt.context["task"] = task
+
+
+def _pre_execute(attempt: Attempt) -> None:
+    attempt.started_at = iso(attempt.clock.now())
+    attempt.ti.start_date = parse_iso(attempt.started_at)
+    attempt.channel.started(attempt.started_at)
+    _timed(attempt, lambda: attempt.task.pre_execute(attempt.context))
+    _call_all(attempt, "on_execute_callback")
+
+
+def _execute(attempt: Attempt) -> None:
+    def run() -> Any:
+        result = attempt.task.execute(attempt.context)
+        return _wait_for(result) if hasattr(result, "__await__") else result
+
+    seconds = attempt.workload.execution_timeout if attempt.test_mode else None
+    with time_limit(seconds):
+        attempt.result = _timed(attempt, run)
+
+
+def _push_xcom(attempt: Attempt) -> None:
+    task, result = attempt.task, attempt.result
+    if not task.do_xcom_push or result is None:
+        return
+    if task.multiple_outputs:
+        for key, value in _several(task, result).items():
+            attempt.ti.xcom_push(key, value)
+    attempt.ti.xcom_push(RETURN_KEY, result)
+
+
+def _post_execute(attempt: Attempt) -> None:
+    _timed(attempt, lambda: attempt.task.post_execute(attempt.context, attempt.result))
+
+
+# --- around the user's code -----------------------------------------------------------------------------------------
+
+
+def _timed(attempt: Attempt, user_code: Callable[[], Any]) -> Any:
+    """Call the user's code and note when it came back."""
+    try:
+        return user_code()
+    finally:
+        attempt.ended_at = iso(attempt.clock.now())
+        if os.getpid() != attempt.pid:
+            # User code forked and let the copy return: only the first process may speak for the attempt.
+            os._exit(0)
+
+
+def _wait_for(result: Awaitable[Any]) -> Any:
+    import asyncio
+
+    async def wait() -> Any:
+        return await result
+
+    return asyncio.run(wait())
+
+
+def _several(task: BaseOperator, result: Any) -> dict[str, Any]:
+    if not isinstance(result, dict) or not all(isinstance(key, str) for key in result):
+        raise SerializationError(
+            f"Task {task.task_id!r} has multiple_outputs, so it must return a dictionary with string keys, not a "
+            f"{type(result).__name__}."
+        )
+    if RETURN_KEY in result:
+        raise SerializationError(
+            f"Task {task.task_id!r} has multiple_outputs, so its result may not have the key {RETURN_KEY!r}: that "
+            "names the whole result."
+        )
+    return result
+
+
+def _is_timed_out(attempt: Attempt) -> bool:
+    limit = attempt.workload.execution_timeout
+    if limit is None or attempt.started_at is None:
+        return False
+    return (attempt.clock.now() - parse_iso(attempt.started_at)).total_seconds() >= limit
+
+
+# --- the end --------------------------------------------------------------------------------------------------------
+
+
+def _tell(ending: Ending, error: BaseException) -> None:
+    if ending.has_traceback:
+        print_failure(error)
+    else:
+        sys.stdout.flush()
+        sys.stderr.write(f"{type(error).__name__}: {ending.reason or error}\n")
+
+
+_CALLBACKS = {Outcome.SUCCESS: "on_success_callback", Outcome.SKIPPED: "on_skipped_callback"}
+
+
+def _call_back(attempt: Attempt, ending: Ending) -> None:
+    """Call what the author wants called at this ending."""
+    if ending.outcome is Outcome.STOPPED:
+        return
+    attempt.context["exception"] = ending.error
+    attempt.context["reason"] = ending.reason
+    tries_left = not ending.no_retry and attempt.ti.try_number < attempt.ti.max_tries
+    failed = "on_retry_callback" if tries_left else "on_failure_callback"
+    _call_all(attempt, _CALLBACKS.get(ending.outcome, failed))
+
+
+def _call_all(attempt: Attempt, name: str) -> None:
+    for callback in getattr(attempt.task, name) or ():
+        try:
+            callback(attempt.context)
+        except Exception as error:  # noqa: BLE001 - a callback may raise anything and never changes the outcome
+            sys.stderr.write(f"{name} failed:\n")
+            print_failure(error)
+
+
+def _report(attempt: Attempt, ending: Ending) -> AttemptReport:
+    outputs, is_success = attempt.outputs, ending.outcome is Outcome.SUCCESS
     return AttemptReport(
-        attempt_id=workload.attempt_id,
-        token=workload.token,
-        outcome=outcome,
-        reason=reason,
-        started_at=started_at,
-        ended_at=ended_at,
+        attempt_id=attempt.workload.attempt_id,
+        token=attempt.workload.token,
+        outcome=ending.outcome.value,
+        reason="" if is_success else ending.reason,
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+        exit_code=ending.exit_code,
+        retry_after=ending.retry_after,
+        no_retry=ending.no_retry,
+        branch=outputs.branch if is_success else None,
+        skips=outputs.skips if is_success else None,
+        xcoms=list(outputs.xcoms.items()) if is_success else [],
     )

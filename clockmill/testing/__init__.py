@@ -1,1 +1,6 @@
-"""See ARCHITECTURE.md for what this package holds."""
+"""The public test kit: run a DAG in the process of a test, and a clock that a test drives."""
+
+from clockmill.runtime.inprocess import TestedRun, TestedTask, run_dag
+from clockmill.testing.clock import FakeClock
+
+__all__ = ["FakeClock", "TestedRun", "TestedTask", "run_dag"]

@@ -1,0 +1,171 @@
+"""Fill the template fields of a task from its context.
+
+Strings are rendered, lists, tuples, sets and dictionaries are walked, references to the results of other tasks are
+resolved. What another task returned is never read as a template.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from clockmill.errors import DagDefinitionError, GatewayUnavailable, TaskGone, TaskSignal, did_you_mean
+from clockmill.model.xcom_arg import Reference
+
+_MARKS = ("{{", "{%", "{#")
+_SHOWN = 200
+
+Explain = Callable[[str], str | None]
+
+
+class Literal:
+    """A value that is taken as it is, even where it looks like a template; see :func:`literal`."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"literal({self.value!r})"
+
+
+def literal(value: Any) -> Literal:
+    """Keep ``value`` from being rendered: ``bash_command=literal("echo '{{ not a template }}'")``."""
+    return Literal(value)
+
+
+class Templated(Protocol):
+    """What is asked of a task, or of an object inside a field that has template fields of its own."""
+
+    template_fields: Sequence[str]
+
+
+def render_fields(
+    task: Any, context: Mapping[str, Any], *, folder: Path, explain: Explain | None = None
+) -> dict[str, Any]:
+    """The template fields of ``task`` with their values for this run.
+
+    :param folder: the folder of the DAG file, where template files are looked for first.
+    :param explain: says why a name is not in the context, when there is more to say than that.
+    :raises DagDefinitionError: names the task, the field and the line of the template.
+    """
+    renderer = _Renderer(task, context, folder, explain or (lambda name: None))
+    return {name: renderer.render(name, getattr(task, name, None)) for name in task.template_fields}
+
+
+def rendered(task: Any, context: Mapping[str, Any], *, folder: Path, explain: Explain | None = None) -> Any:
+    """A copy of ``task`` whose template fields are filled; see :func:`render_fields`."""
+    fields = render_fields(task, context, folder=folder, explain=explain)
+    filled = copy.copy(task)
+    for name, value in fields.items():
+        # An operator may refuse to be changed once its DAG is complete; this is a copy of it for one try.
+        object.__setattr__(filled, name, value)
+    return filled
+
+
+class _Renderer:
+    def __init__(self, task: Any, context: Mapping[str, Any], folder: Path, explain: Explain) -> None:
+        self._task = task
+        self._dag = task.dag
+        self._context = context
+        self._folder = folder
+        self._explain = explain
+        self._field = ""
+        options = self._dag.jinja_environment_kwargs or {}
+        # With marks of its own, any text of the DAG may be a template.
+        self._own_marks = any(name.endswith(("_string", "_prefix")) for name in options)
+
+    @cached_property
+    def _environment(self) -> Any:
+        from clockmill.templating import environment
+
+        dag, own = self._dag, getattr(self._task, "render_template_as_native_obj", None)
+        return environment.build(
+            self._folders(),
+            native=dag.render_template_as_native_obj if own is None else own,
+            undefined=dag.template_undefined,
+            macros=dag.user_defined_macros,
+            filters=dag.user_defined_filters,
+            options=dag.jinja_environment_kwargs,
+        )
+
+    def render(self, field: str, value: Any) -> Any:
+        """The value of one field, rendered."""
+        self._field = field
+        return self._walk(value)
+
+    def _walk(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, Literal):
+            return value.value
+        if isinstance(value, Reference):
+            return value.resolve(self._context)
+        if isinstance(value, dict):
+            return {key: self._walk(item) for key, item in value.items()}
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*map(self._walk, value))
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return type(value)(map(self._walk, value))
+        return self._object(value) if getattr(value, "template_fields", None) else value
+
+    def _object(self, value: Templated) -> Any:
+        filled = copy.copy(value)
+        for name in value.template_fields:
+            setattr(filled, name, self._walk(getattr(value, name, None)))
+        return filled
+
+    def _text(self, text: str) -> Any:
+        if self._own_marks or any(mark in text for mark in _MARKS):
+            return self._fill(text, lambda: self._environment.from_string(text))
+        if self._is_file(text):
+            return self._fill(self._file(text).read_text(), lambda: self._environment.get_template(text))
+        return text
+
+    def _fill(self, source: str, load: Callable[[], Any]) -> Any:
+        from clockmill.templating import environment
+
+        try:
+            return environment.render(load(), self._context)
+        except (TaskSignal, TaskGone, GatewayUnavailable):
+            raise
+        except Exception as error:
+            problem = self._problem(source, error, environment.line_of(error), environment.undefined_name(error))
+            raise DagDefinitionError(problem) from error
+
+    def _problem(self, source: str, error: Exception, line: int | None, unknown: str | None) -> str:
+        lines = source.splitlines() or [""]
+        shown = lines[min(line or 1, len(lines)) - 1].strip()
+        if len(shown) > _SHOWN:
+            shown = shown[:_SHOWN] + "..."
+        where = f", line {line}" if line and len(lines) > 1 else ""
+        why = f"{error}.{self._hint(unknown)}" if unknown else f"{type(error).__name__}: {error}"
+        place = f"Task {self._task.task_id!r}, field {self._field!r}{where}"
+        return f"{place}: the template {shown!r} cannot be filled: {why}"
+
+    def _hint(self, name: str) -> str:
+        told = self._explain(name)
+        return f" {told}" if told else did_you_mean(name, self._context)
+
+    def _is_file(self, text: str) -> bool:
+        if "\n" in text or not text.endswith(tuple(self._task.template_ext)):
+            return False
+        # "bash run.sh" is a command, unless there is such a file.
+        return not any(map(str.isspace, text)) or any((folder / text).is_file() for folder in self._folders())
+
+    def _file(self, name: str) -> Path:
+        for folder in self._folders():
+            if (folder / name).is_file():
+                return folder / name
+        places = ", ".join(str(folder) for folder in self._folders())
+        raise DagDefinitionError(
+            f"Task {self._task.task_id!r}, field {self._field!r}: there is no template file {name!r} in {places}. "
+            "If the text is no file name, end it with a blank or wrap it in literal()."
+        )
+
+    def _folders(self) -> list[Path]:
+        extra = self._dag.template_searchpath or ()
+        names: Iterable[Any] = (extra,) if isinstance(extra, (str, Path)) else extra
+        return [self._folder, *(self._folder / name for name in names)]

@@ -1,0 +1,37 @@
+"""A clock that stands still until it is told to go on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+
+class FakeClock:
+    """Satisfies :class:`~clockmill.clock.Clock`; sleeping moves it on at once.
+
+    :param now: what it shows first; aware.
+    :ivar slept: the seconds of each sleep, in order.
+    """
+
+    def __init__(self, now: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self._now = now
+        self._monotonic = 0.0
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        self._now += timedelta(seconds=seconds)
+        self._monotonic += seconds
+
+    def set(self, now: datetime) -> None:
+        """Step the wall clock alone, as a correction of the machine's time does."""
+        self._now = now
