@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from clockmill.state import LIVE_ATTEMPT_STATES, AttemptState, LimitKey, LimitKind
 from clockmill.storage.records import AttemptRow, XComValue
@@ -56,10 +57,11 @@ def mark_started(connection: Connection, started: Iterable[tuple[str, str, datet
 
 def usage(connection: Connection) -> dict[LimitKey, int]:
     """How much of each pool and of each run's limit is in use: a fact about live attempts, never a counter."""
-    pools = select(attempt.c.pool, func.sum(attempt.c.pool_slots)).where(LIVE).group_by(attempt.c.pool)
-    runs = select(attempt.c.dag_run_id, func.count()).where(LIVE).group_by(attempt.c.dag_run_id)
-    used = {LimitKey(LimitKind.POOL, row[0]): int(row[1]) for row in connection.execute(pools)}
-    used |= {LimitKey(LimitKind.RUN_TASKS, str(row[0])): int(row[1]) for row in connection.execute(runs)}
+    used: Counter[LimitKey] = Counter()
+    # Live attempts are few. Grouping them in SQL makes SQLite walk through all of history in the order of the groups.
+    for row in connection.execute(select(attempt.c.pool, attempt.c.pool_slots, attempt.c.dag_run_id).where(LIVE)):
+        used[LimitKey(LimitKind.POOL, row.pool)] += row.pool_slots
+        used[LimitKey(LimitKind.RUN_TASKS, str(row.dag_run_id))] += 1
     return used
 
 
@@ -83,7 +85,7 @@ def live_holders(connection: Connection, *, pool_name: str | None = None, limit:
         .join(task_instance, task_instance.c.id == attempt.c.task_instance_id)
         .join(dag_run, dag_run.c.id == attempt.c.dag_run_id)
         .where(LIVE)
-        .order_by(attempt.c.id)
+        .order_by(attempt.c.queued_at, attempt.c.id)  # by id alone, SQLite would walk through all of history
         .limit(limit)
     )
     if pool_name is not None:

@@ -1,0 +1,114 @@
+"""Reads that happen all the time find their rows by an index, however much history there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, text
+
+from clockmill.clock import parse_iso
+from clockmill.storage import admission, attempts, events, pools, runs, xcoms
+from clockmill.storage.engine import Database
+
+NOW = parse_iso("2026-06-01T00:00:00")
+FINISHED_RUNS = 4000
+
+_NUMBERS = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {FINISHED_RUNS}) "
+_HISTORY = (
+    _NUMBERS + "INSERT INTO dag_run (id, dag_id, run_id, version_id, state, run_type, run_after, conf, queued_at, "
+    "start_date, end_date) SELECT 1000 + i, 'old', 'run' || i, 1, 'success', 'manual', i, '{}', i, i, i FROM n",
+    _NUMBERS + "INSERT INTO task_instance (id, dag_run_id, task_id, state) SELECT 1000 + i, 1000 + i, 't', 'success' "
+    "FROM n",
+    _NUMBERS + "INSERT INTO attempt (id, task_instance_id, dag_run_id, try_number, state, token, executor, pool, "
+    "pool_slots, queued_at, ended_at) SELECT 'old' || i, 1000 + i, 1000 + i, 1, 'success', 't', 'local', "
+    "'default_pool', 1, i, i FROM n",
+    _NUMBERS + "INSERT INTO xcom (id, dag_run_id, task_instance_id, task_id, try_number, key, value, created_at) "
+    "SELECT 1000 + i, 1000 + i, 1000 + i, 't', 1, 'return_value', '1', i FROM n",
+    _NUMBERS + "INSERT INTO event (id, at, kind, actor, dag_id, run_id, detail) "
+    "SELECT 1000 + i, i, 'run_created', 'test', 'old', 'run' || i, '{}' FROM n",
+)
+
+
+@pytest.fixture
+def busy(database: Database, rows: Any) -> Database:
+    """A database with much history and a little that is going on."""
+    version = rows.dag("old", next_run_after=NOW)
+    for number in range(30):
+        rows.dag(f"idle{number}")
+    run = rows.run(version, "old", "now", "running", deadline_at=NOW)
+    rows.run(version, "old", "next", "queued")
+    for number in range(4):
+        rows.attempt(run, rows.task(run, f"running{number}"), f"live{number}")
+        rows.task(run, f"ready{number}", "scheduled")
+    rows.task(run, "again", "up_for_retry")
+    for statement in _HISTORY:
+        database.write(lambda c, sql=statement: c.exec_driver_sql(sql))
+    with database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("ANALYZE"))
+    return database
+
+
+HOT_READS: dict[str, Callable[[Connection], object]] = {
+    "ready tasks": lambda c: admission.ready_tasks(c, limit=100),
+    "usage of pools and runs": attempts.usage,
+    "pools with their usage": pools.list_pools,
+    "who holds slots": lambda c: attempts.live_holders(c, pool_name="default_pool"),
+    "live attempts of a supervisor": lambda c: attempts.live_attempts_of(c, "s1"),
+    "live attempts of a run": lambda c: attempts.live_attempts_of_runs(c, [1]),
+    "runs that are due": lambda c: runs.runs_due(c, NOW),
+    "the next deadline": runs.next_deadline,
+    "DAGs with queued runs": runs.dags_with_queued_runs,
+    "the oldest queued runs": lambda c: runs.oldest_queued(c, "old", 5),
+    "running runs": runs.running_run_ids,
+    "whether a DAG has an active run": lambda c: runs.has_active_run(c, "old"),
+    "one run": lambda c: runs.find_run(c, "old", "run7"),
+    "the tasks of a run": lambda c: runs.load_tasks(c, 1007),
+    "one XCom": lambda c: xcoms.values_of_run(c, dag_id="old", run_id="run7", key="return_value", task_ids=["t"]),
+    "the XComs of a run": lambda c: xcoms.list_xcoms(c, "old", "run7"),
+    "the events of a run": lambda c: events.list_events(c, dag_id="old", run_id="run7"),
+}
+
+#: What a look without an index is called in a plan, of a table that grows with history. Walking through all of a
+#: partial index is fine: it holds live rows only.
+_SCANS = {
+    "sqlite": re.compile(
+        r"SCAN (dag_run|task_instance|attempt|xcom|event)\b"
+        r"(?! USING (COVERING )?INDEX (ix_dag_run_active|ix_dag_run_deadline|ix_task_instance_\w+|uq_attempt_live))"
+    ),
+    "postgresql": re.compile(r"Seq Scan on (dag_run|task_instance|attempt|xcom|event)\b"),
+}
+
+
+@pytest.mark.parametrize("name", HOT_READS)
+def test_a_hot_read_uses_an_index(busy: Database, name: str) -> None:
+    plans = busy.read(lambda connection: list(plans_of(connection, HOT_READS[name])))
+    assert plans
+    for plan in plans:
+        scan = _SCANS[busy.engine.dialect.name].search(plan)
+        assert scan is None, plan
+
+
+def plans_of(connection: Connection, read: Callable[[Connection], object]) -> Iterator[str]:
+    """The plan of every statement that ``read`` sends."""
+    with statements_sent(connection) as sent:
+        read(connection)
+    explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+    for statement, parameters in sent:
+        yield "\n".join(str(row[-1]) for row in connection.exec_driver_sql(explain + statement, parameters))
+
+
+@contextmanager
+def statements_sent(connection: Connection) -> Iterator[list[tuple[str, Any]]]:
+    """Collects what goes to the driver."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(connection, "before_cursor_execute", note)
+    yield sent
+    event.remove(connection, "before_cursor_execute", note)
