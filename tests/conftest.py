@@ -165,6 +165,12 @@ class Rows:
 
 
 @pytest.fixture
+def make_rows() -> type[Rows]:
+    """Makes rows in a database that the test opens itself."""
+    return Rows
+
+
+@pytest.fixture
 def rows(database: Database) -> Rows:
     """Makes rows in the database of this test."""
     return Rows(database)
