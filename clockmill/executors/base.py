@@ -78,6 +78,10 @@ class Executor(Protocol):
         """Free slots per supervisor id, of those that take new work."""
         ...
 
+    def is_dead(self, supervisor_id: str) -> bool:
+        """Whether a supervisor that this host once had is surely dead: its lock is free or gone. Asked at start."""
+        ...
+
     def submit(self, supervisor_id: str, workloads: Sequence[Workload]) -> None:
         """Hand over attempts that are committed as claimed for that supervisor."""
         ...
@@ -103,7 +107,14 @@ class Executor(Protocol):
         ...
 
     def stop(self, grace: float) -> None:
-        """End everything: what still runs after ``grace`` seconds is stopped and reported as ``released``."""
+        """Begin to end everything: what still runs after ``grace`` seconds is stopped and reported as ``released``.
+
+        Returns at once; called again with a shorter grace, that one holds. Events go on until :meth:`is_busy` is false.
+        """
+        ...
+
+    def is_busy(self) -> bool:
+        """Whether a supervisor of this executor is still there after :meth:`stop`."""
         ...
 
     def detach(self) -> None:

@@ -165,6 +165,16 @@ class LocalExecutor:
             link.is_ending = True
             link.send({"op": "shutdown", "grace": grace})
 
+    def is_busy(self) -> bool:
+        """Whether a supervisor of this executor is still there after :meth:`stop`."""
+        return bool(self._links or self._limbo or self._sweeps)
+
+    def is_dead(self, supervisor_id: str) -> bool:
+        """Whether a supervisor is surely dead, and nothing more will be heard of what it held."""
+        if supervisor_id in self._links or supervisor_id in self._limbo or supervisor_id in self._sweeps:
+            return False
+        return SupervisorFiles(self._folder, supervisor_id).is_dead()
+
     def detach(self) -> None:
         """Let go of the supervisors and leave them running, for the next scheduler to find."""
         for link in self._links.values():

@@ -1,1 +1,1 @@
-"""See ARCHITECTURE.md for what this package holds."""
+"""The scheduler: a service and its steps. State decides, storage writes; this package brings them together."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -41,18 +42,27 @@ def live_attempts_of_runs(connection: Connection, dag_run_ids: Collection[int]) 
     return [_record(row) for row in connection.execute(statement)]
 
 
-def mark_started(connection: Connection, started: Iterable[tuple[str, str, datetime]]) -> list[int]:
-    """Note when the user's code began: ``(attempt id, token, instant)``; returns the runs that they belong to."""
-    runs: set[int] = set()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """An attempt whose user code has begun."""
+
+    dag_run_id: int
+    task_instance_id: int
+    moment: datetime
+
+
+def mark_started(connection: Connection, started: Iterable[tuple[str, str, datetime]]) -> list[Beginning]:
+    """Note when the user's code of live attempts began, given as ``(attempt id, token, instant)``."""
+    found = []
     for ident, token, moment in started:
         statement = (
             update(attempt)
             .where(attempt.c.id == ident, attempt.c.token == token, attempt.c.started_at.is_(None), LIVE)
             .values(started_at=moment)
-            .returning(attempt.c.dag_run_id)
+            .returning(attempt.c.dag_run_id, attempt.c.task_instance_id)
         )
-        runs.update(row.dag_run_id for row in connection.execute(statement))
-    return sorted(runs)
+        found += [Beginning(**row._mapping, moment=moment) for row in connection.execute(statement)]
+    return found
 
 
 def usage(connection: Connection) -> dict[LimitKey, int]:
@@ -69,6 +79,11 @@ def lock_pools(connection: Connection) -> dict[str, int]:
     """Hold every pool in the order of names, so that nobody else admits; returns their slots."""
     statement = select(pool.c.name, pool.c.slots).order_by(pool.c.name).with_for_update()
     return {row.name: row.slots for row in connection.execute(statement)}
+
+
+def pool_slots(connection: Connection, name: str) -> int | None:
+    """The slots of one pool, or None when there is no such pool."""
+    return connection.execute(select(pool.c.slots).where(pool.c.name == name)).scalar_one_or_none()
 
 
 def live_holders(connection: Connection, *, pool_name: str | None = None, limit: int = 20) -> list[dict[str, Any]]:

@@ -21,6 +21,8 @@ from clockmill.clock import Clock, SystemClock
 from clockmill.errors import DatabaseError
 from clockmill.probes import probe
 
+__all__ = ["CommitUnknown", "Connection", "Database", "DatabaseUnavailable", "server_version"]
+
 T = TypeVar("T")
 
 #: SQLSTATE classes and codes after which the same closure may simply be run again.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -148,17 +148,6 @@ def has_active_run(connection: Connection, dag_id: str) -> bool:
     )
 
 
-def running_run_ids(connection: Connection, *, after_id: int = 0, limit: int = 500) -> list[int]:
-    """Ids of running runs, ascending, a page at a time."""
-    statement = (
-        select(dag_run.c.id)
-        .where(_ACTIVE, dag_run.c.state == lit(RunState.RUNNING), dag_run.c.id > after_id)
-        .order_by(dag_run.c.id)
-        .limit(limit)
-    )
-    return [row.id for row in connection.execute(statement)]
-
-
 def taken_run(connection: Connection, dag_id: str, run_id: str, logical_date: datetime | None) -> RunRow | None:
     """The run that already has that run id or that logical date, or None."""
     same = [dag_run.c.run_id == run_id]
@@ -168,7 +157,17 @@ def taken_run(connection: Connection, dag_id: str, run_id: str, logical_date: da
     return None if row is None else run_row(row)
 
 
-def runs_by_id(connection: Connection, ids: Iterable[int]) -> list[RunRow]:
-    """Runs as they are now, not held."""
-    wanted: Sequence[int] = sorted(ids)
-    return [run_row(row) for row in connection.execute(_select_runs().where(dag_run.c.id.in_(wanted)))]
+def running_revisions(connection: Connection) -> list[tuple[int, int]]:
+    """Every running run with its revision, ascending by id: what a memory of runs is compared with."""
+    statement = (
+        select(dag_run.c.id, dag_run.c.revision)
+        .where(_ACTIVE, dag_run.c.state == lit(RunState.RUNNING))
+        .order_by(dag_run.c.id)
+    )
+    return [(row.id, row.revision) for row in connection.execute(statement)]
+
+
+def active_runs(connection: Connection, dag_id: str) -> list[RunRow]:
+    """The queued and running runs of a DAG, oldest first."""
+    statement = _select_runs().where(_ACTIVE, dag_run.c.dag_id == dag_id).order_by(dag_run.c.id)
+    return [run_row(row) for row in connection.execute(statement)]

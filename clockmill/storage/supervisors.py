@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
-from clockmill.storage.tables import counter, supervisor
+from clockmill.storage.attempts import LIVE
+from clockmill.storage.tables import attempt, counter, supervisor
 
 
 def next_epoch(connection: Connection) -> int:
@@ -53,9 +54,15 @@ def bury(connection: Connection, ident: str) -> None:
     connection.execute(update(supervisor).where(supervisor.c.id == ident).values(is_alive=False))
 
 
-def alive_on(connection: Connection, executor: str, host: str) -> list[str]:
-    """Ids of the supervisors of an executor on one host that are not known to be dead."""
-    statement = select(supervisor.c.id).where(
-        supervisor.c.is_alive, supervisor.c.executor == executor, supervisor.c.host == host
-    )
-    return [row.id for row in connection.execute(statement)]
+def with_live_attempts(connection: Connection, executor: str, host: str) -> list[str]:
+    """Ids of the supervisors of an executor on one host that hold live attempts, dead or alive."""
+    holds = select(attempt.c.id).where(LIVE, attempt.c.supervisor_id == supervisor.c.id).exists()
+    statement = select(supervisor.c.id).where(supervisor.c.executor == executor, supervisor.c.host == host, holds)
+    return [row.id for row in connection.execute(statement.order_by(supervisor.c.id))]
+
+
+def slots_of(connection: Connection) -> tuple[int, int]:
+    """The slots of all living supervisors, and how many live attempts hold one."""
+    slots = select(func.coalesce(func.sum(supervisor.c.slots), 0)).where(supervisor.c.is_alive)
+    busy = select(func.count()).where(LIVE, attempt.c.supervisor_id.is_not(None))
+    return int(connection.execute(slots).scalar_one()), int(connection.execute(busy).scalar_one())

@@ -1,0 +1,74 @@
+"""Making a run of a DAG version: the same for a tick, a person and a backfill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from clockmill.serde import Document
+from clockmill.state import RunType
+from clockmill.storage.engine import Connection
+from clockmill.storage.records import NewTask
+from clockmill.storage.transitions import NewRun, create_run
+from clockmill.timetables import Tick
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrder:
+    """A run that somebody wants.
+
+    :param run_id: its id, made from type and date when None.
+    :param actor: who wants it.
+    """
+
+    run_type: RunType
+    tick: Tick
+    logical_date: datetime | None
+    run_id: str | None = None
+    conf: dict[str, Any]
+    actor: str
+    note: str = ""
+
+
+def run_id_for(run_type: RunType, moment: datetime) -> str:
+    """The id that a run gets when nobody chose one: ``scheduled__2026-01-01T00:00:00+00:00``."""
+    return f"{run_type}__{moment.isoformat()}"
+
+
+def new_tasks(document: Document) -> Sequence[NewTask]:
+    """The task instances that a run of this version begins with."""
+    return [
+        NewTask(
+            task_id=task.task_id,
+            max_tries=task.retries + 1,
+            priority=task.priority,
+            pool=task.pool,
+            pool_slots=task.pool_slots,
+            executor=task.executor or "",
+            queue=task.queue,
+        )
+        for task in document.tasks
+    ]
+
+
+def place(connection: Connection, document: Document, version_id: int, order: RunOrder, now: datetime) -> int:
+    """Insert the run with its task instances, queued; returns its row id."""
+    moment = order.logical_date or order.tick.run_after
+    run = NewRun(
+        dag_id=document.dag_id,
+        run_id=order.run_id or run_id_for(order.run_type, moment),
+        version_id=version_id,
+        run_type=order.run_type,
+        logical_date=order.logical_date,
+        run_after=order.tick.run_after,
+        data_interval_start=order.tick.start,
+        data_interval_end=order.tick.end,
+        conf=order.conf,
+        queued_at=now,
+        max_active_tasks=document.max_active_tasks,
+        created_by=order.actor,
+        note=order.note,
+    )
+    return create_run(connection, run, new_tasks(document))

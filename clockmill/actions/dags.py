@@ -1,0 +1,60 @@
+"""What a person may do with a DAG as a whole: pause it, let it go on, delete it."""
+
+from __future__ import annotations
+
+from clockmill.clock import Clock
+from clockmill.errors import Conflict, NotFound
+from clockmill.events import Event, EventKind
+from clockmill.storage.attempts import live_attempts_of_runs
+from clockmill.storage.engine import Connection, Database
+from clockmill.storage.events import append
+from clockmill.storage.runs import active_runs, lock_dags
+from clockmill.storage.schedules import delete_rows, set_paused_flag
+from clockmill.storage.versions import dag_ids, dag_state
+
+
+def set_paused(db: Database, clock: Clock, dag_id: str, *, paused: bool, actor: str) -> bool:
+    """Pause a DAG, or let it go on; returns whether that changed anything. The caller wakes the scheduler.
+
+    A paused DAG begins no run and no task; what runs is left to finish.
+
+    :raises NotFound: when there is no such DAG.
+    """
+
+    def work(connection: Connection) -> bool:
+        state = _require(connection, dag_id)
+        if state == paused:
+            return False
+        set_paused_flag(connection, dag_id, paused=paused)
+        kind = EventKind.DAG_PAUSED if paused else EventKind.DAG_UNPAUSED
+        append(connection, [Event(kind=kind, at=clock.now(), actor=actor, dag_id=dag_id)])
+        return True
+
+    return db.write(work)
+
+
+def delete_dag(db: Database, clock: Clock, dag_id: str, *, actor: str) -> None:
+    """Delete a DAG with all of its runs; while its file is there, it comes back without them.
+
+    :raises NotFound: when there is no such DAG.
+    :raises Conflict: when tasks of it are running.
+    """
+
+    def work(connection: Connection) -> None:
+        _require(connection, dag_id)
+        lock_dags(connection, [dag_id])
+        live = live_attempts_of_runs(connection, [run.id for run in active_runs(connection, dag_id)])
+        if live:
+            raise Conflict(f"{len(live)} tasks of DAG {dag_id!r} are running; wait for them or clear them first.")
+        delete_rows(connection, dag_id)
+        append(connection, [Event(kind=EventKind.DAG_DELETED, at=clock.now(), actor=actor, dag_id=dag_id)])
+
+    db.write(work)
+
+
+def _require(connection: Connection, dag_id: str) -> bool:
+    """Whether the DAG is paused."""
+    state = dag_state(connection, dag_id)
+    if state is None:
+        raise NotFound("DAG", dag_id, dag_ids(connection))
+    return state.is_paused

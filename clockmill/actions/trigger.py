@@ -1,0 +1,89 @@
+"""Trigger a run by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from clockmill.actions.create import RunOrder, place, run_id_for
+from clockmill.actions.params import check_conf
+from clockmill.clock import Clock, iso
+from clockmill.errors import Conflict, NotFound, UsageError
+from clockmill.events import Event, EventKind
+from clockmill.ids import id_problem
+from clockmill.serde import decode
+from clockmill.state import RunType
+from clockmill.storage.engine import Connection, Database
+from clockmill.storage.events import append
+from clockmill.storage.records import RunRow
+from clockmill.storage.runs import find_run, lock_dags, taken_run
+from clockmill.storage.versions import dag_ids, dag_state, version
+from clockmill.timetables import from_dict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Triggered:
+    """The answer to a trigger.
+
+    :param created: false when a run with that id was there already; it is the answer then.
+    :param is_paused: the DAG is paused, so the run waits until somebody unpauses it.
+    """
+
+    run: RunRow
+    created: bool
+    is_paused: bool
+
+
+def trigger_run(
+    db: Database,
+    clock: Clock,
+    dag_id: str,
+    *,
+    actor: str,
+    conf: Mapping[str, Any] | None = None,
+    run_id: str | None = None,
+    logical_date: datetime | None = None,
+) -> Triggered:
+    """Queue a manual run of a DAG's newest version; the caller wakes the scheduler.
+
+    :param conf: values for the DAG's parameters, and whatever else its tasks read from ``dag_run.conf``.
+    :param logical_date: the present instant when None.
+    :raises NotFound: when there is no such DAG.
+    :raises Conflict: when another run has that logical date.
+    :raises UsageError: when the run id is no good or the parameters do not fit.
+    """
+    now = clock.now()
+    if run_id is not None and (problem := id_problem("run", run_id)):
+        raise UsageError(problem)
+
+    def work(connection: Connection) -> Triggered:
+        state = dag_state(connection, dag_id)
+        if state is None or state.version_id is None:
+            raise NotFound("DAG", dag_id, dag_ids(connection))
+        if not state.is_active:
+            raise UsageError(f"The file of DAG {dag_id!r} is gone, so it cannot be triggered.")
+        lock_dags(connection, [dag_id])
+        row = version(connection, state.version_id)
+        document = decode(row.document)
+        tick = from_dict(document.timetable).manual(logical_date or now)
+        date = logical_date or tick.logical_date
+        name = run_id or run_id_for(RunType.MANUAL, date)
+        if found := taken_run(connection, dag_id, name, date):
+            if found.run_id == name:
+                return Triggered(run=found, created=False, is_paused=state.is_paused)
+            raise Conflict(f"The run {found.run_id!r} of DAG {dag_id!r} already has the logical date {iso(date)}.")
+        check_conf(document, conf or {})
+        order = RunOrder(
+            run_type=RunType.MANUAL, tick=tick, logical_date=date, run_id=name, conf=dict(conf or {}), actor=actor
+        )
+        place(connection, document, row.id, order, now)
+        event = Event(kind=EventKind.RUN_CREATED, at=now, actor=actor, dag_id=dag_id, run_id=name)
+        append(connection, [event])
+        found = find_run(connection, dag_id, name)
+        if found is None:
+            raise AssertionError("the run that was just made is not there")
+        return Triggered(run=found, created=True, is_paused=state.is_paused)
+
+    return db.write(work)

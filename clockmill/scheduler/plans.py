@@ -1,0 +1,80 @@
+"""DAG versions, decoded once: what the scheduler knows of a DAG."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import timedelta
+
+from clockmill.serde import Document, TaskDoc, decode
+from clockmill.state import Graph, RetryRule
+from clockmill.storage.engine import Connection
+from clockmill.storage.versions import version
+from clockmill.timetables import Schedule, Timetable, from_dict
+
+_KEPT = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One DAG version, ready for decisions.
+
+    :param bundle: the content hash of the bundle with its code.
+    """
+
+    version_id: int
+    document: Document
+    graph: Graph
+    tasks: dict[str, TaskDoc]
+    bundle: str
+    file: str
+
+    @property
+    def timetable(self) -> Timetable:
+        """When its runs are due."""
+        return from_dict(self.document.timetable)
+
+    @property
+    def schedule(self) -> Schedule:
+        """Its timetable between its start and its end."""
+        return Schedule(self.timetable, self.document.start_date, self.document.end_date)
+
+    @property
+    def dagrun_timeout(self) -> timedelta | None:
+        seconds = self.document.dagrun_timeout
+        return None if seconds is None else timedelta(seconds=seconds)
+
+    def retry_rule(self, task_id: str) -> RetryRule:
+        """How the tries of a task are spaced."""
+        task = self.tasks[task_id]
+        return RetryRule(delay=task.retry_delay, backoff=task.retry_backoff, max_delay=task.max_retry_delay)
+
+
+class Plans:
+    """The plans used last; a version never changes, so nothing here grows old."""
+
+    def __init__(self) -> None:
+        self._plans: OrderedDict[int, Plan] = OrderedDict()
+
+    def get(self, connection: Connection, version_id: int) -> Plan:
+        """The plan of a version, read and decoded when it is not there yet."""
+        plan = self._plans.get(version_id)
+        if plan is None:
+            plan = self._plans[version_id] = _read(connection, version_id)
+            if len(self._plans) > _KEPT:
+                self._plans.popitem(last=False)
+        self._plans.move_to_end(version_id)
+        return plan
+
+
+def _read(connection: Connection, version_id: int) -> Plan:
+    row = version(connection, version_id)
+    document = decode(row.document)
+    return Plan(
+        version_id=version_id,
+        document=document,
+        graph=document.graph(),
+        tasks={task.task_id: task for task in document.tasks},
+        bundle=row.bundle,
+        file=row.file,
+    )

@@ -1,0 +1,201 @@
+"""The scheduler: a loop that takes in news, moves runs on, and sleeps until something can change.
+
+Nothing here decides anything, and nothing depends on what is in memory: every pass starts from the rows. Several
+schedulers may work on one database; the locks of runs, DAGs and pools keep them apart.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+from collections.abc import Mapping
+from datetime import datetime
+from threading import Event as Flag
+
+from clockmill.clock import Clock
+from clockmill.config import Settings
+from clockmill.executors.base import Executor
+from clockmill.scheduler.steps.advance import Advance, Agenda
+from clockmill.scheduler.steps.collect import Collect, Inbox
+from clockmill.scheduler.steps.open_runs import OpenRuns
+from clockmill.scheduler.steps.prune import Prune
+from clockmill.scheduler.steps.rescue import Rescue
+from clockmill.scheduler.workspace import Workspace
+from clockmill.storage.components import beat, leave
+from clockmill.storage.engine import CommitUnknown, Database, DatabaseUnavailable
+from clockmill.storage.runs import next_deadline
+from clockmill.storage.supervisors import next_epoch
+from clockmill.storage.wakeup import WakeListener
+
+log = logging.getLogger(__name__)
+
+_BEAT_SECONDS = 5.0
+_PRUNE_SECONDS = 600.0
+_DOWN_PAUSE = 0.5
+
+
+class SchedulerService:
+    """One scheduler.
+
+    :param executors: by name, the default first; not yet started.
+    :param listener: hears the calls of other processes; this service closes it.
+    :param grace: seconds that running tasks get at the end; ``None`` leaves them running for the next scheduler.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        settings: Settings,
+        executors: Mapping[str, Executor],
+        listener: WakeListener,
+        *,
+        grace: float | None = None,
+    ) -> None:
+        self._space = Workspace(db, clock, settings, executors)
+        self._listener = listener
+        self._grace = grace
+        self._inbox = Inbox()
+        self._instance = f"{socket.gethostname()}:{os.getpid()}"
+        self._collect = Collect(self._space)
+        self._open_runs = OpenRuns(self._space)
+        self._advance = Advance(self._space)
+        self._prune = Prune(self._space)
+        self._rescue: Rescue | None = None
+        self._deadline: datetime | None = None
+        self._full_look_due = 0.0
+        self._beat_due = 0.0
+        self._prune_due = clock.monotonic() + _PRUNE_SECONDS
+        self._again = True
+        self._hurry = Flag()
+        self._bell, self._bell_rope = socket.socketpair()
+
+    def interrupt(self, *, hurry: bool = False) -> None:
+        """Let :meth:`run` look at its flag now; safe in a signal handler and from any thread.
+
+        :param hurry: give running tasks no more of the grace that they were promised.
+        """
+        if hurry:
+            self._hurry.set()
+        self._bell_rope.send(b".")
+
+    def start(self) -> None:
+        """Take control of the executors under a new epoch, and find what was lost while nobody looked."""
+        epoch = self._space.db.write(next_epoch)
+        self._rescue = Rescue(self._space, epoch)
+        for executor in self._space.executors.values():
+            executor.start(epoch)
+        self._collect.run_once(self._inbox)
+        self._rescue.run_once(self._inbox)
+        self._rescue.look_for_dead(socket.gethostname(), self._inbox)
+        log.info("scheduler %s began with epoch %d", self._instance, epoch)
+
+    def run(self, stop: Flag) -> None:
+        """Work until ``stop`` is set, then let the executors go and leave.
+
+        An outage of the database is waited out; everything else that goes wrong ends the service.
+        """
+        self.start()
+        while not stop.is_set():
+            try:
+                if not self.run_once():
+                    self._wait()
+            except DatabaseUnavailable as error:
+                log.warning("the database is away, waiting: %s", error)
+                self._space.views.forget()
+                self._full_look_due = 0.0
+                self._space.clock.sleep(_DOWN_PAUSE)
+        self._shut_down()
+
+    def run_once(self) -> bool:
+        """One pass over all duties; whether another one should follow at once."""
+        now = self._space.clock.monotonic()
+        woken = self._listener.drain() or now >= self._full_look_due
+        if woken:
+            self._full_look_due = now + self._space.settings.scheduler.max_sleep_seconds
+        self._collect.run_once(self._inbox)
+        if self._rescue is not None:
+            self._rescue.run_once(self._inbox)
+        due = self._deadline is not None and self._deadline <= self._space.clock.now()
+        made = self._open_runs.run_once() if woken or due or self._again else 0
+        agenda = Agenda(stale=woken, queued=woken or made > 0 or self._again, timers=woken or due)
+        if woken or due or self._again or made or self._inbox.reports or self._inbox.started:
+            self._move_on(agenda)
+        self._housekeeping(now)
+        return self._again
+
+    def _move_on(self, agenda: Agenda) -> None:
+        try:
+            outcomes = self._advance.run_once(self._inbox, agenda)
+        except CommitUnknown:
+            self._space.views.forget()
+            raise
+        self._again = outcomes.more or outcomes.finished_runs > 0
+        if agenda.timers:
+            self._deadline = self._space.db.read(next_deadline)
+        elif outcomes.next_due is not None:
+            self._deadline = min(self._deadline or outcomes.next_due, outcomes.next_due)
+
+    def _housekeeping(self, now: float) -> None:
+        if now >= self._beat_due:
+            self._beat_due = now + _BEAT_SECONDS
+            self._beat()
+        if now >= self._prune_due:
+            self._prune_due = now + (0 if self._prune.run_once() else _PRUNE_SECONDS)
+
+    def _beat(self) -> None:
+        moment = self._space.clock.now()
+        self._space.db.write(
+            lambda connection: beat(connection, "scheduler", self._instance, moment, period_seconds=_BEAT_SECONDS)
+        )
+
+    def _wait(self) -> None:
+        """Sleep until an executor or another process has something to tell, or the next deadline."""
+        clock = self._space.clock
+        until = min(self._full_look_due, self._beat_due) - clock.monotonic()
+        if self._deadline is not None:
+            until = min(until, (self._deadline - clock.now()).total_seconds())
+        self._doze(until)
+
+    def _shut_down(self) -> None:
+        """End or leave what runs, write down what ended, and go."""
+        if self._grace is None:
+            self._take_in()
+            for executor in self._space.executors.values():
+                executor.detach()
+        else:
+            self._stop_executors(self._grace)
+        self._space.db.write(lambda connection: leave(connection, "scheduler", self._instance))
+        self._listener.close()
+        log.info("scheduler %s left", self._instance)
+
+    def _stop_executors(self, grace: float) -> None:
+        executors = self._space.executors.values()
+        for executor in executors:
+            executor.stop(grace)
+        hurried = False
+        while any(executor.is_busy() for executor in executors):
+            if self._hurry.is_set() and not hurried:
+                hurried = True
+                for executor in executors:
+                    executor.stop(0)
+            self._take_in()
+            self._doze(_BEAT_SECONDS)
+        self._take_in()
+
+    def _take_in(self) -> None:
+        """Write down what the executors report, without new work: they offer no free slots any more."""
+        self._collect.run_once(self._inbox)
+        if self._rescue is not None:
+            self._rescue.run_once(self._inbox)
+        if self._inbox.reports or self._inbox.started:
+            self._advance.run_once(self._inbox, Agenda(stale=False, queued=False, timers=False))
+
+    def _doze(self, seconds: float) -> None:
+        filenos = [fileno for executor in self._space.executors.values() for fileno in executor.filenos()]
+        filenos += [*self._listener.filenos(), self._bell.fileno()]
+        ready, _, _ = select.select(filenos, [], [], max(0.0, seconds))
+        if self._bell.fileno() in ready:
+            self._bell.recv(64)

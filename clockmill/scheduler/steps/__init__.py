@@ -1,0 +1,1 @@
+"""The duties of a scheduler, one a module, each with a ``run_once``."""

@@ -1,0 +1,141 @@
+"""Give slots to task instances that may run, and make their attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from clockmill.ids import new_attempt_id, new_token
+from clockmill.scheduler.steps.workloads import workload_for
+from clockmill.scheduler.views import RunView
+from clockmill.scheduler.workspace import Effects, Workspace
+from clockmill.state import Candidate, LimitKey, LimitKind, RunState, TaskState, admit
+from clockmill.storage.admission import ReadyTask, ready_tasks
+from clockmill.storage.attempts import lock_pools, usage
+from clockmill.storage.engine import Connection
+from clockmill.storage.transitions import NewAttempt, create_attempts
+
+#: How many candidates are read for each free slot: some of them will find their limits full.
+_LOOK_AHEAD = 2
+_MOST_ROUNDS = 20
+
+
+class Admit:
+    """Chooses by priority and age among the task instances whose limits have room."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._space = workspace
+
+    def apply(self, connection: Connection, effects: Effects, now: datetime) -> list[RunView]:
+        """Admit as many task instances as there are free slots; returns the runs that changed.
+
+        Candidates are read without locks; then their runs are locked, then the pools, and only then is read what is
+        in use.
+        """
+        free = {name: executor.free_slots() for name, executor in self._space.executors.items()}
+        if not any(slots for supervisors in free.values() for slots in supervisors.values()):
+            return []
+        room = sum(slots for supervisors in free.values() for slots in supervisors.values())
+        ready = ready_tasks(connection, limit=room * _LOOK_AHEAD)
+        if not ready:
+            return []
+        return self._rounds(connection, ready, free, room, effects, now)
+
+    def _rounds(
+        self,
+        connection: Connection,
+        ready: list[ReadyTask],
+        free: dict[str, dict[str, int]],
+        room: int,
+        effects: Effects,
+        now: datetime,
+    ) -> list[RunView]:
+        """Admit round by round; each leaves out the pools and runs that the one before found full."""
+        changed: dict[int, RunView] = {}
+        full_pools: set[str] = set()
+        full_runs: set[int] = set()
+        for _ in range(_MOST_ROUNDS):
+            views = self._space.views.hold(connection, {task.dag_run_id for task in ready}, skip_locked=True)
+            mine = [task for task in ready if _is_ready(views, task)]
+            pools = lock_pools(connection)
+            in_use = usage(connection)
+            chosen, refused = self._choose(mine, pools, in_use, free)
+            attempts = [self._offer(views[task.dag_run_id], task, free, effects, now) for task in chosen]
+            create_attempts(connection, attempts)
+            changed |= {task.dag_run_id: views[task.dag_run_id] for task in chosen}
+            room -= len(chosen)
+            known = (len(full_pools), len(full_runs))
+            _note_full(refused, full_pools, full_runs)
+            if room <= 0 or (len(full_pools), len(full_runs)) == known:
+                break
+            for view in changed.values():
+                view.aggregate.flush(connection)
+            ready = ready_tasks(connection, limit=room * _LOOK_AHEAD, full_pools=full_pools, full_runs=full_runs)
+            if not ready:
+                break
+        return list(changed.values())
+
+    def _choose(
+        self,
+        ready: Collection[ReadyTask],
+        pools: dict[str, int],
+        in_use: dict[LimitKey, int],
+        free: dict[str, dict[str, int]],
+    ) -> tuple[list[ReadyTask], list[LimitKey]]:
+        limits = {LimitKey(LimitKind.POOL, name): slots for name, slots in pools.items()}
+        limits |= {LimitKey(LimitKind.RUN_TASKS, str(task.dag_run_id)): task.max_active_tasks for task in ready}
+        for name, supervisors in free.items():
+            limits[LimitKey(LimitKind.EXECUTOR, name)] = sum(supervisors.values())
+        by_id = {task.id: task for task in ready}
+        answer = admit([self._candidate(task) for task in ready], limits, in_use)
+        return [by_id[ident] for ident in answer.admitted], [refusal.limit for refusal in answer.refused]
+
+    def _candidate(self, task: ReadyTask) -> Candidate:
+        claims = {
+            LimitKey(LimitKind.POOL, task.pool): task.pool_slots,
+            LimitKey(LimitKind.RUN_TASKS, str(task.dag_run_id)): 1,
+            LimitKey(LimitKind.EXECUTOR, task.executor or self._space.default_executor): 1,
+        }
+        return Candidate(ident=task.id, claims=claims)
+
+    def _offer(
+        self, view: RunView, task: ReadyTask, free: dict[str, dict[str, int]], effects: Effects, now: datetime
+    ) -> NewAttempt:
+        executor = task.executor or self._space.default_executor
+        supervisors = free[executor]
+        supervisor_id = max(supervisors, key=lambda name: (supervisors[name], name))
+        supervisors[supervisor_id] -= 1
+        key = (task.task_id, task.map_index)
+        row = view.change(key, state=TaskState.RUNNING, reason="")
+        attempt = NewAttempt(
+            id=new_attempt_id(),
+            task_instance_id=row.id,
+            dag_run_id=row.dag_run_id,
+            try_number=row.try_number,
+            token=new_token(),
+            executor=executor,
+            queue=row.queue,
+            supervisor_id=supervisor_id,
+            pool=row.pool,
+            pool_slots=row.pool_slots,
+            queued_at=now,
+        )
+        workload = workload_for(view, row, attempt.id, attempt.token, now, self._space.settings)
+        effects.submit(executor, supervisor_id, workload)
+        return attempt
+
+
+def _is_ready(views: dict[int, RunView], task: ReadyTask) -> bool:
+    """Whether a candidate that was read without a lock still is one."""
+    view = views.get(task.dag_run_id)
+    if view is None or view.run.state is not RunState.RUNNING:
+        return False
+    return view.task((task.task_id, task.map_index)).state is TaskState.SCHEDULED
+
+
+def _note_full(refused: list[LimitKey], pools: set[str], runs: set[int]) -> None:
+    for limit in refused:
+        if limit.kind is LimitKind.POOL:
+            pools.add(limit.name)
+        elif limit.kind is LimitKind.RUN_TASKS:
+            runs.add(int(limit.name))

@@ -1,0 +1,215 @@
+"""Move runs on: one transaction takes what ended, what became due and what may begin, and hands out new work.
+
+This is the heart of the scheduler. A finished task, the tasks that it makes ready and their attempts are committed
+together, so a crash at any moment leaves either all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from clockmill.clock import parse_iso
+from clockmill.events import EventKind
+from clockmill.executors.base import Started
+from clockmill.protocols import AttemptReport
+from clockmill.scheduler.steps.admit import Admit
+from clockmill.scheduler.steps.collect import Inbox
+from clockmill.scheduler.steps.reports import Ended, Reports
+from clockmill.scheduler.steps.start_runs import runs_to_start, start_run
+from clockmill.scheduler.steps.timers import begin_due_tries, time_out
+from clockmill.scheduler.views import RunView
+from clockmill.scheduler.workspace import Effects, Workspace
+from clockmill.state import FINISHED_RUN_STATES, AttemptState, Outcome, TaskState
+from clockmill.storage.attempts import Beginning, attempts_by_id, live_attempts_of_runs, mark_started
+from clockmill.storage.engine import CommitUnknown, Connection, DatabaseUnavailable
+from clockmill.storage.events import append
+from clockmill.storage.runs import running_revisions, runs_due
+from clockmill.storage.transitions import stop_attempts
+
+log = logging.getLogger(__name__)
+
+#: Runs that changed elsewhere and are looked at in one transaction.
+_STALE_BATCH = 200
+
+
+@dataclass
+class Agenda:
+    """What one pass has to look at, besides the inbox.
+
+    :param stale: look for runs that somebody else changed.
+    :param queued: look for queued runs that may begin.
+    :param timers: look for retries and time-outs that are due.
+    """
+
+    stale: bool = True
+    queued: bool = True
+    timers: bool = True
+
+
+@dataclass
+class Outcomes:
+    """What a pass found: whether there is more to do at once."""
+
+    more: bool = False
+    next_due: datetime | None = None
+    finished_runs: int = 0
+    admitted: int = 0
+
+
+class Advance:
+    """Applies news to runs and admits what becomes ready."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._space = workspace
+        self._reports = Reports(workspace.settings.core.crash_budget)
+        self._admit = Admit(workspace)
+
+    def run_once(self, inbox: Inbox, agenda: Agenda) -> Outcomes:
+        """One pass. What it takes from the inbox is gone from there when this returns.
+
+        A batch that fails for a reason that will not pass is done again report by report; the one that fails alone is
+        the culprit, and its task fails with that reason instead.
+        """
+        try:
+            outcomes = self._commit(dict(inbox.reports), list(inbox.started), agenda)
+        except (CommitUnknown, DatabaseUnavailable):
+            raise
+        except Exception:
+            if not inbox.reports:
+                raise
+            log.exception("a batch of %d reports was refused, trying them one by one", len(inbox.reports))
+            outcomes = self._one_by_one(inbox, agenda)
+        inbox.reports.clear()
+        inbox.started.clear()
+        return outcomes
+
+    def _one_by_one(self, inbox: Inbox, agenda: Agenda) -> Outcomes:
+        outcomes = Outcomes()
+        for ident, (name, report) in list(inbox.reports.items()):
+            try:
+                outcomes = self._commit({ident: (name, report)}, [], agenda)
+            except (CommitUnknown, DatabaseUnavailable):
+                raise
+            except Exception as error:
+                log.exception("the report of attempt %s cannot be stored", ident)
+                reason = f"Its result cannot be stored: {type(error).__name__}: {str(error)[:300]}"
+                failed = replace(report, outcome=Outcome.FAILED.value, reason=reason, xcoms=[], branch=None, skips=None)
+                outcomes = self._commit({ident: (name, failed)}, [], agenda)
+            del inbox.reports[ident]
+        return outcomes
+
+    def _commit(
+        self,
+        reports: dict[str, tuple[str, AttemptReport]],
+        started: list[tuple[str, Started]],
+        agenda: Agenda,
+    ) -> Outcomes:
+        now = self._space.clock.now()
+
+        def work(connection: Connection) -> tuple[Effects, Outcomes]:
+            return self._work(connection, reports, started, agenda, now)
+
+        effects, outcomes = self._space.db.write(work)
+        self._space.views.committed()
+        for ident, (name, _) in reports.items():
+            effects.acknowledged.setdefault(name, []).append(ident)
+        effects.perform(self._space.executors)
+        return outcomes
+
+    def _work(
+        self,
+        connection: Connection,
+        reports: dict[str, tuple[str, AttemptReport]],
+        started: list[tuple[str, Started]],
+        agenda: Agenda,
+        now: datetime,
+    ) -> tuple[Effects, Outcomes]:
+        views = self._space.views
+        views.begin()
+        effects, outcomes = Effects(), Outcomes()
+        starting = runs_to_start(connection) if agenda.queued else []
+        late, retrying = runs_due(connection, now) if agenda.timers else ([], [])
+        stale = self._stale(connection, outcomes) if agenda.stale else []
+        attempts = attempts_by_id(connection, reports) if reports else {}
+        began = mark_started(connection, _starts(started)) if started else []
+        wanted = {row.dag_run_id for row in attempts.values()} | {*starting, *late, *retrying, *stale}
+        wanted |= {beginning.dag_run_id for beginning in began}
+        held = views.hold(connection, wanted)
+
+        for ident in starting:
+            start_run(held[ident], now)
+        stops = [ident for run in late if run in held for ident in time_out(held[run], now)]
+        for ident in retrying:
+            if ident in held:
+                begin_due_tries(held[ident], now)
+        for beginning in began:
+            self._note_start(held[beginning.dag_run_id], beginning)
+        ended = [Ended(report, attempts[ident]) for ident, (_, report) in reports.items() if ident in attempts]
+        if ended:
+            self._reports.apply(connection, ended, held, effects, now)
+        self._stop(connection, stops, held, effects, "dagrun_timeout")
+        self._stop_unwanted(connection, stale, effects)
+        self._settle(connection, held.values(), effects, outcomes, now)
+        outcomes.admitted = self._hand_out(connection, effects, now)
+        append(connection, effects.events)
+        return effects, outcomes
+
+    def _stale(self, connection: Connection, outcomes: Outcomes) -> list[int]:
+        known = self._space.views.revision
+        stale = [ident for ident, revision in running_revisions(connection) if known(ident) != revision]
+        outcomes.more = len(stale) > _STALE_BATCH
+        return stale[:_STALE_BATCH]
+
+    def _settle(
+        self, connection: Connection, views: Iterable[RunView], effects: Effects, outcomes: Outcomes, now: datetime
+    ) -> None:
+        for view in views:
+            view.settle(now)
+            view.conclude(now)
+            if view.aggregate.is_changed and view.run.state in FINISHED_RUN_STATES:
+                effects.tell(EventKind.RUN_STATE, now, view, state=view.run.state, reason=view.run.reason)
+                outcomes.finished_runs += 1
+            due = view.aggregate.soonest_due()
+            outcomes.next_due = min(filter(None, (due, outcomes.next_due)), default=None)
+            view.aggregate.flush(connection)
+
+    def _hand_out(self, connection: Connection, effects: Effects, now: datetime) -> int:
+        for view in self._admit.apply(connection, effects, now):
+            view.aggregate.flush(connection)
+        return sum(len(workloads) for workloads in effects.workloads.values())
+
+    @staticmethod
+    def _note_start(view: RunView, beginning: Beginning) -> None:
+        key = view.key_of(beginning.task_instance_id)
+        if view.task(key).state is TaskState.RUNNING:
+            view.change(key, start_date=beginning.moment)
+
+    def _stop(
+        self,
+        connection: Connection,
+        task_instance_ids: list[int],
+        views: dict[int, RunView],
+        effects: Effects,
+        reason: str,
+    ) -> None:
+        if not task_instance_ids:
+            return
+        stopping = set(stop_attempts(connection, task_instance_ids))
+        for row in live_attempts_of_runs(connection, views):
+            if row.id in stopping:
+                effects.stops.setdefault(row.executor, []).append((row.id, reason))
+
+    def _stop_unwanted(self, connection: Connection, runs: list[int], effects: Effects) -> None:
+        """Tell the executors of attempts that a person asked to stop from another process."""
+        if not runs:
+            return
+        for row in live_attempts_of_runs(connection, runs):
+            if row.state is AttemptState.STOPPING:
+                effects.stops.setdefault(row.executor, []).append((row.id, "stopped by a person"))
+
+
+def _starts(started: Iterable[tuple[str, Started]]) -> list[tuple[str, str, datetime]]:
+    return [(event.attempt_id, event.token, parse_iso(event.started_at)) for _, event in started]

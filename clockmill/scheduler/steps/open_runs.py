@@ -1,0 +1,79 @@
+"""Make the runs that are due."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+
+from clockmill.actions.create import RunOrder, place
+from clockmill.clock import iso
+from clockmill.events import EventKind
+from clockmill.scheduler.plans import Plan
+from clockmill.scheduler.ticks import plan_ticks, tick_from_json, tick_to_json
+from clockmill.scheduler.workspace import ACTOR, Effects, Workspace
+from clockmill.state import RunType
+from clockmill.storage.engine import Connection
+from clockmill.storage.events import append
+from clockmill.storage.runs import has_active_run, taken_run
+from clockmill.storage.schedules import due_dags, hold_due_dag, idle_dags, set_next_tick
+from clockmill.timetables import Tick
+
+
+class OpenRuns:
+    """Each due tick becomes exactly one run, or an event that says why not."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._space = workspace
+
+    def run_once(self) -> int:
+        """Deal with every DAG that is due now, one transaction each; returns how many runs were made."""
+        now = self._space.clock.now()
+        self._renew_continuous(now)
+        due = self._space.db.read(lambda connection: due_dags(connection, now))
+        return sum(self._space.db.write(partial(self._open, dag_id=dag.dag_id, now=now)) for dag in due)
+
+    def _renew_continuous(self, now: datetime) -> None:
+        """A continuous DAG is due again as soon as its run is over."""
+        for dag_id, version_id in self._space.db.read(partial(idle_dags, schedule="@continuous")):
+            self._space.db.write(partial(self._renew, dag_id=dag_id, version_id=version_id, now=now))
+
+    def _renew(self, connection: Connection, dag_id: str, version_id: int, now: datetime) -> None:
+        tick = self._space.plans.get(connection, version_id).schedule.next_after(now)
+        if tick is not None:
+            set_next_tick(connection, dag_id, tick_to_json(tick), now)
+
+    def _open(self, connection: Connection, dag_id: str, now: datetime) -> int:
+        due = hold_due_dag(connection, dag_id, now)
+        if due is None:
+            return 0
+        plan = self._space.plans.get(connection, due.version_id)
+        if plan.timetable.kind == "continuous" and has_active_run(connection, dag_id):
+            set_next_tick(connection, dag_id, None, None)
+            return 0
+        ticks = plan_ticks(plan.schedule, tick_from_json(due.next_tick), now, catchup=plan.document.catchup)
+        effects = Effects()
+        if ticks.dropped:
+            effects.tell(
+                EventKind.TICKS_DROPPED,
+                now,
+                dag_id=dag_id,
+                count=ticks.dropped,
+                first=iso(ticks.first_dropped) if ticks.first_dropped else None,
+                last=iso(ticks.last_dropped) if ticks.last_dropped else None,
+                why="catchup is off: the newest tick stands for those before it",
+            )
+        made = sum(self._make(connection, plan, tick, now, effects) for tick in ticks.make)
+        set_next_tick(connection, dag_id, tick_to_json(ticks.next), ticks.next.run_after if ticks.next else None)
+        append(connection, effects.events)
+        return made
+
+    def _make(self, connection: Connection, plan: Plan, tick: Tick, now: datetime, effects: Effects) -> int:
+        dag_id = plan.document.dag_id
+        order = RunOrder(run_type=RunType.SCHEDULED, tick=tick, logical_date=tick.logical_date, conf={}, actor=ACTOR)
+        taken = taken_run(connection, dag_id, f"scheduled__{tick.logical_date.isoformat()}", tick.logical_date)
+        if taken is not None:
+            why = f"the run {taken.run_id} already has this logical date"
+            effects.tell(EventKind.TICKS_DROPPED, now, dag_id=dag_id, count=1, first=iso(tick.run_after), why=why)
+            return 0
+        place(connection, plan.document, plan.version_id, order, now)
+        return 1

@@ -1,0 +1,149 @@
+"""Apply finished attempts to their task instances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from clockmill.clock import parse_iso
+from clockmill.events import EventKind
+from clockmill.protocols import AttemptReport
+from clockmill.scheduler.views import RunView
+from clockmill.scheduler.workspace import Effects
+from clockmill.state import AttemptState, Budget, NextStep, Outcome, TaskState, after_attempt, left_out_by
+from clockmill.storage.attempts import store_xcoms
+from clockmill.storage.engine import Connection
+from clockmill.storage.records import AttemptEnd, AttemptRow, TaskRow, XComValue
+from clockmill.storage.transitions import end_attempts
+from clockmill.xcom import length
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A report with the row of the attempt that it is about."""
+
+    report: AttemptReport
+    attempt: AttemptRow
+
+
+class Reports:
+    """Writes finished attempts, and what becomes of their task instances."""
+
+    def __init__(self, crash_budget: int) -> None:
+        self._crash_budget = crash_budget
+
+    def apply(
+        self,
+        connection: Connection,
+        ended: list[Ended],
+        views: Mapping[int, RunView],
+        effects: Effects,
+        now: datetime,
+    ) -> None:
+        """End the attempts, then move their task instances on; an attempt that is over already changes nothing."""
+        known = [item for item in ended if item.attempt.dag_run_id in views]
+        won = end_attempts(connection, [_end(item, now) for item in known])
+        values: list[XComValue] = []
+        for item in known:
+            if item.attempt.id in won:
+                view = views[item.attempt.dag_run_id]
+                values += self._advance(view, item, effects, now)
+        store_xcoms(connection, values, now)
+
+    def _advance(self, view: RunView, item: Ended, effects: Effects, now: datetime) -> list[XComValue]:
+        key = view.key_of(item.attempt.task_instance_id)
+        row = view.task(key)
+        if row.state is TaskState.RESTARTING:
+            view.change(key, state=TaskState.NONE, reason="")
+            return []
+        if row.state not in {TaskState.RUNNING, TaskState.QUEUED} or item.attempt.state is AttemptState.STOPPING:
+            return []
+        report = item.report
+        budget = Budget(
+            try_number=row.try_number,
+            max_tries=row.max_tries,
+            crashes=row.crashes,
+            crash_budget=self._crash_budget,
+        )
+        step = after_attempt(
+            Outcome(report.outcome),
+            report.reason,
+            budget,
+            view.plan.retry_rule(row.task_id),
+            retry_after=report.retry_after,
+            no_retry=report.no_retry,
+        )
+        self._move(view, row, step, report, now)
+        _tell(view, row, step, report, effects, now)
+        return _values(row, report) if step.state is TaskState.SUCCESS else []
+
+    def _move(self, view: RunView, row: TaskRow, step: NextStep, report: AttemptReport, now: datetime) -> None:
+        key = (row.task_id, row.map_index)
+        if step.state is TaskState.SCHEDULED:
+            view.schedule(key, now, step.reason, same_try=True)
+            view.change(key, crashes=step.crashes)
+            return
+        left_out = None
+        if step.state is TaskState.SUCCESS and (report.branch is not None or report.skips):
+            left_out = left_out_by(view.plan.graph, row.task_id, branch=report.branch, skips=report.skips)
+        view.change(
+            key,
+            leaves_out=left_out,
+            state=step.state,
+            crashes=step.crashes,
+            due_at=None if step.delay is None else now + timedelta(seconds=step.delay),
+            start_date=_instant(report.started_at) or row.start_date,
+            end_date=_instant(report.ended_at) or now,
+            reason=step.reason,
+        )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else parse_iso(text)
+
+
+def _end(item: Ended, now: datetime) -> AttemptEnd:
+    report = item.report
+    stopping = item.attempt.state is AttemptState.STOPPING
+    new = AttemptState(report.outcome)
+    if stopping and new is not AttemptState.LOST:
+        new = AttemptState.STOPPED
+    return AttemptEnd(
+        id=item.attempt.id,
+        token=report.token,
+        old=item.attempt.state,
+        new=new,
+        started_at=_instant(report.started_at) or item.attempt.started_at,
+        ended_at=_instant(report.ended_at) or now,
+        exit_code=report.exit_code,
+        signal=report.signal,
+        reason=report.reason,
+        peak_memory_kb=report.peak_memory_kb,
+        cpu_seconds=report.cpu_seconds,
+    )
+
+
+def _values(row: TaskRow, report: AttemptReport) -> list[XComValue]:
+    newest = dict(report.xcoms)
+    return [
+        XComValue(
+            task_instance_id=row.id,
+            dag_run_id=row.dag_run_id,
+            task_id=row.task_id,
+            map_index=row.map_index,
+            try_number=row.try_number,
+            key=key,
+            value=value,
+            length=length(value),
+        )
+        for key, value in newest.items()
+    ]
+
+
+def _tell(view: RunView, row: TaskRow, step: NextStep, report: AttemptReport, effects: Effects, now: datetime) -> None:
+    task = {"task_id": row.task_id, "map_index": row.map_index, "try_number": row.try_number, "reason": step.reason}
+    if report.outcome == Outcome.LOST:
+        effects.tell(EventKind.ATTEMPT_LOST, now, view, **task)
+    elif step.state is TaskState.UP_FOR_RETRY:
+        effects.tell(EventKind.TASK_RETRY, now, view, **task)

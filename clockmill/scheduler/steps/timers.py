@@ -1,0 +1,37 @@
+"""What becomes due inside a run: the next try of a task, and the time-out of the run itself."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from clockmill.scheduler.views import RunView
+from clockmill.state import RunState, TaskState
+
+_STOPPABLE = frozenset({TaskState.RUNNING, TaskState.QUEUED, TaskState.RESTARTING})
+
+
+def begin_due_tries(view: RunView, now: datetime) -> None:
+    """Schedule the next try of each task whose delay is over."""
+    for key, row in list(view.aggregate.tasks.items()):
+        if row.state is TaskState.UP_FOR_RETRY and row.due_at is not None and row.due_at <= now:
+            view.schedule(key, now)
+
+
+def time_out(view: RunView, now: datetime) -> list[int]:
+    """End a run that took longer than its ``dagrun_timeout``.
+
+    :returns: the task instances whose attempts are to be stopped.
+    """
+    run = view.run
+    if run.state is not RunState.RUNNING or run.deadline_at is None or run.deadline_at > now:
+        return []
+    allowed: timedelta = run.deadline_at - (run.start_date or run.deadline_at)
+    reason = f"dagrun_timeout: the run took longer than {allowed}"
+    stop = []
+    for key in view.unfinished():
+        row = view.task(key)
+        if row.state in _STOPPABLE:
+            stop.append(row.id)
+        view.change(key, state=TaskState.SKIPPED, due_at=None, end_date=now, reason=reason)
+    view.aggregate.finish_run(RunState.FAILED, now, reason)
+    return stop

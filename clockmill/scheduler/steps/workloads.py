@@ -1,0 +1,57 @@
+"""Build the workload of an attempt from its run, its task and the settings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from clockmill.clock import iso
+from clockmill.config import Settings
+from clockmill.protocols import Workload
+from clockmill.scheduler.views import RunView
+from clockmill.storage.records import RunRow, TaskRow
+
+
+def workload_for(
+    view: RunView, row: TaskRow, attempt_id: str, token: str, queued_at: datetime, settings: Settings
+) -> Workload:
+    """All that an executor needs to run this attempt."""
+    run = view.run
+    task = view.plan.tasks[row.task_id]
+    log = settings.logs_folder / run.dag_id / run.run_id / row.task_id / str(row.map_index) / f"{row.try_number}.log"
+    return Workload(
+        attempt_id=attempt_id,
+        token=token,
+        dag_id=run.dag_id,
+        run_id=run.run_id,
+        task_id=row.task_id,
+        map_index=row.map_index,
+        try_number=row.try_number,
+        bundle=view.plan.bundle,
+        bundle_path=str(settings.bundles_folder / view.plan.bundle),
+        file=view.plan.file,
+        log_path=str(log),
+        queue=row.queue,
+        priority=row.priority,
+        execution_timeout=task.execution_timeout,
+        kill_grace=settings.scheduler.kill_grace_seconds,
+        max_xcom_bytes=settings.core.max_xcom_bytes,
+        executor_config=task.executor_config,
+        context={
+            "dag_run": _run_context(run),
+            "params": {name: run.conf.get(name, param.default) for name, param in view.plan.document.params.items()},
+            "max_tries": row.max_tries,
+            "upstream": list(view.plan.graph[row.task_id].upstream),
+            "ti": {"queued_at": iso(queued_at)},
+        },
+    )
+
+
+def _run_context(run: RunRow) -> dict[str, Any]:
+    dates = ("logical_date", "data_interval_start", "data_interval_end", "run_after", "queued_at", "start_date")
+    context: dict[str, Any] = {name: _text(getattr(run, name)) for name in dates}
+    return {**context, "run_id": run.run_id, "run_type": run.run_type, "conf": run.conf, "note": run.note}
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else iso(moment)

@@ -1,0 +1,89 @@
+"""What the steps of a scheduler share: its database, its executors, and the runs that it has in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from clockmill.clock import Clock
+from clockmill.config import Settings
+from clockmill.events import Event, EventKind
+from clockmill.executors.base import Executor
+from clockmill.protocols import Workload
+from clockmill.scheduler.plans import Plans
+from clockmill.scheduler.views import RunView, Views
+from clockmill.storage.engine import Database
+
+ACTOR = "scheduler"
+
+
+@dataclass
+class Workspace:
+    """Shared by the steps of one scheduler.
+
+    :param executors: by name; the first is the default.
+    """
+
+    db: Database
+    clock: Clock
+    settings: Settings
+    executors: Mapping[str, Executor]
+    plans: Plans = field(default_factory=Plans)
+    views: Views = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.views = Views(self.plans)
+
+    @property
+    def default_executor(self) -> str:
+        return next(iter(self.executors))
+
+
+@dataclass
+class Effects:
+    """What is to be done after the commit, and the events that go with it.
+
+    A transaction fills it anew each time that it is tried.
+    """
+
+    workloads: dict[tuple[str, str], list[Workload]] = field(default_factory=dict)
+    acknowledged: dict[str, list[str]] = field(default_factory=dict)
+    stops: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    def submit(self, executor: str, supervisor_id: str, workload: Workload) -> None:
+        """Hand a workload to a supervisor."""
+        self.workloads.setdefault((executor, supervisor_id), []).append(workload)
+
+    def tell(self, kind: EventKind, now: datetime, view: RunView | None = None, **fields: object) -> None:
+        """Keep an event; ``task_id``, ``map_index`` and the like are taken from ``fields``, the rest is detail."""
+        task_id = fields.pop("task_id", None)
+        map_index = fields.pop("map_index", None)
+        dag_id = fields.pop("dag_id", None)
+        self.events.append(
+            Event(
+                kind=kind,
+                at=now,
+                actor=ACTOR,
+                dag_id=view.run.dag_id if view else _text(dag_id),
+                run_id=view.run.run_id if view else None,
+                task_id=_text(task_id),
+                map_index=map_index if isinstance(map_index, int) else None,
+                detail=dict(fields),
+            )
+        )
+
+    def perform(self, executors: Mapping[str, Executor]) -> None:
+        """Do it: tell the executors. What gets lost here is found again from the rows."""
+        for (name, supervisor_id), workloads in self.workloads.items():
+            executors[name].submit(supervisor_id, workloads)
+        for name, attempt_ids in self.acknowledged.items():
+            executors[name].acknowledge(attempt_ids)
+        for name, stops in self.stops.items():
+            for reason in sorted({reason for _, reason in stops}):
+                executors[name].stop_attempts([ident for ident, why in stops if why == reason], reason)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

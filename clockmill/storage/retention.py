@@ -1,0 +1,18 @@
+"""Deleting what has been kept long enough, a batch at a time, so that nobody waits for it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select
+
+from clockmill.storage.tables import event
+
+
+def prune_events(connection: Connection, before: datetime, *, limit: int) -> int:
+    """Delete the oldest events from before an instant; returns how many went."""
+    oldest = select(event.c.id).where(event.c.at < before).order_by(event.c.id).limit(limit)
+    found = [row.id for row in connection.execute(oldest)]
+    if found:
+        connection.execute(delete(event).where(event.c.id.in_(found)))
+    return len(found)

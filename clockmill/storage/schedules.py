@@ -1,0 +1,85 @@
+"""The next tick of each DAG: which DAGs are due, and what comes after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, select, update
+
+from clockmill.state import RunState
+from clockmill.storage.tables import dag, dag_run, dag_version, lit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueDag:
+    """A DAG whose next tick is due.
+
+    :param next_tick: ``run_after logical_date start end`` as ISO 8601 text.
+    """
+
+    dag_id: str
+    version_id: int
+    next_tick: dict[str, Any]
+
+
+def due_dags(connection: Connection, now: datetime, *, limit: int = 100) -> list[DueDag]:
+    """The active, unpaused DAGs whose next tick is due, the longest due first."""
+    statement = (
+        select(dag.c.dag_id, dag.c.version_id, dag.c.next_tick)
+        .where(
+            dag.c.next_run_after.is_not(None),
+            dag.c.next_run_after <= now,
+            dag.c.is_active,
+            ~dag.c.is_paused,
+            dag.c.version_id.is_not(None),
+        )
+        .order_by(dag.c.next_run_after, dag.c.dag_id)
+        .limit(limit)
+    )
+    return [DueDag(**row._mapping) for row in connection.execute(statement)]
+
+
+def hold_due_dag(connection: Connection, dag_id: str, now: datetime) -> DueDag | None:
+    """Hold the row of a DAG that is still due; None when another scheduler was faster or it was paused."""
+    statement = (
+        select(dag.c.dag_id, dag.c.version_id, dag.c.next_tick)
+        .where(dag.c.dag_id == dag_id, dag.c.next_run_after <= now, dag.c.is_active, ~dag.c.is_paused)
+        .with_for_update()
+    )
+    row = connection.execute(statement).first()
+    return None if row is None or row.version_id is None else DueDag(**row._mapping)
+
+
+def set_next_tick(
+    connection: Connection, dag_id: str, next_tick: dict[str, Any] | None, next_run_after: datetime | None
+) -> None:
+    """Note the tick that comes next, or that none does."""
+    values = {"next_tick": next_tick, "next_run_after": next_run_after}
+    connection.execute(update(dag).where(dag.c.dag_id == dag_id).values(**values))
+
+
+def idle_dags(connection: Connection, schedule: str) -> list[tuple[str, int]]:
+    """The active, unpaused DAGs of a schedule that have no active run and no next tick, with their version."""
+    active = (lit(RunState.QUEUED), lit(RunState.RUNNING))
+    busy = select(dag_run.c.id).where(dag_run.c.dag_id == dag.c.dag_id, dag_run.c.state.in_(active)).exists()
+    statement = (
+        select(dag.c.dag_id, dag.c.version_id)
+        .where(dag.c.schedule == schedule, dag.c.next_run_after.is_(None), dag.c.is_active, ~dag.c.is_paused, ~busy)
+        .order_by(dag.c.dag_id)
+    )
+    return [(row.dag_id, row.version_id) for row in connection.execute(statement) if row.version_id is not None]
+
+
+def set_paused_flag(connection: Connection, dag_id: str, *, paused: bool) -> None:
+    """Note whether a DAG is paused."""
+    connection.execute(update(dag).where(dag.c.dag_id == dag_id).values(is_paused=paused))
+
+
+def delete_rows(connection: Connection, dag_id: str) -> None:
+    """Delete a DAG, its runs and its versions, in the order that the foreign keys ask for."""
+    connection.execute(update(dag).where(dag.c.dag_id == dag_id).values(version_id=None))
+    connection.execute(delete(dag_run).where(dag_run.c.dag_id == dag_id))
+    connection.execute(delete(dag_version).where(dag_version.c.dag_id == dag_id))
+    connection.execute(delete(dag).where(dag.c.dag_id == dag_id))

@@ -1,0 +1,63 @@
+"""DAG versions as the scheduler needs them: the document, and where the code of its tasks comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from clockmill.storage.tables import bundle, dag, dag_version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRow:
+    """One immutable version of a DAG.
+
+    :param document: its JSON text.
+    :param bundle: the content hash of the bundle that its file is in.
+    """
+
+    id: int
+    dag_id: str
+    number: int
+    document: str
+    bundle: str
+    file: str
+
+
+_COLUMNS = (
+    dag_version.c.id,
+    dag_version.c.dag_id,
+    dag_version.c.number,
+    dag_version.c.document,
+    bundle.c.hash.label("bundle"),
+    dag_version.c.file,
+)
+_VERSIONS = select(*_COLUMNS).join(bundle, bundle.c.id == dag_version.c.bundle_id)
+
+
+def version(connection: Connection, version_id: int) -> VersionRow:
+    """The version with that row id."""
+    return VersionRow(**connection.execute(_VERSIONS.where(dag_version.c.id == version_id)).one()._mapping)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DagState:
+    """What a person may have changed of a DAG, and its newest version."""
+
+    dag_id: str
+    is_paused: bool
+    is_active: bool
+    version_id: int | None
+
+
+def dag_state(connection: Connection, dag_id: str) -> DagState | None:
+    """A DAG as it stands, or None when there is none of that name."""
+    statement = select(dag.c.dag_id, dag.c.is_paused, dag.c.is_active, dag.c.version_id).where(dag.c.dag_id == dag_id)
+    row = connection.execute(statement).first()
+    return None if row is None else DagState(**row._mapping)
+
+
+def dag_ids(connection: Connection) -> list[str]:
+    """Every DAG id, for a suggestion."""
+    return [row.dag_id for row in connection.execute(select(dag.c.dag_id).order_by(dag.c.dag_id))]

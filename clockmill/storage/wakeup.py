@@ -1,0 +1,153 @@
+"""Waking the schedulers from other processes, after a commit.
+
+On PostgreSQL by NOTIFY, on SQLite by a datagram to each scheduler's socket in the run folder. Losing one is harmless:
+no scheduler sleeps for longer than five seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import text
+
+from clockmill.storage.engine import Database, DatabaseUnavailable
+
+CHANNEL = "clockmill_wake"
+
+
+class WakeListener(Protocol):
+    """The ear of one scheduler."""
+
+    def filenos(self) -> list[int]:
+        """Descriptors that become readable when somebody calls."""
+        ...
+
+    def drain(self) -> bool:
+        """Take in all calls; whether there was one."""
+        ...
+
+    def close(self) -> None:
+        """Stop listening."""
+        ...
+
+
+def listen(db: Database, run_folder: Path, name: str) -> WakeListener:
+    """Begin to listen for calls to the scheduler ``name``."""
+    return DatagramListener(run_folder, name) if db.is_sqlite else NotifyListener(db)
+
+
+def wake(db: Database, run_folder: Path) -> None:
+    """Call every scheduler of this database; never fails, because a scheduler looks by itself soon enough."""
+    if db.is_sqlite:
+        _send_datagrams(run_folder)
+        return
+    with contextlib.suppress(DatabaseUnavailable):
+        db.write(lambda connection: connection.execute(text(f"NOTIFY {CHANNEL}")))
+
+
+class DatagramListener:
+    """A Unix datagram socket ``wake/NAME.sock`` in the run folder."""
+
+    def __init__(self, run_folder: Path, name: str) -> None:
+        folder = run_folder / "wake"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path = folder / f"{name}.sock"
+        self._path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.setblocking(False)
+        with _short_path(self._path) as address:
+            self._socket.bind(address)
+
+    def filenos(self) -> list[int]:
+        return [self._socket.fileno()]
+
+    def drain(self) -> bool:
+        called = False
+        while True:
+            try:
+                self._socket.recv(64)
+            except BlockingIOError:
+                return called
+            called = True
+
+    def close(self) -> None:
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+
+class NotifyListener:
+    """A connection that LISTENs; it is opened again after the server went away."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._connection: Any = None
+        self._connect()
+
+    def filenos(self) -> list[int]:
+        return [] if self._connection is None else [self._connection.fileno()]
+
+    def drain(self) -> bool:
+        if self._connection is None:
+            return self._connect()
+        try:
+            return bool(list(self._connection.notifies(timeout=0)))
+        except OSError:
+            return self._lose()
+        except self._driver_error():
+            return self._lose()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _connect(self) -> bool:
+        import psycopg
+
+        url = self._db.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        try:
+            self._connection = psycopg.connect(url, autocommit=True, connect_timeout=5)
+            self._connection.execute(f"LISTEN {CHANNEL}")
+        except psycopg.OperationalError:
+            self._connection = None
+        return self._connection is not None
+
+    def _lose(self) -> bool:
+        self._connection.close()
+        self._connection = None
+        return True
+
+    @staticmethod
+    def _driver_error() -> type[Exception]:
+        import psycopg
+
+        return psycopg.Error
+
+
+def _send_datagrams(run_folder: Path) -> None:
+    folder = run_folder / "wake"
+    if not folder.is_dir():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        for path in folder.glob("*.sock"):
+            try:
+                with _short_path(path) as address:
+                    sender.sendto(b"", address)
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:
+                continue  # its buffer is full, so it is being called already, or it is gone
+
+
+@contextlib.contextmanager
+def _short_path(path: Path) -> Any:
+    """``path`` by way of an open folder: a socket address holds 108 bytes, a home folder may be deeper."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)

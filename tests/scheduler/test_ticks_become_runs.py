@@ -1,0 +1,108 @@
+"""Every due tick makes exactly one run, or an event that says why not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from clockmill.operators.bash import BashOperator
+from sqlalchemy import update
+
+from clockmill import DAG
+from clockmill.storage import tables
+from clockmill.testing.executor import ScriptedExecutor
+
+
+def ticking(dag_id: str = "d", schedule: object = "@hourly", **arguments: object) -> DAG:
+    with DAG(dag_id, schedule=schedule, max_active_runs=100, **arguments) as dag:
+        BashOperator(task_id="t", bash_command="true")
+    return dag
+
+
+def dates(mill, dag_id: str = "d") -> list[str]:
+    return [row.logical_date.strftime("%m-%dT%H:%M") for row in mill.runs(dag_id)]
+
+
+def test_a_run_is_made_at_its_tick_and_not_a_moment_before(mill) -> None:
+    mill.add(ticking())
+    mill.pass_time(minutes=59, seconds=59)
+    assert mill.runs("d") == []
+    mill.pass_time(seconds=1)
+    assert dates(mill) == ["01-01T01:00"]
+    assert mill.runs("d")[0].run_id == "scheduled__2026-01-01T01:00:00+00:00"
+
+
+def test_at_first_sight_without_catchup_only_the_newest_missed_tick_runs(mill) -> None:
+    mill.add(ticking(start_date=datetime(2025, 12, 1, tzinfo=UTC)))
+    mill.pump()
+    assert dates(mill) == ["01-01T00:00"]
+
+
+def test_after_a_pause_only_the_newest_missed_tick_runs_and_the_others_leave_an_event(mill) -> None:
+    mill.add(ticking(), paused=True)
+    mill.pass_time(hours=5, minutes=30)
+    assert mill.runs("d") == []
+    mill.db.write(lambda c: c.execute(update(tables.dag).values(is_paused=False)))
+    mill.pump()
+    assert dates(mill) == ["01-01T05:00"]
+    (event,) = mill.events("ticks_dropped")
+    assert event.detail["count"] == 4
+    assert event.detail["first"].startswith("2026-01-01T01:00")
+    assert event.detail["last"].startswith("2026-01-01T04:00")
+
+
+def test_with_catchup_every_missed_tick_runs(mill) -> None:
+    mill.add(ticking(start_date=datetime(2025, 12, 31, 20, tzinfo=UTC), catchup=True))
+    mill.pump()
+    assert dates(mill) == ["12-31T20:00", "12-31T21:00", "12-31T22:00", "12-31T23:00", "01-01T00:00"]
+    assert mill.events("ticks_dropped") == []
+
+
+def test_a_long_catchup_goes_on_over_several_transactions(mill) -> None:
+    mill.add(ticking(start_date=datetime(2025, 12, 20, tzinfo=UTC), catchup=True))
+    mill.pump()
+    assert len(mill.runs("d")) == 12 * 24 + 1
+
+
+def test_no_run_after_the_end_date(mill) -> None:
+    mill.add(ticking(end_date=datetime(2026, 1, 1, 2, tzinfo=UTC)))
+    for _ in range(5):
+        mill.pass_time(hours=1)
+    assert dates(mill) == ["01-01T01:00", "01-01T02:00"]
+
+
+def test_once_runs_once(mill) -> None:
+    mill.add(ticking(schedule="@once"))
+    mill.pump()
+    mill.pass_time(days=3)
+    assert len(mill.runs("d")) == 1
+
+
+def test_a_continuous_dag_runs_again_when_its_run_is_over(mill) -> None:
+    with DAG("d", schedule="@continuous", start_date=datetime(2025, 1, 1, tzinfo=UTC), max_active_runs=1) as dag:
+        BashOperator(task_id="t", bash_command="true")
+    mill.add(dag)
+    mill.pump()
+    assert len(mill.runs("d")) == 1
+    mill.pass_time(hours=1)
+    assert len(mill.runs("d")) == 1
+    mill.finish("t")
+    mill.pass_time(seconds=1)
+    assert len(mill.runs("d")) == 2
+
+
+def test_two_schedulers_make_one_run_of_a_tick(mill) -> None:
+    other = mill.another(ScriptedExecutor(mill.clock, supervisor_id="b"))
+    mill.add(ticking())
+    mill.clock.advance(timedelta(hours=1).total_seconds())
+    mill.service.run_once()
+    other.run_once()
+    mill.pump()
+    assert dates(mill) == ["01-01T01:00"]
+
+
+def test_a_manual_run_that_has_the_date_of_a_tick_stands_for_it(mill) -> None:
+    mill.add(ticking())
+    mill.trigger("d", logical_date=datetime(2026, 1, 1, 1, tzinfo=UTC))
+    mill.pass_time(hours=1)
+    assert [row.run_id for row in mill.runs("d")] == ["r1"]
+    assert "r1" in mill.events("ticks_dropped")[0].detail["why"]
