@@ -67,7 +67,6 @@ def place(connection: Connection, document: Document, version_id: int, order: Ru
         data_interval_end=order.tick.end,
         conf=order.conf,
         queued_at=now,
-        max_active_tasks=document.max_active_tasks,
         created_by=order.actor,
         note=order.note,
     )

@@ -86,11 +86,13 @@ def _fill(connection: Connection, answer: Explanation, run: RunRow, row: TaskRow
 
 def _explain_queued_run(connection: Connection, answer: Explanation, run: RunRow) -> None:
     state = dag_state(connection, run.dag_id)
-    if state is not None and state.is_paused:
+    if state is None:
+        raise NotFound("DAG", run.dag_id)
+    if state.is_paused:
         answer.verdict = f"The DAG is paused; 'clockmill dags unpause {run.dag_id}' lets its runs begin."
         return
     others = [other for other in active_runs(connection, run.dag_id) if other.state is RunState.RUNNING]
-    limit = decode(version(connection, run.version_id).document).max_active_runs
+    limit = state.max_active_runs
     answer.verdict = f"The run waits for its turn: {len(others)} of max_active_runs={limit} runs are running."
     answer.holders = [Holder(what=other.run_id, since=other.start_date) for other in others]
 

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from clockmill.actions.create import RunOrder, place, run_id_for
-from clockmill.actions.params import check_conf
 from clockmill.clock import Clock, iso
 from clockmill.errors import Conflict, NotFound, UsageError
 from clockmill.events import Event, EventKind
@@ -67,14 +66,14 @@ def trigger_run(
         lock_dags(connection, [dag_id])
         row = version(connection, state.version_id)
         document = decode(row.document)
-        tick = from_dict(document.timetable).manual(logical_date or now)
+        tick = from_dict(dict(document.timetable)).manual(logical_date or now)
         date = logical_date or tick.logical_date
         name = run_id or run_id_for(RunType.MANUAL, date)
         if found := taken_run(connection, dag_id, name, date):
             if found.run_id == name:
                 return Triggered(run=found, created=False, is_paused=state.is_paused)
             raise Conflict(f"The run {found.run_id!r} of DAG {dag_id!r} already has the logical date {iso(date)}.")
-        check_conf(document, conf or {})
+        document.run_params(conf or {})
         order = RunOrder(
             run_type=RunType.MANUAL, tick=tick, logical_date=date, run_id=name, conf=dict(conf or {}), actor=actor
         )

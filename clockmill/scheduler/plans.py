@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
+from clockmill.model.param import NO_DEFAULT
 from clockmill.serde import Document, TaskDoc, decode
 from clockmill.state import Graph, RetryRule
 from clockmill.storage.engine import Connection
@@ -32,7 +35,7 @@ class Plan:
     @property
     def timetable(self) -> Timetable:
         """When its runs are due."""
-        return from_dict(self.document.timetable)
+        return from_dict(dict(self.document.timetable))
 
     @property
     def schedule(self) -> Schedule:
@@ -43,6 +46,12 @@ class Plan:
     def dagrun_timeout(self) -> timedelta | None:
         seconds = self.document.dagrun_timeout
         return None if seconds is None else timedelta(seconds=seconds)
+
+    def params(self, task_id: str, conf: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of a task in a run with the configuration ``conf``: of the DAG, of the task, of the run."""
+        declared = (*self.document.params, *self.tasks[task_id].params)
+        values = {param.name: param.default for param in declared if param.default is not NO_DEFAULT}
+        return {**values, **conf}
 
     def retry_rule(self, task_id: str) -> RetryRule:
         """How the tries of a task are spaced."""

@@ -123,8 +123,9 @@ class SchedulerService:
         agenda = Agenda(stale=woken, queued=woken or made > 0 or self._again, timers=woken or due)
         if woken or due or self._again or made or self._inbox.reports or self._inbox.started:
             self._move_on(agenda)
+            self._again = self._again or made > 0
         self._housekeeping(now)
-        return self._again
+        return self._again or (self._deadline is not None and self._deadline <= self._space.clock.now())
 
     def _move_on(self, agenda: Agenda) -> None:
         try:
@@ -168,8 +169,14 @@ class SchedulerService:
         else:
             self._stop_executors(self._grace)
         self._space.db.write(lambda connection: leave(connection, "scheduler", self._instance))
-        self._listener.close()
+        self.close()
         log.info("scheduler %s left", self._instance)
+
+    def close(self) -> None:
+        """Let go of the sockets; :meth:`run` does it by itself."""
+        self._listener.close()
+        self._bell.close()
+        self._bell_rope.close()
 
     def _stop_executors(self, grace: float) -> None:
         executors = self._space.executors.values()

@@ -142,6 +142,7 @@ dag = Table(
     Column("tags", JSON, nullable=False),
     Column("schedule", Text, nullable=False, server_default=""),  # for people: "0 6 * * *", "None", "@daily"
     Column("max_active_runs", Integer, nullable=False, server_default="16"),
+    Column("max_active_tasks", Integer, nullable=False, server_default="16"),  # of each run
     Column("version_id", Key, ForeignKey("dag_version.id", use_alter=True)),
     Column("next_tick", JSON),  # {"run_after": ..., "logical_date": ..., "start": ..., "end": ...} or null
     Column("next_run_after", Instant),  # of next_tick; null when nothing is due

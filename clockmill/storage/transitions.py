@@ -12,12 +12,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 
 from clockmill.state import AttemptState, RunState, RunType, TaskState, is_legal
 from clockmill.storage.batches import Columns, update_rows
 from clockmill.storage.records import AttemptEnd, NewTask, TaskRow
-from clockmill.storage.tables import attempt, dag_run, task_instance
+from clockmill.storage.tables import attempt, dag, dag_run, task_instance
 
 
 class IllegalTransition(AssertionError):
@@ -46,7 +46,6 @@ class NewRun:
     data_interval_end: datetime | None
     conf: dict[str, Any]
     queued_at: datetime
-    max_active_tasks: int
     created_by: str
     note: str = ""
 
@@ -54,10 +53,13 @@ class NewRun:
 def create_run(connection: Connection, run: NewRun, tasks: Sequence[NewTask]) -> int:
     """Insert a queued run with its task instances in state ``none``; returns the row id.
 
+    The run takes the ``max_active_tasks`` that its DAG has now.
+
     :raises sqlalchemy.exc.IntegrityError: when the run id or the logical date is taken.
     """
     values = {name: getattr(run, name) for name in NewRun.__slots__}
-    values.update(state=RunState.QUEUED.value, run_type=run.run_type.value)
+    limit = select(dag.c.max_active_tasks).where(dag.c.dag_id == run.dag_id).scalar_subquery()
+    values.update(state=RunState.QUEUED.value, run_type=run.run_type.value, max_active_tasks=limit)
     ident: int = connection.execute(insert(dag_run).values(**values).returning(dag_run.c.id)).scalar_one()
     if tasks:
         connection.execute(

@@ -49,11 +49,12 @@ class DagState:
     is_paused: bool
     is_active: bool
     version_id: int | None
+    max_active_runs: int
 
 
 def dag_state(connection: Connection, dag_id: str) -> DagState | None:
     """A DAG as it stands, or None when there is none of that name."""
-    statement = select(dag.c.dag_id, dag.c.is_paused, dag.c.is_active, dag.c.version_id).where(dag.c.dag_id == dag_id)
+    statement = select(*(dag.c[name] for name in DagState.__slots__)).where(dag.c.dag_id == dag_id)
     row = connection.execute(statement).first()
     return None if row is None else DagState(**row._mapping)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from clockmill.testing.clock import FakeClock
 from sqlalchemy import insert, select, update
 
 from clockmill import DAG
@@ -23,6 +22,7 @@ from clockmill.state import RunState, TaskState
 from clockmill.storage import tables
 from clockmill.storage.engine import Database
 from clockmill.storage.runs import find_run, load_tasks
+from clockmill.testing.clock import FakeClock
 from clockmill.testing.executor import ScriptedExecutor
 from clockmill.timetables import Schedule, first_tick
 
@@ -55,6 +55,7 @@ class Mill:
     open_database: Callable[[], Database]
     service: SchedulerService = field(init=False)
     listener: SilentListener = field(default_factory=SilentListener)
+    services: list[SchedulerService] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -70,6 +71,7 @@ class Mill:
             self.open_database(), self.clock, self.settings, {"scripted": executor}, self.listener
         )
         service.start()
+        self.services.append(service)
         return service
 
     def add(self, dag: DAG, *, paused: bool = False) -> None:
@@ -88,7 +90,8 @@ class Mill:
                     tags=[],
                     is_paused=paused,
                     schedule=document["schedule"],
-                    max_active_runs=dag.max_active_runs,
+                    max_active_runs=dag.max_active_runs or 16,
+                    max_active_tasks=dag.max_active_tasks or 16,
                     created_at=now,
                     next_tick=tick_to_json(tick),
                     next_run_after=tick.run_after if tick else None,
@@ -172,11 +175,14 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def mill(database: Database, open_database: Callable[[], Database], tmp_path: Path, clock: FakeClock) -> Mill:
-    return Mill(
+def mill(database: Database, open_database: Callable[[], Database], tmp_path: Path, clock: FakeClock) -> Iterator[Mill]:
+    mill = Mill(
         db=database,
         clock=clock,
         settings=Settings(home=tmp_path),
         executor=ScriptedExecutor(clock),
         open_database=open_database,
     )
+    yield mill
+    for service in mill.services:
+        service.close()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from clockmill.operators.bash import BashOperator
 from sqlalchemy import insert, update
 
 from clockmill import DAG
+from clockmill.operators.bash import BashOperator
 from clockmill.state import RunState, TaskState
 from clockmill.storage import tables
 from clockmill.testing.executor import ScriptedExecutor

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from clockmill.operators.bash import BashOperator
-from clockmill.operators.empty import EmptyOperator
 from sqlalchemy import func, select
 
 from clockmill import DAG
+from clockmill.operators.bash import BashOperator
+from clockmill.operators.empty import EmptyOperator
 from clockmill.state import RunState, TaskState
 from clockmill.storage import tables
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from clockmill.operators.bash import BashOperator
 from sqlalchemy import update
 
 from clockmill import DAG
+from clockmill.operators.bash import BashOperator
 from clockmill.storage import tables
 from clockmill.testing.executor import ScriptedExecutor
 

@@ -97,6 +97,7 @@ def _create_dag() -> None:
         sa.Column("tags", sa.JSON(), nullable=False),
         sa.Column("schedule", sa.Text(), server_default="", nullable=False),
         sa.Column("max_active_runs", sa.Integer(), server_default="16", nullable=False),
+        sa.Column("max_active_tasks", sa.Integer(), server_default="16", nullable=False),
         sa.Column("version_id", Key),
         sa.Column("next_tick", sa.JSON()),
         sa.Column("next_run_after", sa.BigInteger()),

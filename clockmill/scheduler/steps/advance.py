@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from clockmill.clock import parse_iso
@@ -95,8 +95,7 @@ class Advance:
                 raise
             except Exception as error:
                 log.exception("the report of attempt %s cannot be stored", ident)
-                reason = f"Its result cannot be stored: {type(error).__name__}: {str(error)[:300]}"
-                failed = replace(report, outcome=Outcome.FAILED.value, reason=reason, xcoms=[], branch=None, skips=None)
+                failed = _unstorable(report, error)
                 outcomes = self._commit({ident: (name, failed)}, [], agenda)
             del inbox.reports[ident]
         return outcomes
@@ -213,3 +212,14 @@ class Advance:
 
 def _starts(started: Iterable[tuple[str, Started]]) -> list[tuple[str, str, datetime]]:
     return [(event.attempt_id, event.token, parse_iso(event.started_at)) for _, event in started]
+
+
+def _unstorable(report: AttemptReport, error: Exception) -> AttemptReport:
+    """What is told of an attempt whose report the database refuses: plain values only."""
+    why = f"{type(error).__name__}: {error}".encode("ascii", "backslashreplace").decode().replace("\0", "")
+    return AttemptReport(
+        attempt_id=report.attempt_id,
+        token=report.token,
+        outcome=Outcome.FAILED.value,
+        reason=f"Its result cannot be stored: {why[:300]}",
+    )

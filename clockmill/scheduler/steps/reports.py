@@ -11,7 +11,16 @@ from clockmill.events import EventKind
 from clockmill.protocols import AttemptReport
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects
-from clockmill.state import AttemptState, Budget, NextStep, Outcome, TaskState, after_attempt, left_out_by
+from clockmill.state import (
+    LIVE_ATTEMPT_STATES,
+    AttemptState,
+    Budget,
+    NextStep,
+    Outcome,
+    TaskState,
+    after_attempt,
+    left_out_by,
+)
 from clockmill.storage.attempts import store_xcoms
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import AttemptEnd, AttemptRow, TaskRow, XComValue
@@ -42,7 +51,7 @@ class Reports:
         now: datetime,
     ) -> None:
         """End the attempts, then move their task instances on; an attempt that is over already changes nothing."""
-        known = [item for item in ended if item.attempt.dag_run_id in views]
+        known = [i for i in ended if i.attempt.dag_run_id in views and i.attempt.state in LIVE_ATTEMPT_STATES]
         won = end_attempts(connection, [_end(item, now) for item in known])
         values: list[XComValue] = []
         for item in known:

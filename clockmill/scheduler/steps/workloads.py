@@ -36,10 +36,10 @@ def workload_for(
         execution_timeout=task.execution_timeout,
         kill_grace=settings.scheduler.kill_grace_seconds,
         max_xcom_bytes=settings.core.max_xcom_bytes,
-        executor_config=task.executor_config,
+        executor_config=dict(task.executor_config),
         context={
             "dag_run": _run_context(run),
-            "params": {name: run.conf.get(name, param.default) for name, param in view.plan.document.params.items()},
+            "params": view.plan.params(row.task_id, run.conf),
             "max_tries": row.max_tries,
             "upstream": list(view.plan.graph[row.task_id].upstream),
             "ti": {"queued_at": iso(queued_at)},
