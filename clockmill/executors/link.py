@@ -159,13 +159,14 @@ def _short_path(path: Path) -> Iterator[str]:
 class SupervisorLink:
     """A connection to a supervisor, and what the executor knows about its slots.
 
+    :param pid: its process id as far as known, 0 when not.
     :raises OSError: when it cannot be connected to.
     """
 
-    def __init__(self, files: SupervisorFiles) -> None:
+    def __init__(self, files: SupervisorFiles, pid: int) -> None:
         self.files = files
         self.id = files.id
-        self.pid = 0
+        self.pid = pid
         self.slots = 0
         self.held: set[str] = set()
         self.is_ending = False

@@ -196,7 +196,7 @@ class LocalExecutor:
         self._failures += 1
         files, pid = launch(self._folder, self._settings)
         self._children.add(pid)
-        self._connect(files)
+        self._connect(files, pid)
 
     def _relaunch(self) -> None:
         """Replace a supervisor that is gone, later each time that one dies before it said a word."""
@@ -210,7 +210,7 @@ class LocalExecutor:
             self._sweeps[files.id] = (files, processes.Sweep(files.id), reason)
             return
         try:
-            self._connect(files)
+            self._connect(files, pid)
         except OSError:
             self._limbo[files.id] = _Leaving(files, pid, reason, processes.watch_end(pid))
 
@@ -220,8 +220,8 @@ class LocalExecutor:
             os.close(leaving.handle)
         self._take_over(leaving.files, leaving.pid, leaving.reason)
 
-    def _connect(self, files: SupervisorFiles) -> None:
-        link = SupervisorLink(files)
+    def _connect(self, files: SupervisorFiles, pid: int) -> None:
+        link = SupervisorLink(files, pid)
         self._links[link.id] = link
         link.send({"op": "hello", "epoch": self._epoch})
 

@@ -148,6 +148,9 @@ class Supervisor:
     # --- the end --------------------------------------------------------------------------------------------------
 
     def _shut_down(self, grace: float) -> None:
+        if self._is_leaving and grace <= 0:
+            self._runner.stop(self._runner.held, _RELEASED)
+            self._runner.hasten()
         self._is_leaving = True
         self._release_at = min(self._release_at, self._clock.monotonic() + grace)
         self._runner.stop(self._runner.waiting, _RELEASED)

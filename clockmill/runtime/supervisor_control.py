@@ -68,11 +68,11 @@ class ControlServer:
             self._put(self._controller, data)
 
     def close(self) -> None:
-        """Close every connection and the listening socket."""
-        for caller in list(self._callers.values()):
-            self._drop(caller)
+        """Close the listening socket and every connection, in this order: nobody who is dropped comes back."""
         self._loop.forget(self._listener.fileno())
         self._listener.close()
+        for caller in list(self._callers.values()):
+            self._drop(caller)
 
     def _accept(self, ready: int) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionError):

@@ -60,7 +60,10 @@ class Runner:
     def submit(self, workloads: Iterable[Workload]) -> None:
         """Take over attempts; those that are held already are left as they are."""
         known = self.held
-        self._waiting.extend(workload for workload in workloads if workload.attempt_id not in known)
+        for workload in workloads:
+            if workload.attempt_id not in known:
+                known.add(workload.attempt_id)
+                self._waiting.append(workload)
 
     def stop(self, attempt_ids: Iterable[str], ending: Ending) -> None:
         """End attempts: TERM now, KILL after their grace. Ids that are not held are passed over."""

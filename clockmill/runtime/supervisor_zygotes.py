@@ -150,6 +150,7 @@ class ZygotePool:
         self._preloaded: dict[FileKey, Zygote] = {}
         self._by_attempt: dict[str, Zygote] = {}
         self._pids: set[int] = set()
+        self._dying: set[int] = set()
         self._deaths = 0
         self._restart_at = 0.0
         self._base: Zygote | None = self._new_base()
@@ -195,19 +196,21 @@ class ZygotePool:
             self._drop(zygote)
 
     def reap(self) -> bool:
-        """Collect dead children; True when no stray process of a dead zygote is left."""
+        """Collect dead children; True when no zygote is dying and nothing that one left behind is left."""
         while True:
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return True
+                break
             if pid == 0:
                 break
             self._pids.discard(pid)
+            self._dying.discard(pid)
         strays = processes.children() - self._pids
         for pid in strays:
             _kill(pid)
-        return not strays
+        # A zygote closes its link a moment before the kernel gives its children to us.
+        return not strays and not self._dying
 
     def close(self) -> None:
         """Let all zygotes go; they take their children with them."""
@@ -308,6 +311,8 @@ class ZygotePool:
             self._deaths += 1
         elif not zygote.is_ready:
             self._refuse(zygote)
+        if zygote.pid in self._pids:
+            self._dying.add(zygote.pid)
         self._drop(zygote)
         for attempt_id in zygote.attempts:
             self._by_attempt.pop(attempt_id, None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import select
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,18 +29,21 @@ class Bench:
         self.bundle.mkdir(parents=True)
         self.clock = SystemClock()
         self.executors: list[LocalExecutor] = []
+        self.queues: dict[int, deque[ExecutorEvent]] = {}
         self.seen: list[ExecutorEvent] = []
         self.epoch = 0
 
     def executor(self, **options: Any) -> LocalExecutor:
         """A started executor, as a new scheduler has it."""
-        settings = {
+        settings: dict[str, Any] = {
+            "run_folder": self.home / "run",
+            "home": self.home,
             "slots": 4,
             "gateway": "tests_gateway:open_gateway",
             "gateway_spec": {},
             "orphan_grace": 60.0,
         }
-        executor = LocalExecutor(run_folder=self.home / "run", home=self.home, **(settings | options))
+        executor = LocalExecutor(**(settings | options))
         self.epoch += 1
         executor.start(self.epoch)
         self.executors.append(executor)
@@ -78,14 +83,14 @@ class Bench:
     ) -> ExecutorEvent:
         """Collect events until one satisfies ``until``; fails when none does in time."""
         deadline = self.clock.monotonic() + patience
+        queue = self.queues.setdefault(id(executor), deque())
         while self.clock.monotonic() < deadline:
-            found = None
-            for event in executor.events():
+            queue.extend(executor.events())
+            while queue:
+                event = queue.popleft()
                 self.seen.append(event)
-                if found is None and until(event):
-                    found = event
-            if found is not None:
-                return found
+                if until(event):
+                    return event
             select.select(executor.filenos(), [], [], min(1.0, deadline - self.clock.monotonic()))
         raise AssertionError(f"waited {patience} s in vain; seen: {self.seen}")
 
@@ -108,6 +113,19 @@ class Bench:
         )
         assert isinstance(event, Finished)
         return event.report
+
+    def finished_before(self, executor: LocalExecutor, workload: Workload) -> AttemptReport:
+        """The report of an attempt, which may have been seen already."""
+        for event in self.seen:
+            if isinstance(event, Finished) and event.report.attempt_id == workload.attempt_id:
+                return event.report
+        return self.finished(executor, workload)
+
+    def wait_for(self, handle: int) -> None:
+        """Wait until the process of a pidfd is gone."""
+        ready, _, _ = select.select([handle], [], [], PATIENCE)
+        os.close(handle)
+        assert ready, "the process is still there"
 
     def run(self, executor: LocalExecutor, task_id: str, **options: Any) -> AttemptReport:
         """Submit one attempt and wait for its report."""

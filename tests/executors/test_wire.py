@@ -1,0 +1,25 @@
+"""Frames arrive whole however the stream cuts them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clockmill.executors.wire import FrameReader, FrameTooLarge, encode
+
+messages = st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=20), max_size=3), max_size=5)
+
+
+@given(messages, st.integers(min_value=1, max_value=50))
+@settings(derandomize=True, max_examples=200)
+def test_messages_survive_any_cut(sent, size):
+    data = encode(sent)
+    reader = FrameReader()
+    got = [message for start in range(0, len(data), size) for message in reader.feed(data[start : start + size])]
+    assert got == sent
+
+
+def test_a_frame_above_the_limit_is_refused_before_it_is_read():
+    with pytest.raises(FrameTooLarge):
+        FrameReader(limit=10).feed(b"\xff\xff\xff\xff")

@@ -1,0 +1,247 @@
+"""Supervisors, zygotes and schedulers that die or come back: nothing is lost, nothing is left, nothing runs twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from clockmill.executors.base import Started, SupervisorUp
+from clockmill.executors.processes import ATTEMPT_MARK, SUPERVISOR_MARK, marked
+
+pytestmark = pytest.mark.fault
+
+WAIT = "import signal\ndef wait():\n    print('waiting', flush=True)\n    signal.pause()\n"
+#: Ends as soon as somebody opens the named pipe beside it for writing.
+GATE = "def gate(): open('gate').read()\n"
+
+
+def is_start(event) -> bool:
+    return isinstance(event, Started)
+
+
+def started(bench, executor, task_id="wait", **options):
+    """Submit an attempt and wait until its user code runs."""
+    workload = bench.workload(task_id, **options)
+    if not executor.free_slots():
+        bench.up(executor)
+    executor.submit(next(iter(executor.free_slots())), [workload])
+    bench.wait(executor, is_start)
+    return workload
+
+
+def open_gate(bench):
+    """Let the task behind the gate end."""
+    with (bench.home / "gate").open("w"):
+        pass
+
+
+def zygotes_of(supervisor_pid: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{supervisor_pid}/task/{supervisor_pid}/children").read_text().split()]
+
+
+def test_a_dead_supervisor_is_swept_up_after_and_replaced(bench):
+    bench.dag_file(WAIT)
+    executor = bench.executor()
+    first = bench.up(executor).supervisor
+    workload = started(bench, executor)
+    os.kill(first.pid, signal.SIGKILL)
+    down = bench.down(executor)
+    assert down.supervisor_id == first.id
+    assert marked(ATTEMPT_MARK, workload.attempt_id) == []
+    assert marked(SUPERVISOR_MARK, first.id) == []
+    second = bench.up(executor).supervisor
+    assert second.id != first.id
+    assert list(executor.free_slots()) == [second.id]
+    assert not list((bench.home / "run" / "supervisors").glob(f"{first.id}.*"))
+
+
+def test_daemons_of_a_dead_supervisor_are_swept_too(bench):
+    bench.dag_file(
+        "import subprocess, signal\ndef wait():\n"
+        "    subprocess.Popen(['sleep', '1000'], start_new_session=True)\n    signal.pause()"
+    )
+    executor = bench.executor()
+    supervisor = bench.up(executor).supervisor
+    workload = started(bench, executor)
+    assert len(marked(ATTEMPT_MARK, workload.attempt_id)) == 2
+    os.kill(supervisor.pid, signal.SIGKILL)
+    bench.down(executor)
+    assert marked(ATTEMPT_MARK, workload.attempt_id) == []
+
+
+def test_attempts_of_a_dead_zygote_are_lost_and_the_next_ones_run(bench):
+    bench.dag_file(WAIT + "def hello(): pass")
+    executor = bench.executor()
+    supervisor = bench.up(executor).supervisor
+    workload = started(bench, executor)
+    [zygote] = zygotes_of(supervisor.pid)
+    os.kill(zygote, signal.SIGKILL)
+    report = bench.finished(executor, workload)
+    assert (report.outcome, report.reason) == ("lost", "The zygote that ran it died.")
+    assert marked(ATTEMPT_MARK, workload.attempt_id) == []
+    assert bench.run(executor, "hello").outcome == "success"
+
+
+def test_daemons_of_a_dead_zygote_are_gone_before_the_loss_is_reported(bench):
+    bench.dag_file(
+        "import subprocess, signal\ndef wait():\n"
+        "    print('pid', subprocess.Popen(['env', '-i', 'sleep', '1000'], start_new_session=True).pid, flush=True)\n"
+        "    signal.pause()"
+    )
+    executor = bench.executor()
+    supervisor = bench.up(executor).supervisor
+    workload = started(bench, executor)
+    pid = int(bench.log("wait").split("pid ")[1].split()[0])
+    [zygote] = zygotes_of(supervisor.pid)
+    os.kill(zygote, signal.SIGKILL)
+    assert bench.finished(executor, workload).outcome == "lost"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_new_scheduler_adopts_what_runs(bench):
+    bench.dag_file(GATE)
+    os.mkfifo(bench.home / "gate")
+    first = bench.executor()
+    supervisor = bench.up(first).supervisor
+    workload = started(bench, first, "gate")
+    first.detach()
+    second = bench.executor()
+    up = bench.up(second)
+    assert up.supervisor == supervisor
+    assert up.holds == {workload.attempt_id}
+    assert second.free_slots() == {supervisor.id: 3}
+    open_gate(bench)
+    assert bench.finished(second, workload).outcome == "success"
+    assert bench.log("gate").count("ended success") == 1
+
+
+def test_a_report_is_repeated_to_the_next_scheduler_until_it_is_acknowledged(bench):
+    bench.dag_file("def hello(): pass")
+    first = bench.executor()
+    bench.up(first)
+    workload = bench.workload("hello")
+    first.submit(next(iter(first.free_slots())), [workload])
+    report = bench.finished(first, workload)
+    first.detach()
+    second = bench.executor()
+    assert bench.up(second).holds == {workload.attempt_id}
+    assert bench.finished(second, workload) == report
+    second.acknowledge([workload.attempt_id])
+    second.detach()
+    third = bench.executor()
+    assert bench.up(third).holds == frozenset()
+
+
+def test_an_attempt_that_is_submitted_twice_runs_once(bench):
+    bench.dag_file("def hello(): print('ran')")
+    executor = bench.executor()
+    bench.up(executor)
+    workload = bench.workload("hello")
+    [supervisor_id] = executor.free_slots()
+    executor.submit(supervisor_id, [workload, workload])
+    executor.submit(supervisor_id, [workload])
+    bench.finished(executor, workload)
+    executor.submit(supervisor_id, [workload])
+    bench.run(executor, "hello", log_path=str(bench.home / "other.log"))
+    assert bench.log("hello").count("ran") == 1
+
+
+def test_the_scheduler_with_the_higher_epoch_controls(bench):
+    bench.dag_file("def hello(): pass")
+    old = bench.executor()
+    bench.up(old)
+    new = bench.executor()
+    bench.up(new)
+    old.events()
+    assert old.is_deposed
+    assert old.free_slots() == {}
+    assert old.filenos() == []
+    assert bench.run(new, "hello").outcome == "success"
+
+
+def test_a_supervisor_without_a_scheduler_ends_after_its_grace_and_leaves_its_reports(bench):
+    bench.dag_file(WAIT)
+    first = bench.executor(orphan_grace=0.3)
+    pid = bench.up(first).supervisor.pid
+    workload = started(bench, first)
+    handle = os.pidfd_open(pid)
+    first.detach()
+    bench.wait_for(handle)
+    second = bench.executor()
+    report = bench.finished(second, workload)
+    assert report.outcome == "released"
+    assert bench.down(second).reason == "It was found dead."
+    second.detach()
+    third = bench.executor()
+    assert bench.finished(third, workload) == report
+    third.acknowledge([workload.attempt_id])
+    assert not list((bench.home / "run" / "supervisors").glob("*.results"))
+
+
+def test_stop_waits_for_its_grace_and_gives_back_what_still_runs(bench):
+    bench.dag_file(WAIT)
+    executor = bench.executor()
+    supervisor = bench.up(executor).supervisor
+    workload = started(bench, executor)
+    waiting = [bench.workload("wait") for _ in range(5)]
+    executor.submit(supervisor.id, waiting)
+    executor.stop(0.2)
+    assert executor.free_slots() == {}
+    for held in [workload, *waiting]:
+        assert bench.finished_before(executor, held).outcome == "released"
+        executor.acknowledge([held.attempt_id])
+    down = bench.down(executor)
+    assert down.reason == "It was stopped."
+    assert executor.filenos() == []
+    assert marked(SUPERVISOR_MARK, supervisor.id) == []
+
+
+def test_a_task_that_ends_within_the_grace_of_stop_keeps_its_success(bench):
+    bench.dag_file(GATE)
+    os.mkfifo(bench.home / "gate")
+    executor = bench.executor()
+    workload = started(bench, executor, "gate")
+    executor.stop(30.0)
+    open_gate(bench)
+    assert bench.finished(executor, workload).outcome == "success"
+    executor.acknowledge([workload.attempt_id])
+    bench.down(executor)
+
+
+def test_a_second_stop_cuts_the_grace_short(bench):
+    bench.dag_file(
+        "import signal\ndef wait():\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while True: signal.pause()"
+    )
+    executor = bench.executor()
+    workload = started(bench, executor, kill_grace=60.0)
+    executor.stop(60.0)
+    executor.stop(0.0)
+    assert bench.finished(executor, workload).outcome == "released"
+
+
+def test_what_does_not_fit_into_the_slots_waits(bench):
+    bench.dag_file("def hello(): pass")
+    executor = bench.executor(slots=1)
+    supervisor = bench.up(executor).supervisor
+    workloads = [bench.workload("hello") for _ in range(10)]
+    executor.submit(supervisor.id, workloads)
+    assert executor.free_slots() == {}
+    for workload in workloads:
+        assert bench.finished_before(executor, workload).outcome == "success"
+
+
+def test_a_supervisor_that_cannot_start_is_reported_with_its_reason(bench):
+    executor = bench.executor(home=str(bench.home / "nowhere"))
+    down = bench.down(executor)
+    assert "nowhere" in down.reason
+
+
+def test_a_scheduler_in_a_very_deep_folder_reaches_its_supervisor(bench):
+    executor = bench.executor(run_folder=bench.home / ("d" * 100) / ("e" * 100))
+    assert isinstance(bench.up(executor), SupervisorUp)
+    executor.stop(0.0)
+    bench.down(executor)
