@@ -40,9 +40,9 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def children() -> set[int]:
-    """The direct children of this single-threaded process, zombies included."""
-    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+def children_of(pid: int) -> set[int]:
+    """The processes that the main thread of ``pid`` has as children, zombies included."""
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
 def host_name() -> str:

@@ -206,7 +206,7 @@ class ZygotePool:
                 break
             self._pids.discard(pid)
             self._dying.discard(pid)
-        strays = processes.children() - self._pids
+        strays = processes.children_of(os.getpid()) - self._pids
         for pid in strays:
             _kill(pid)
         # A zygote closes its link a moment before the kernel gives its children to us.

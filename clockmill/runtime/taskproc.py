@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import logging
 import os
 import random
@@ -19,8 +18,11 @@ from clockmill.clock import Clock, SystemClock
 from clockmill.errors import DagDefinitionError, GatewayUnavailable, TaskGone, did_you_mean
 from clockmill.executors import processes
 from clockmill.executors.wire import FrameReader, Message, encode
+from clockmill.model.dag import DAG
+from clockmill.model.loader import load_dags
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime import pipeline
+from clockmill.state import Outcome
 
 CONTROL_FD = 3
 _READ_BYTES = 1 << 16
@@ -28,7 +30,7 @@ _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 5.0
 
 #: Gives the DAG of a workload.
-Loader = Callable[[Workload], Any]
+Loader = Callable[[Workload], DAG]
 
 
 class SocketChannel:
@@ -158,7 +160,7 @@ def run_child(zygote: int, control: int, output: int, load: Loader) -> NoReturn:
         report = pipeline.execute(workload, load=lambda: load(workload), channel=channel)
         _flush()
         channel.finish(report)
-        code = 0 if report.outcome in ("success", "skipped") else 1
+        code = exit_code_of(report)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:
@@ -166,6 +168,13 @@ def run_child(zygote: int, control: int, output: int, load: Loader) -> NoReturn:
     finally:
         _flush()
         os._exit(code & 0xFF)
+
+
+def exit_code_of(report: AttemptReport) -> int:
+    """The exit code of the process: what the task asked for, else 0 after a good end and 1 after a bad one."""
+    if report.exit_code is not None:
+        return report.exit_code
+    return 0 if report.outcome in (Outcome.SUCCESS, Outcome.SKIPPED) else 1
 
 
 def _settle(zygote: int, control: int, output: int) -> None:
@@ -205,22 +214,17 @@ def _flush() -> None:
             continue
 
 
-def load_file(root: Path, file: str) -> dict[str, Any]:
+def load_file(root: Path, file: str) -> dict[str, DAG]:
     """Import one DAG file of a bundle and give its DAGs by id.
 
     :param root: the folder of the bundle, which comes first on ``sys.path``.
+    :raises DagDefinitionError: when the file cannot be imported.
     """
-    sys.path.insert(0, str(root))
-    spec = importlib.util.spec_from_file_location(f"clockmill_dag_{Path(file).stem}", root / file)
-    if spec is None or spec.loader is None:
-        raise DagDefinitionError(f"{file} is no Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return {value.dag_id: value for value in vars(module).values() if hasattr(value, "dag_id")}
+    dags = load_dags(root / file, f"clockmill_dag_{Path(file).stem}", root, thorough=False)
+    return {dag.dag_id: dag for dag in dags}
 
 
-def find_dag(dags: dict[str, Any], workload: Workload) -> Any:
+def find_dag(dags: dict[str, DAG], workload: Workload) -> DAG:
     """The DAG of a workload among those of its file.
 
     :raises DagDefinitionError: when the file does not define it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import json
 import os
 import select
@@ -22,10 +23,13 @@ from typing import Any
 
 from clockmill import probes
 from clockmill.executors import processes
+from clockmill.model.dag import DAG
 from clockmill.protocols import Workload
 from clockmill.runtime import taskproc
 
 _MESSAGE_BYTES = 65536
+#: What nearly every DAG file imports: done once here, not in each child.
+_COMMON = ("clockmill.operators.python", "clockmill.operators.bash", "clockmill.operators.empty")
 
 
 class EnvironmentMark:
@@ -88,7 +92,7 @@ class Zygote:
         self._mark = EnvironmentMark()
         self._children = _Children()
         self._ended: list[_Ended] = []
-        self._dags: dict[str, Any] | None = None
+        self._dags: dict[str, DAG] | None = None
 
     def serve(self) -> None:
         """Work until the supervisor closes the link or dies, then take everything along."""
@@ -152,7 +156,7 @@ class Zygote:
         if pid > 0:
             self._children.add(pid, attempt_id)
 
-    def _find_dag(self, workload: Workload) -> Any:
+    def _find_dag(self, workload: Workload) -> DAG:
         dags = self._dags
         if dags is None:
             dags = taskproc.load_file(Path(workload.bundle_path), workload.file)
@@ -217,7 +221,7 @@ class Zygote:
         """Children that are no task processes: what attempts left behind, or have daemonised."""
         known = self._children.attempts.keys()
         while True:
-            found = processes.children()
+            found = processes.children_of(os.getpid())
             if known <= found:  # a child that died during the look can hide others from it
                 return [pid for pid in found if pid not in known]
 
@@ -248,7 +252,7 @@ def _leftovers(before: set[str]) -> str:
     """What importing a file left behind that a fork would break, or an empty text."""
     if len(list(Path("/proc/self/task").iterdir())) > 1:
         return "it left threads running"
-    if processes.children():
+    if processes.children_of(os.getpid()):
         return "it left child processes"
     if _descriptors() - before:
         return "it left files or sockets open"
@@ -269,9 +273,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     gc.disable()
+    for name in _COMMON:
+        importlib.import_module(name)
     taskproc.prepare_output()
-    zygote = Zygote(link, reader)
-    zygote.serve()
+    Zygote(link, reader).serve()
 
 
 if __name__ == "__main__":

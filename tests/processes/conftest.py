@@ -52,14 +52,15 @@ class Bench:
     def dag_file(self, source: str) -> None:
         """Write the DAG file; its functions are the tasks."""
         lines = [
-            "class _Task:",
-            "    def __init__(self, run): self.execute = lambda context: run()",
-            "class _Dag:",
-            "    dag_id = 'work'",
-            "    def get_task(self, task_id): return _Task(globals()[task_id])",
-            "dag = _Dag()",
+            source,
+            "from clockmill import DAG",
+            "from clockmill.operators.python import PythonOperator",
+            "with DAG('work', schedule=None) as dag:",
+            "    for name, value in list(globals().items()):",
+            "        if type(value).__name__ == 'function':",
+            "            PythonOperator(task_id=name, python_callable=value)",
         ]
-        (self.bundle / "work.py").write_text(source + "\n" + "\n".join(lines) + "\n")
+        (self.bundle / "work.py").write_text("\n".join(lines) + "\n")
 
     def workload(self, task_id: str, **options: Any) -> Workload:
         """An attempt of the function ``task_id``."""
@@ -140,6 +141,11 @@ class Bench:
     def log(self, task_id: str) -> str:
         """What the log of that task holds."""
         return (self.home / "logs" / "work" / "run" / task_id / "-1" / "1.log").read_text()
+
+    def said(self, task_id: str) -> list[str]:
+        """What the task itself printed and logged, without the time stamps."""
+        lines = [line.split(" ", 1)[1] for line in self.log(task_id).splitlines()]
+        return [line for line in lines if not line.startswith("***") and "Returned value" not in line]
 
     def close(self) -> None:
         """End every supervisor that is left."""

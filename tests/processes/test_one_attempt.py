@@ -17,7 +17,7 @@ def test_a_task_runs_and_its_end_is_reported(bench):
 def test_the_log_opens_with_the_attempt_and_closes_with_how_it_ended(bench):
     bench.dag_file("def hello(): print('hello, world')")
     report = bench.run(bench.executor(), "hello")
-    first, middle, last = bench.log("hello").splitlines()
+    first, middle, *_, last = bench.log("hello").splitlines()
     assert f"attempt {report.attempt_id} of try 1" in first
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00 hello, world", middle)
     assert re.search(r"ended success: exit code 0, \d+\.\d{3} s, peak memory \d+\.\d MB$", last)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
 from clockmill.executors.base import Started, SupervisorUp
-from clockmill.executors.processes import ATTEMPT_MARK, SUPERVISOR_MARK, marked
+from clockmill.executors.processes import ATTEMPT_MARK, SUPERVISOR_MARK, children_of, marked
 
 pytestmark = pytest.mark.fault
 
@@ -36,10 +35,6 @@ def open_gate(bench):
     """Let the task behind the gate end."""
     with (bench.home / "gate").open("w"):
         pass
-
-
-def zygotes_of(supervisor_pid: int) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{supervisor_pid}/task/{supervisor_pid}/children").read_text().split()]
 
 
 def test_a_dead_supervisor_is_swept_up_after_and_replaced(bench):
@@ -77,7 +72,7 @@ def test_attempts_of_a_dead_zygote_are_lost_and_the_next_ones_run(bench):
     executor = bench.executor()
     supervisor = bench.up(executor).supervisor
     workload = started(bench, executor)
-    [zygote] = zygotes_of(supervisor.pid)
+    [zygote] = children_of(supervisor.pid)
     os.kill(zygote, signal.SIGKILL)
     report = bench.finished(executor, workload)
     assert (report.outcome, report.reason) == ("lost", "The zygote that ran it died.")
@@ -95,7 +90,7 @@ def test_daemons_of_a_dead_zygote_are_gone_before_the_loss_is_reported(bench):
     supervisor = bench.up(executor).supervisor
     workload = started(bench, executor)
     pid = int(bench.log("wait").split("pid ")[1].split()[0])
-    [zygote] = zygotes_of(supervisor.pid)
+    [zygote] = children_of(supervisor.pid)
     os.kill(zygote, signal.SIGKILL)
     assert bench.finished(executor, workload).outcome == "lost"
     with pytest.raises(ProcessLookupError):
