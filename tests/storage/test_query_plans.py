@@ -63,7 +63,7 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "the next deadline": runs.next_deadline,
     "DAGs with queued runs": runs.dags_with_queued_runs,
     "the oldest queued runs": lambda c: runs.oldest_queued(c, "old", 5),
-    "running runs": runs.running_run_ids,
+    "running runs": runs.running_revisions,
     "whether a DAG has an active run": lambda c: runs.has_active_run(c, "old"),
     "one run": lambda c: runs.find_run(c, "old", "run7"),
     "the tasks of a run": lambda c: runs.load_tasks(c, 1007),
