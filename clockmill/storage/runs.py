@@ -159,12 +159,9 @@ def taken_run(connection: Connection, dag_id: str, run_id: str, logical_date: da
 
 def running_revisions(connection: Connection) -> list[tuple[int, int]]:
     """Every running run with its revision, ascending by id: what a memory of runs is compared with."""
-    statement = (
-        select(dag_run.c.id, dag_run.c.revision)
-        .where(_ACTIVE, dag_run.c.state == lit(RunState.RUNNING))
-        .order_by(dag_run.c.id)
-    )
-    return [(row.id, row.revision) for row in connection.execute(statement)]
+    # Sorted here: for ORDER BY id, SQLite walks through the whole history instead of the index of live rows.
+    statement = select(dag_run.c.id, dag_run.c.revision).where(_ACTIVE, dag_run.c.state == lit(RunState.RUNNING))
+    return sorted((row.id, row.revision) for row in connection.execute(statement))
 
 
 def active_runs(connection: Connection, dag_id: str) -> list[RunRow]:
