@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from clockmill.errors import DagDefinitionError, did_you_mean
+from clockmill.errors import DagDefinitionError, did_you_mean, nearest
 
 Check = Callable[[Any], Any]
 
@@ -112,9 +112,10 @@ def one_of(choices: type[StrEnum]) -> Check:
         try:
             return choices(value)
         except ValueError:
-            names = ", ".join(choices)
-            hint = did_you_mean(str(value), choices).rstrip("?").replace(" Did you mean", ", perhaps")
-            raise ValueError(f"must be one of {names}, not {_shown(value)}{hint}") from None
+            names = [str(choice) for choice in choices]
+            near = nearest(str(value), names)
+            hint = f"; perhaps you mean {near!r}" if near else ""
+            raise ValueError(f"must be one of {', '.join(names)}, not {_shown(value)}{hint}") from None
 
     return check
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 
 from clockmill.errors import DagDefinitionError
 from clockmill.ids import id_problem
@@ -35,47 +35,72 @@ Callables = tuple[Callable[..., Any], ...]
 class OperatorType(type):
     """Makes operators: fills in default arguments, refuses unknown ones, and adds the finished task to its DAG.
 
-    It is done around ``__init__``, not in it, so that default arguments reach the parameters of every subclass and
-    the edges that template fields imply are seen after the whole constructor has run.
+    It is done around each ``__init__``, not in it, so that default arguments reach the parameters of every class on
+    the way, and the edges that template fields imply are seen after the whole constructor has run.
     """
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
+        super().__init__(name, bases, namespace)
+        if "__init__" in namespace:
+            is_base = not any(isinstance(base, OperatorType) for base in bases)
+            cls.__init__ = _filled_in(namespace["__init__"], is_base)  # type: ignore[misc]
 
     def __call__(cls, *args: Any, **arguments: Any) -> Any:
         owner = f"{cls.__name__} {arguments.get('task_id', '')!r}"
         if args:
             raise DagDefinitionError(f"{owner}: arguments are given by name, not by position ({args[0]!r}).")
-        known, required = _arguments_of(cls)
+        known = _arguments_of(cls)
         checks.refuse_unknown(owner, arguments, known, GONE_FROM_OPERATORS)
-        arguments = _with_defaults(arguments, known)
-        for name in required:
-            if name not in arguments:
-                raise DagDefinitionError(f"{owner}: the argument {name!r} is missing.")
-        operator: BaseOperator = super().__call__(**arguments)
+        operator = cast(BaseOperator, object.__new__(cls))
+        operator.defaults = _defaults_for(arguments, known)
+        operator.__init__(**arguments)  # type: ignore[misc]
+        operator.defaults = {}
         operator.register()
         return operator
 
 
+def _filled_in(init: Callable[..., None], is_base: bool) -> Callable[..., None]:
+    """``init`` with the default arguments of the operator for those of its parameters that are not given.
+
+    :param is_base: whether it is that of the base, which names no parameters: it takes them all as a dictionary.
+    """
+    takes = parameters_of(init)
+    names = OPERATOR_CHECKS if is_base else takes.by_name
+
+    @wraps(init)
+    def filled(self: BaseOperator, *args: Any, **arguments: Any) -> None:
+        given = {"self", *takes.positional[: len(args) + 1], *arguments}
+        for name in names:
+            if name in self.defaults and name not in given:
+                arguments[name] = self.defaults[name]
+        for name in takes.required:
+            if name not in given and name not in arguments:
+                task_id = arguments.get("task_id", "")
+                raise DagDefinitionError(f"{type(self).__name__} {task_id!r}: the argument {name!r} is missing.")
+        init(self, *args, **arguments)
+
+    return filled
+
+
 @lru_cache(maxsize=256)
-def _arguments_of(cls: type) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The argument names that a class takes, and those among them that have no default."""
+def _arguments_of(cls: type) -> frozenset[str]:
+    """The argument names that a class takes, itself or by way of the classes that it hands the rest to."""
     known: set[str] = set()
-    required: list[str] = []
     for base in cls.__mro__:
         if "__init__" not in base.__dict__ or base is object:
             continue
         if base is BaseOperator:
             known.update(OPERATOR_CHECKS)
-            required.append("task_id")
             break
         signature = parameters_of(base.__dict__["__init__"])
         known.update(name for name in signature.by_name if name != "self")
-        required.extend(name for name in signature.required if name != "self")
         if not signature.takes_all:
             break
-    return frozenset(known), tuple(dict.fromkeys(required))
+    return frozenset(known)
 
 
-def _with_defaults(arguments: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """``arguments`` over those of ``default_args``: of the DAG, its groups from the outside in, and the operator."""
+def _defaults_for(arguments: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """The default arguments of the DAG, over them those of its groups from the outside in, then of the operator."""
     scope = current_scope()
     group = arguments.get("task_group") or (scope.group if scope else None)
     dag = arguments.get("dag") or (group.dag if group else None) or (scope.dag if scope else None)
@@ -84,10 +109,9 @@ def _with_defaults(arguments: dict[str, Any], known: frozenset[str]) -> dict[str
     layers = [*(dag.default_layers() if dag else ()), *(group.default_layers() if group else ())]
     if own := arguments.get("default_args"):
         layers.append(own)
-    merged = {name: value for layer in layers for name, value in layer.items() if name in known}
     if dag is not None:
         dag.note_defaults_used(known)
-    return {**merged, **arguments}
+    return {name: value for layer in layers for name, value in layer.items()}
 
 
 class BaseOperator(Linkable, metaclass=OperatorType):
@@ -108,6 +132,9 @@ class BaseOperator(Linkable, metaclass=OperatorType):
     ui_fgcolor: str = "#000"
     #: True for an operator whose ``execute`` does nothing, so that it needs no process.
     runs_nothing: ClassVar[bool] = False
+
+    #: What ``default_args`` give; only while the operator is made.
+    defaults: Mapping[str, Any] = {}
 
     task_id: str
     owner: str = "clockmill"
@@ -163,8 +190,7 @@ class BaseOperator(Linkable, metaclass=OperatorType):
     def __init__(self, **arguments: Unpack[OperatorArguments]) -> None:
         given: dict[str, Any] = {**arguments}
         self._dag: DAG | None = None
-        self._place(given.pop("dag", None), given.pop("task_group", None), given["task_id"])
-        given.pop("task_id")
+        self._place(given.pop("dag", None), given.pop("task_group", None), given.pop("task_id", None))
         owner = f"{type(self).__name__} {self.task_id!r}"
         given.pop("default_args", None)
         if given.get("sla") is not None:

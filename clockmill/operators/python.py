@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Unpack
+from collections import ChainMap
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Unpack, cast
 
 from clockmill.errors import DagDefinitionError
 from clockmill.model.arguments import OperatorArguments
@@ -55,7 +56,7 @@ class PythonOperator(BaseOperator):
     def execute(self, context: Context) -> Any:
         """Call the function."""
         if self.templates_dict:
-            context = {**context, "templates_dict": self.templates_dict}
+            context = ChainMap({"templates_dict": self.templates_dict}, cast("MutableMapping[str, Any]", context))
         result = call_with_context(self.python_callable, self.op_args, self.op_kwargs, context)
         if self.show_return_value_in_logs:
             self.log.info("Returned value: %s", _shortened(result))
