@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache, wraps
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from clockmill.errors import DagDefinitionError
 from clockmill.ids import id_problem
@@ -51,7 +51,7 @@ class OperatorType(type):
             raise DagDefinitionError(f"{owner}: arguments are given by name, not by position ({args[0]!r}).")
         known = _arguments_of(cls)
         checks.refuse_unknown(owner, arguments, known, GONE_FROM_OPERATORS)
-        operator = cast(BaseOperator, object.__new__(cls))
+        operator: BaseOperator = cls.__new__(cls)  # type: ignore[call-overload]
         operator.defaults = _defaults_for(arguments, known)
         operator.__init__(**arguments)  # type: ignore[misc]
         operator.defaults = {}

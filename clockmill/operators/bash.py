@@ -19,6 +19,7 @@ from clockmill.errors import ClockmillError, SkipTask, UsageError
 from clockmill.model.arguments import OperatorArguments
 from clockmill.model.context import Context, call_with_context
 from clockmill.model.operator import BaseOperator
+from clockmill.templating import render_fields
 
 _PR_SET_PDEATHSIG = 1
 #: Kept whatever ``env`` says: by them the processes of an attempt are known, and swept when it is over.
@@ -164,6 +165,10 @@ class BashFunctionOperator(BashOperator):
     def execute(self, context: Context) -> Any:
         """Call the function, render the command that it returns, and run it."""
         self.bash_command = call_with_context(self.python_callable, self.op_args, self.op_kwargs, context)
+        if self.dag is not None:
+            # The other fields are rendered already, and what they hold now must not be read as templates again.
+            self.template_fields = ("bash_command",)
+            self.bash_command = render_fields(self, context, folder=self.dag.folder)["bash_command"]
         return super().execute(context)
 
 

@@ -140,10 +140,10 @@ def test_a_decorated_function_returns_the_command() -> None:
 
         @task.bash(env={"WHO": "world"})
         def greet(greeting: str, run_id: str) -> str:
-            return f"echo {greeting} $WHO in {run_id}"
+            return f"echo {greeting} $WHO in {run_id} of {{{{ ds }}}}"
 
         greet("hello")
-    assert dag.get_task("greet").execute({"run_id": "r"}) == "hello world in r"
+    assert dag.get_task("greet").execute({"run_id": "r", "ds": "2024-01-01"}) == "hello world in r of 2024-01-01"
 
 
 def _is_gone(pid: int) -> bool:
