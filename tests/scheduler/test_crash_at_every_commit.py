@@ -1,0 +1,121 @@
+"""The scheduler dies right before or right after each of its commits; a new one goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from clockmill import DAG
+from clockmill.operators.bash import BashOperator
+from clockmill.probes import arm
+from clockmill.state import RunState, TaskState
+from clockmill.storage import tables
+
+SEVERAL = 60
+
+
+class Crash(BaseException):
+    """Stands for SIGKILL: nothing in the scheduler may catch it."""
+
+
+def crash_at(point: str, number: int) -> Callable[[], None]:
+    """Arm ``point`` so that its ``number``-th pass is the last thing that the scheduler does."""
+    seen = 0
+
+    def pass_point() -> None:
+        nonlocal seen
+        seen += 1
+        if seen == number:
+            raise Crash
+
+    return arm(point, pass_point)
+
+
+def diamond() -> DAG:
+    arguments = {"retries": 1, "retry_delay": timedelta(seconds=30)}
+    with DAG("d", schedule="@hourly", max_active_runs=2, default_args=arguments) as dag:
+        first, left, right, last = (BashOperator(task_id=n, bash_command="true") for n in ("a", "left", "right", "z"))
+        first >> [left, right] >> last
+    return dag
+
+
+def play(mill, ledger: list[tuple[str, str, int, str]]) -> None:
+    """End everything that runs: the first try of ``left`` fails, all else succeeds."""
+    for workload in list(mill.executor.held.values()):
+        fails = workload.task_id == "left" and workload.try_number == 1
+        outcome = "failed" if fails else "success"
+        ledger.append((workload.run_id, workload.task_id, workload.try_number, outcome))
+        value = [] if fails else [("return_value", f'"{workload.task_id}"')]
+        mill.executor.finish(workload.task_id, outcome, run_id=workload.run_id, xcoms=value)
+
+
+def work_through(mill, ledger: list[tuple[str, str, int, str]]) -> int:
+    """Let time pass until the first two runs are over; a crash brings a new scheduler. Returns how often it crashed."""
+    crashes = 0
+    for _ in range(SEVERAL):
+        try:
+            mill.pass_time(minutes=20)
+            play(mill, ledger)
+            mill.pump()
+        except Crash:
+            crashes += 1
+            mill.restart()
+        first_two = [row.state for row in mill.runs("d")][:2]
+        if first_two == [RunState.SUCCESS, RunState.SUCCESS]:
+            return crashes
+    raise AssertionError(f"the runs did not end: {mill.runs('d')}")
+
+
+def check_invariants(mill, ledger: list[tuple[str, str, int, str]]) -> None:
+    runs = mill.runs("d")
+    assert len({row.logical_date for row in runs}) == len(runs)
+    for row in runs[:2]:
+        tasks = {task.task_id: task for task in mill.rows("d", row.run_id)}
+        assert {task.state for task in tasks.values()} == {TaskState.SUCCESS}
+        assert {name: task.try_number for name, task in tasks.items()} == {"a": 1, "left": 2, "right": 1, "z": 1}
+        assert all(task.crashes == 0 for task in tasks.values())
+    executed = Counter(ledger)
+    assert max(executed.values()) == 1, "a task was executed twice"
+    assert len(set(mill.executor.submissions)) == len(set(ledger)) + len(mill.executor.held)
+    values = mill.db.read(lambda c: list(c.execute(select(tables.xcom.c.task_instance_id, tables.xcom.c.key))))
+    assert len(values) == len(set(values)) == sum(1 for entry in executed if entry[3] == "success")
+    order = [(run, task) for run, task, _, outcome in ledger if outcome == "success"]
+    for run in {run for run, _ in order}:
+        names = [task for each, task in order if each == run]
+        assert names == sorted(names, key=["a", "right", "left", "z"].index)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("point", ["store.commit.before", "store.commit.after"])
+def test_a_crash_at_any_commit_loses_nothing_and_runs_nothing_twice(mill, point: str) -> None:
+    mill.add(diamond())
+    number, crashes = 1, 1
+    ledger: list[tuple[str, str, int, str]] = []
+    while crashes and number < SEVERAL:
+        mill.executor.submissions.clear()
+        ledger.clear()
+        wipe(mill)
+        disarm = crash_at(point, number)
+        try:
+            crashes = work_through(mill, ledger)
+        finally:
+            disarm()
+        check_invariants(mill, ledger)
+        number += 1
+    assert number > 10, "the scheduler commits more often than this test crashed it"
+
+
+def wipe(mill) -> None:
+    """Forget all runs and set the clock back, for the next crash."""
+    midnight = mill.clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    mill.clock.advance(((midnight + timedelta(days=1)) - mill.clock.now()).total_seconds())
+    with mill.db.engine.connect().execution_options(clockmill_write=True) as connection, connection.begin():
+        connection.execute(tables.dag_run.delete())
+    mill.db.write(lambda c: c.execute(tables.dag.update().values(is_paused=False)))
+    mill.executor.held.clear()
+    mill.executor.unacknowledged.clear()
+    mill.restart()
