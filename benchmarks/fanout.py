@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks import fork_floor
 from benchmarks.figures import Figure
 from benchmarks.stage import attempts_of, await_dag, await_runs, stage
 
@@ -20,9 +21,9 @@ with DAG("fanout", schedule=None, max_active_tasks={tasks}):
 
 def run(database: str, runs: int, *, tasks: int = 1000) -> list[Figure]:
     """Run the DAG ``runs`` times in one standalone, after one run that warms it up."""
-    rates, cpu = [], []
+    rates, cpu, floors = [], [], []
     with stage(database) as theatre:
-        theatre.add_dag("fanout", SOURCE.format(tasks=tasks))
+        file = theatre.add_dag("fanout", SOURCE.format(tasks=tasks))
         with theatre.standalone("--no-examples"), theatre.rows() as rows:
             await_dag(rows, "fanout")
             for number in range(runs + 1):
@@ -32,8 +33,12 @@ def run(database: str, runs: int, *, tasks: int = 1000) -> list[Figure]:
                 assert len(done) == tasks, f"{len(done)} of {tasks} tasks succeeded"
                 took = (max(row.ended_at for row in done) - min(row.started_at for row in done)).total_seconds()
                 rates.append(tasks / took)
+                floors.append(fork_floor.measured(file))
                 cpu.append(1000 * sum(row.cpu_seconds or 0.0 for row in done) / tasks)
+    shares = [100 * rate / floor for rate, floor in zip(rates, floors, strict=True)]
     return [
         Figure(name=f"fan-out of {tasks}", unit="tasks/s", values=rates[1:]),
+        Figure(name="fork floor: a loaded zygote, child exits at once", unit="forks/s", values=floors[1:]),
+        Figure(name="fan-out, share of the fork floor", unit="%", values=shares[1:]),
         Figure(name=f"fan-out of {tasks}: CPU in the task process", unit="ms/task", values=cpu[1:]),
     ]
