@@ -1,0 +1,130 @@
+"""What the pages of one run and one task read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from clockmill.storage.records import TaskRow
+from clockmill.storage.runs import task_row
+from clockmill.storage.tables import attempt, event, task_instance, xcom
+
+_TASK_COLUMNS = [task_instance.c[name] for name in TaskRow.__slots__]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptLine:
+    """An attempt as a page shows it: without its token."""
+
+    id: str
+    try_number: int
+    state: str
+    executor: str
+    queued_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    exit_code: int | None
+    signal: int | None
+    reason: str
+    peak_memory_kb: int | None
+    cpu_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XComLine:
+    """An XCom as a page shows it; ``value`` is the beginning of its JSON text, ``size`` the length of all of it."""
+
+    key: str
+    value: str
+    size: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLine:
+    """One thing that happened to a run or its tasks."""
+
+    at: datetime
+    kind: str
+    actor: str
+    task_id: str | None
+    detail: dict[str, Any]
+
+
+def list_tasks(
+    connection: Connection, dag_run_id: int, *, state: str = "", after: int = 0, limit: int = 500
+) -> list[TaskRow]:
+    """Task instances of a run in the order in which they were made.
+
+    :param state: only those in that state; all when empty.
+    :param after: the last row id of the page before.
+    """
+    statement = select(*_TASK_COLUMNS).where(task_instance.c.dag_run_id == dag_run_id, task_instance.c.id > after)
+    if state:
+        statement = statement.where(task_instance.c.state == state)
+    return [task_row(row) for row in connection.execute(statement.order_by(task_instance.c.id).limit(limit))]
+
+
+def tasks_named(connection: Connection, dag_run_id: int, task_ids: Collection[str], *, limit: int) -> list[TaskRow]:
+    """Task instances of a run that belong to these tasks, in the order in which they were made."""
+    statement = select(*_TASK_COLUMNS).where(
+        task_instance.c.dag_run_id == dag_run_id, task_instance.c.task_id.in_(sorted(task_ids))
+    )
+    return [task_row(row) for row in connection.execute(statement.order_by(task_instance.c.id).limit(limit))]
+
+
+def find_task(connection: Connection, dag_run_id: int, task_id: str, map_index: int | None) -> TaskRow | None:
+    """One task instance; the first of a mapped task when ``map_index`` is None; None when there is none."""
+    statement = select(*_TASK_COLUMNS).where(
+        task_instance.c.dag_run_id == dag_run_id, task_instance.c.task_id == task_id
+    )
+    if map_index is not None:
+        statement = statement.where(task_instance.c.map_index == map_index)
+    row = connection.execute(statement.order_by(task_instance.c.map_index).limit(1)).first()
+    return None if row is None else task_row(row)
+
+
+def count_states(connection: Connection, dag_run_id: int) -> dict[str, int]:
+    """How many task instances of a run are in each state."""
+    statement = select(task_instance.c.state, func.count()).where(task_instance.c.dag_run_id == dag_run_id)
+    return {state: number for state, number in connection.execute(statement.group_by(task_instance.c.state))}
+
+
+def list_attempts(connection: Connection, task_instance_id: int) -> list[AttemptLine]:
+    """The attempts of a task instance, oldest first."""
+    columns = [attempt.c[field.name] for field in fields(AttemptLine)]
+    statement = select(*columns).where(attempt.c.task_instance_id == task_instance_id).order_by(attempt.c.id)
+    return [AttemptLine(**row._mapping) for row in connection.execute(statement)]
+
+
+def list_xcoms(connection: Connection, task_instance_id: int, *, shown_chars: int) -> list[XComLine]:
+    """The XComs that the successful try of a task instance left, by key.
+
+    :param shown_chars: how many characters of each value are read.
+    """
+    statement = (
+        select(
+            xcom.c.key,
+            func.substr(xcom.c.value, 1, shown_chars).label("value"),
+            func.length(xcom.c.value).label("size"),
+            xcom.c.created_at,
+        )
+        .where(xcom.c.task_instance_id == task_instance_id)
+        .order_by(xcom.c.key)
+    )
+    return [XComLine(**row._mapping) for row in connection.execute(statement)]
+
+
+def list_events(
+    connection: Connection, dag_id: str, run_id: str, *, task_id: str | None = None, limit: int = 50
+) -> list[EventLine]:
+    """What happened to a run or one of its tasks, newest first."""
+    columns = [event.c[field.name] for field in fields(EventLine)]
+    statement = select(*columns).where(event.c.dag_id == dag_id, event.c.run_id == run_id)
+    if task_id is not None:
+        statement = statement.where(event.c.task_id == task_id)
+    return [EventLine(**row._mapping) for row in connection.execute(statement.order_by(event.c.id.desc()).limit(limit))]

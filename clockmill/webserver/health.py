@@ -1,0 +1,38 @@
+"""``GET /health``: whether every service has completed a loop lately."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint
+
+from clockmill.clock import iso
+from clockmill.errors import DatabaseError
+from clockmill.webserver.site import Health, current_site
+
+blueprint = Blueprint("health", __name__)
+
+_DATABASE_DOWN = Health("database", False, None)
+
+
+@blueprint.get("/health")
+def health() -> tuple[dict[str, Any], int]:
+    """200 when all is well, else 503; the answer names each service and its last complete loop."""
+    try:
+        found = current_site().health()
+    except DatabaseError:
+        found = [_DATABASE_DOWN]
+    is_healthy = all(one.is_healthy for one in found)
+    return {"status": _word(is_healthy), "components": {one.name: _shown(one) for one in found}}, _code(is_healthy)
+
+
+def _shown(one: Health) -> dict[str, Any]:
+    return {"status": _word(one.is_healthy), "last_loop": one.last_loop and iso(one.last_loop)}
+
+
+def _word(is_healthy: bool) -> str:
+    return "healthy" if is_healthy else "unhealthy"
+
+
+def _code(is_healthy: bool) -> int:
+    return 200 if is_healthy else 503

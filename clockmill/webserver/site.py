@@ -1,0 +1,94 @@
+"""What every view of one application shares: the database, the clock, the actions, and what was configured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flask import Flask, current_app
+
+from clockmill.clock import Clock
+from clockmill.storage import pages
+from clockmill.storage.pages import ComponentLine
+from clockmill.webserver.documents import Documents
+from clockmill.webserver.hooks import Actions
+
+if TYPE_CHECKING:
+    from clockmill.storage.engine import Database
+
+_EXTENSION = "clockmill"
+#: A service may miss so many loops, and be late by so many seconds more, before it counts as stopped.
+_LOOPS_MISSED = 3
+_SECONDS_LATE = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebOptions:
+    """What the pages need of the settings.
+
+    :param secret_key: signs session cookies; see :func:`clockmill.webserver.security.load_secret_key`.
+    :param dags_folder: named where there is no DAG yet.
+    :param allowed_hosts: host names, without a port, that requests may use besides ``localhost`` and addresses in
+        numbers.
+    :param components: services without which ``/health`` is not healthy, also before their first loop.
+    """
+
+    secret_key: bytes
+    logs_folder: Path
+    dags_folder: Path
+    allowed_hosts: frozenset[str] = frozenset()
+    components: tuple[str, ...] = ("scheduler", "dag-processor")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How one service does."""
+
+    name: str
+    is_healthy: bool
+    last_loop: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """The state of one application; no view keeps any of its own."""
+
+    database: Database
+    clock: Clock
+    actions: Actions
+    options: WebOptions
+    documents: Documents
+
+    def health(self) -> list[Health]:
+        """Every service that reported or should have, by name.
+
+        :raises DatabaseError: when the database cannot be asked.
+        """
+        found = self.database.read(pages.list_components)
+        return _judge(found, self.options.components, self.clock.now())
+
+
+def install(app: Flask, site: Site) -> None:
+    """Make ``site`` what :func:`current_site` gives to the views of ``app``."""
+    app.extensions[_EXTENSION] = site
+
+
+def current_site() -> Site:
+    """The state of the application that answers this request."""
+    site = current_app.extensions[_EXTENSION]
+    assert isinstance(site, Site)
+    return site
+
+
+def _judge(found: Sequence[ComponentLine], required: Sequence[str], now: datetime) -> list[Health]:
+    known = {line.name: Health(line.name, _is_recent(line, now), line.last_loop) for line in found}
+    for name in required:
+        known.setdefault(name, Health(name, False, None))
+    return [known[name] for name in sorted(known)]
+
+
+def _is_recent(line: ComponentLine, now: datetime) -> bool:
+    return now - line.last_loop <= timedelta(seconds=_LOOPS_MISSED * line.period_seconds + _SECONDS_LATE)

@@ -1,0 +1,41 @@
+// Follows the log of a running try: asks for what came since, adds it as text, stops when the try is over.
+
+const log = document.getElementById("log");
+const note = document.getElementById("log-state");
+const EVERY = 1000;
+let timer = 0;
+
+if (log) log.scrollTop = log.scrollHeight;
+
+function atEnd() {
+  return log.scrollTop + log.clientHeight >= log.scrollHeight - 24;
+}
+
+function finish() {
+  delete log.dataset.log;
+  note.textContent = "";
+}
+
+async function more() {
+  try {
+    const answer = await fetch(`${log.dataset.log}&offset=${log.dataset.offset}`);
+    if (!answer.ok) throw new Error(String(answer.status));
+    const text = await answer.text();
+    const follows = atEnd();
+    if (text) log.append(text);
+    if (follows) log.scrollTop = log.scrollHeight;
+    log.dataset.offset = answer.headers.get("X-Log-Offset");
+    if (answer.headers.has("X-Log-Complete")) finish();
+  } catch {
+    // The page itself says when the server does not answer; the next try comes anyway.
+  }
+  plan();
+}
+
+function plan() {
+  clearTimeout(timer);
+  if (log && log.dataset.log && !document.hidden) timer = setTimeout(more, EVERY);
+}
+
+document.addEventListener("visibilitychange", plan);
+plan();

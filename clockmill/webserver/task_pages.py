@@ -1,0 +1,138 @@
+"""The page of one task instance, and its logs as text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pathlib import Path
+
+from flask import Blueprint, Response, send_file
+
+from clockmill.state import FINISHED_TASK_STATES, TaskState
+from clockmill.storage import run_pages as reads
+from clockmill.storage.records import RunRow, TaskRow
+from clockmill.storage.run_pages import AttemptLine
+from clockmill.storage.runs import task_ids_known
+from clockmill.webserver import logtail, xcoms
+from clockmill.webserver.errors import PageNotFound
+from clockmill.webserver.logtail import Chunk
+from clockmill.webserver.rendering import LIVE_MILLIS, integer, page
+from clockmill.webserver.run_pages import find_run
+from clockmill.webserver.site import current_site
+
+blueprint = Blueprint("tasks", __name__, url_prefix="/dags/<dag_id>/runs/<run_id>/tasks/<task_id>")
+
+NEIGHBOURS = 60
+_QUIET_STATES = FINISHED_TASK_STATES
+#: The try that was begun last is over in these.
+_BETWEEN_TRIES = FINISHED_TASK_STATES | {TaskState.UP_FOR_RETRY, TaskState.NONE, TaskState.SCHEDULED}
+
+
+def _find_task(run: RunRow, task_id: str) -> TaskRow:
+    map_index = integer("map_index", lowest=-1)
+    database = current_site().database
+    task = database.read(lambda c: reads.find_task(c, run.id, task_id, map_index))
+    if task is None:
+        raise PageNotFound("task", task_id, database.read(lambda c: task_ids_known(c, run.id)))
+    return task
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One try of a task instance with its attempts; more than one attempt when some were lost."""
+
+    number: int
+    attempts: list[AttemptLine]
+
+    @property
+    def state(self) -> str:
+        return self.attempts[-1].state
+
+
+def _tries(attempts: list[AttemptLine]) -> list[Try]:
+    numbers = dict.fromkeys(attempt.try_number for attempt in attempts)
+    return [Try(number, [one for one in attempts if one.try_number == number]) for number in numbers]
+
+
+@blueprint.get("")
+def show_task(dag_id: str, run_id: str, task_id: str) -> str:
+    """One task instance: log, XComs, tries; ``?map_index=`` chooses the instance, ``?try=`` the try."""
+    site = current_site()
+    run = find_run(dag_id, run_id)
+    task = _find_task(run, task_id)
+    attempts, xcom_lines, events = site.database.read(
+        lambda c: (
+            reads.list_attempts(c, task.id),
+            reads.list_xcoms(c, task.id, shown_chars=xcoms.SHOWN_CHARS),
+            reads.list_events(c, dag_id, run_id, task_id=task_id),
+        )
+    )
+    version = site.documents.get(run.version_id)
+    definition = version.tasks.get(task_id) if version else None
+    upstream, downstream = _neighbours(run, task_id)
+    tries = _tries(attempts)
+    number = integer("try", lowest=1) or (tries[-1].number if tries else 1)
+    return page(
+        "task.html",
+        live=None if task.state in _QUIET_STATES else LIVE_MILLIS,
+        run=run,
+        task=task,
+        definition=definition,
+        upstream=upstream,
+        downstream=downstream,
+        tries=tries,
+        number=number,
+        log=_tail(run, task, number) if tries else None,
+        log_live=_is_growing(task, number),
+        xcoms=[xcoms.shown(line) for line in xcom_lines],
+        events=events,
+    )
+
+
+def _neighbours(run: RunRow, task_id: str) -> tuple[list[TaskRow], list[TaskRow]]:
+    """The task instances right above and right below, in the version that the run is pinned to."""
+    version = current_site().documents.get(run.version_id)
+    if version is None or task_id not in version.tasks:
+        return [], []
+    above = set(version.tasks[task_id]["upstream"])
+    below = {name for name, other in version.tasks.items() if task_id in other["upstream"]}
+    database = current_site().database
+    found = database.read(lambda c: reads.tasks_named(c, run.id, above | below, limit=2 * NEIGHBOURS))
+    return [one for one in found if one.task_id in above], [one for one in found if one.task_id in below]
+
+
+@blueprint.get("/log")
+def read_log(dag_id: str, run_id: str, task_id: str) -> Response:
+    """The log of one try as text: ``?try=``, ``?offset=`` in bytes; without an offset, all of it as a file.
+
+    ``X-Log-Offset`` says where to go on; ``X-Log-Complete`` is there when no more will come.
+    """
+    run = find_run(dag_id, run_id)
+    task = _find_task(run, task_id)
+    number = integer("try", lowest=1) or 1
+    path = logtail.log_path(current_site().options.logs_folder, run, task, number)
+    offset = integer("offset", lowest=0)
+    if offset is None:
+        return _whole_file(path, f"{dag_id}.{run_id}.{task_id}.{number}.log")
+    # Asked before reading: what is written between the two comes with the next request.
+    growing = _is_growing(task, number)
+    chunk = logtail.read_chunk(path, offset)
+    response = Response(chunk.text, mimetype="text/plain")
+    response.headers["X-Log-Offset"] = str(chunk.next_offset)
+    if not growing and chunk.next_offset >= chunk.size:
+        response.headers["X-Log-Complete"] = "1"
+    return response
+
+
+def _whole_file(path: Path, name: str) -> Response:
+    if not path.is_file():
+        raise PageNotFound("log", name)
+    return send_file(path, mimetype="text/plain", as_attachment=True, download_name=name, max_age=0)
+
+
+def _tail(run: RunRow, task: TaskRow, number: int) -> Chunk:
+    return logtail.read_tail(logtail.log_path(current_site().options.logs_folder, run, task, number))
+
+
+def _is_growing(task: TaskRow, number: int) -> bool:
+    return number >= task.try_number and task.state not in _BETWEEN_TRIES

@@ -1,0 +1,231 @@
+"""A site over a database with rows put in by hand, a clock that stands still, and actions that only take notes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Connection, insert, update
+
+from clockmill.errors import NotFound
+from clockmill.storage import tables
+from clockmill.storage.engine import Database
+from clockmill.webserver.app import create_app
+from clockmill.webserver.hooks import ClearItem
+from clockmill.webserver.site import WebOptions
+
+NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+
+class StoppedClock:
+    """A clock that moves when a test says so."""
+
+    def __init__(self) -> None:
+        self.moment = NOW
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def monotonic(self) -> float:
+        return self.moment.timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+@dataclass
+class NotedActions:
+    """Writes down what it is asked to do."""
+
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    items: list[ClearItem] = field(default_factory=list)
+    refusal: Exception | None = None
+
+    def trigger(self, dag_id: str, *, conf: dict[str, Any], run_id: str | None) -> str:
+        if self.refusal:
+            raise self.refusal
+        self.calls.append(("trigger", dag_id, conf, run_id))
+        return run_id or "manual__2026-01-31T12:00:00+00:00"
+
+    def set_paused(self, dag_id: str, paused: bool) -> None:
+        self.calls.append(("set_paused", dag_id, paused))
+
+    def preview_clear(
+        self, dag_id: str, run_id: str, *, task_ids: Sequence[str], downstream: bool
+    ) -> Sequence[ClearItem]:
+        known = {item.task_id for item in self.items}
+        for task_id in task_ids:
+            if task_id not in known:
+                raise NotFound("task", task_id, known)
+        return self.items if downstream else [item for item in self.items if item.task_id in task_ids]
+
+    def clear(self, dag_id: str, run_id: str, *, task_ids: Sequence[str]) -> int:
+        self.calls.append(("clear", dag_id, run_id, list(task_ids)))
+        return len(task_ids)
+
+
+class Seed:
+    """Puts rows into the tables as the other services would."""
+
+    def __init__(self, database: Database, logs: Path) -> None:
+        self._database = database
+        self._logs = logs
+
+    def _insert(self, table: Any, **values: Any) -> Any:
+        def work(connection: Connection) -> Any:
+            return connection.execute(insert(table).values(**values)).inserted_primary_key
+
+        return self._database.write(work)
+
+    def component(self, name: str, *, ago: float = 1, period: float = 5) -> None:
+        self._insert(
+            tables.component,
+            name=name,
+            instance=f"{name}-{ago}",
+            host="here",
+            pid=1,
+            last_loop=NOW - timedelta(seconds=ago),
+            period_seconds=period,
+        )
+
+    def dag(self, dag_id: str = "weather", tasks: Sequence[dict[str, Any]] = (), **values: Any) -> None:
+        defaults = {"file": f"{dag_id}.py", "tags": [], "schedule": "0 6 * * *", "created_at": NOW}
+        self._insert(tables.dag, dag_id=dag_id, **{**defaults, **values})
+        bundle = self._insert(tables.bundle, hash=f"b-{dag_id}", manifest={}, size_bytes=1, created_at=NOW)[0]
+        version = self._insert(
+            tables.dag_version,
+            dag_id=dag_id,
+            number=1,
+            document=json.dumps(document(dag_id, tasks)),
+            document_hash="d",
+            code_hash="c",
+            bundle_id=bundle,
+            file=f"{dag_id}.py",
+            created_at=NOW - timedelta(hours=5),
+        )[0]
+        point = update(tables.dag).where(tables.dag.c.dag_id == dag_id).values(version_id=version)
+        self._database.write(lambda connection: connection.execute(point))
+
+    def run(self, dag_id: str, run_id: str, state: str = "success", *, ago: float = 60, **values: Any) -> int:
+        start = NOW - timedelta(seconds=ago)
+        version = self._database.read(
+            lambda c: c.execute(
+                tables.dag.select().with_only_columns(tables.dag.c.version_id).where(tables.dag.c.dag_id == dag_id)
+            ).scalar_one()
+        )
+        defaults: dict[str, Any] = {
+            "version_id": version,
+            "run_type": "scheduled",
+            "run_after": start,
+            "conf": {},
+            "queued_at": start,
+            "start_date": None if state == "queued" else start,
+            "end_date": start + timedelta(seconds=12) if state in {"success", "failed"} else None,
+        }
+        return int(self._insert(tables.dag_run, dag_id=dag_id, run_id=run_id, state=state, **{**defaults, **values})[0])
+
+    def task(self, run: int, task_id: str, state: str = "success", **values: Any) -> int:
+        return int(self._insert(tables.task_instance, dag_run_id=run, task_id=task_id, state=state, **values)[0])
+
+    def attempt(self, run: int, task: int, try_number: int = 1, state: str = "success", **values: Any) -> None:
+        is_over = state not in {"queued", "running", "stopping"}
+        defaults = {
+            "id": f"{task:016x}{try_number:016x}",
+            "token": "secret-token-of-the-attempt",
+            "executor": "local",
+            "pool": "default_pool",
+            "pool_slots": 1,
+            "queued_at": NOW,
+            "started_at": NOW,
+            "ended_at": NOW + timedelta(seconds=2) if is_over else None,
+        }
+        self._insert(
+            tables.attempt,
+            task_instance_id=task,
+            dag_run_id=run,
+            try_number=try_number,
+            state=state,
+            **{**defaults, **values},
+        )
+
+    def xcom(self, run: int, task: int, key: str, value: str) -> None:
+        self._insert(
+            tables.xcom,
+            dag_run_id=run,
+            task_instance_id=task,
+            task_id="extract",
+            try_number=1,
+            key=key,
+            value=value,
+            created_at=NOW,
+        )
+
+    def import_error(self, file: str, message: str, **values: Any) -> None:
+        self._insert(tables.import_error, file=file, message=message, created_at=NOW, **values)
+
+    def log(self, dag_id: str, run_id: str, task_id: str, text: str, *, map_index: int = -1, number: int = 1) -> Path:
+        path = self._logs / dag_id / run_id / task_id / str(map_index) / f"{number}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", newline="") as file:
+            file.write(text)
+        return path
+
+
+def document(dag_id: str, tasks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A DAG document with what the pages show of it."""
+    defaults: dict[str, Any] = {
+        "operator": "PythonOperator",
+        "upstream": [],
+        "trigger_rule": "all_success",
+        "retries": 0,
+    }
+    return {
+        "schema": 1,
+        "dag_id": dag_id,
+        "params": {"station": {"default": "SEA", "schema": {}, "description": "Which station"}},
+        "tasks": [{**defaults, **task} for task in tasks],
+    }
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    """The folder of the task logs."""
+    return tmp_path / "logs"
+
+
+@pytest.fixture
+def seed(database: Database, logs: Path) -> Seed:
+    """Puts rows into the database of this test."""
+    return Seed(database, logs)
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    """The clock that the pages read."""
+    return StoppedClock()
+
+
+@pytest.fixture
+def noted() -> NotedActions:
+    """What the buttons asked for."""
+    return NotedActions()
+
+
+@pytest.fixture
+def app(database: Database, clock: StoppedClock, noted: NotedActions, logs: Path) -> Flask:
+    """The application under test."""
+    options = WebOptions(secret_key=b"k" * 32, logs_folder=logs, dags_folder=Path("/home/ada/dags"))
+    return create_app(database, options, clock=clock, actions_hook=noted)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A browser without JavaScript."""
+    return app.test_client()
