@@ -36,12 +36,14 @@ def list_events(
     *,
     dag_id: str | None = None,
     run_id: str | None = None,
+    task_id: str | None = None,
     before: int | None = None,
     limit: int = 100,
 ) -> list[dict[str, Any]]:
     """A page of the log, newest first: ``id at kind actor dag_id run_id task_id map_index detail``.
 
     :param run_id: only events of that run of ``dag_id``.
+    :param task_id: only events of that task.
     :param before: the ``id`` of the last event of the page before; None for the first page.
     """
     statement = select(event)
@@ -49,4 +51,6 @@ def list_events(
         statement = statement.where(event.c.dag_id == dag_id)
     if run_id is not None:
         statement = statement.where(event.c.run_id == run_id)
+    if task_id is not None:
+        statement = statement.where(event.c.task_id == task_id)
     return [dict(row._mapping) for row in connection.execute(page_newest_first(statement, event.c.id, before, limit))]

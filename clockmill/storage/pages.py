@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, String, and_, case, cast, func, or_, select
 
 from clockmill.state import ACTIVE_RUN_STATES, RunState
-from clockmill.storage.tables import component, dag, dag_run, dag_version, import_error, lit
+from clockmill.storage.tables import dag, dag_run, dag_version, import_error, lit
 
 
 class DagFilter(StrEnum):
@@ -84,15 +84,6 @@ class ImportErrorLine:
     message: str
     traceback: str
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComponentLine:
-    """The newest complete loop of a service."""
-
-    name: str
-    last_loop: datetime
-    period_seconds: float
 
 
 def _columns(record: type[Any], table: Any) -> list[ColumnElement[Any]]:
@@ -215,11 +206,3 @@ def list_import_errors(connection: Connection, *, limit: int = 100) -> list[Impo
     """DAG files that could not be imported, by name."""
     statement = select(*_columns(ImportErrorLine, import_error)).order_by(import_error.c.file).limit(limit)
     return [_line(ImportErrorLine, row) for row in connection.execute(statement)]
-
-
-def list_components(connection: Connection) -> Sequence[ComponentLine]:
-    """Each kind of service with its newest complete loop, by name."""
-    newest: dict[str, ComponentLine] = {}
-    for row in connection.execute(select(*_columns(ComponentLine, component)).order_by(component.c.last_loop)):
-        newest[row.name] = _line(ComponentLine, row)
-    return [newest[name] for name in sorted(newest)]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from clockmill.storage.records import TaskRow
 from clockmill.storage.runs import task_row
-from clockmill.storage.tables import attempt, event, task_instance, xcom
+from clockmill.storage.tables import attempt, task_instance, xcom
 
 _TASK_COLUMNS = [task_instance.c[name] for name in TaskRow.__slots__]
 
@@ -44,28 +43,17 @@ class XComLine:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventLine:
-    """One thing that happened to a run or its tasks."""
-
-    at: datetime
-    kind: str
-    actor: str
-    task_id: str | None
-    detail: dict[str, Any]
-
-
 def list_tasks(
-    connection: Connection, dag_run_id: int, *, state: str = "", after: int = 0, limit: int = 500
+    connection: Connection, dag_run_id: int, *, states: Collection[str] = (), after: int = 0, limit: int = 500
 ) -> list[TaskRow]:
     """Task instances of a run in the order in which they were made.
 
-    :param state: only those in that state; all when empty.
+    :param states: only those in one of these states; all when empty.
     :param after: the last row id of the page before.
     """
     statement = select(*_TASK_COLUMNS).where(task_instance.c.dag_run_id == dag_run_id, task_instance.c.id > after)
-    if state:
-        statement = statement.where(task_instance.c.state == state)
+    if states:
+        statement = statement.where(task_instance.c.state.in_(sorted(states)))
     return [task_row(row) for row in connection.execute(statement.order_by(task_instance.c.id).limit(limit))]
 
 
@@ -91,7 +79,7 @@ def find_task(connection: Connection, dag_run_id: int, task_id: str, map_index: 
 def count_states(connection: Connection, dag_run_id: int) -> dict[str, int]:
     """How many task instances of a run are in each state."""
     statement = select(task_instance.c.state, func.count()).where(task_instance.c.dag_run_id == dag_run_id)
-    return {state: number for state, number in connection.execute(statement.group_by(task_instance.c.state))}
+    return {row[0]: row[1] for row in connection.execute(statement.group_by(task_instance.c.state))}
 
 
 def list_attempts(connection: Connection, task_instance_id: int) -> list[AttemptLine]:
@@ -117,14 +105,3 @@ def list_xcoms(connection: Connection, task_instance_id: int, *, shown_chars: in
         .order_by(xcom.c.key)
     )
     return [XComLine(**row._mapping) for row in connection.execute(statement)]
-
-
-def list_events(
-    connection: Connection, dag_id: str, run_id: str, *, task_id: str | None = None, limit: int = 50
-) -> list[EventLine]:
-    """What happened to a run or one of its tasks, newest first."""
-    columns = [event.c[field.name] for field in fields(EventLine)]
-    statement = select(*columns).where(event.c.dag_id == dag_id, event.c.run_id == run_id)
-    if task_id is not None:
-        statement = statement.where(event.c.task_id == task_id)
-    return [EventLine(**row._mapping) for row in connection.execute(statement.order_by(event.c.id.desc()).limit(limit))]

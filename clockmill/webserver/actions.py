@@ -10,6 +10,7 @@ from werkzeug import Response
 
 from clockmill.errors import UsageError
 from clockmill.ids import id_problem
+from clockmill.model.param import NO_DEFAULT
 from clockmill.storage.pages import DagLine
 from clockmill.webserver.dag_pages import find_dag
 from clockmill.webserver.rendering import page
@@ -38,8 +39,8 @@ def _set_paused(dag_id: str, paused: bool) -> Response:
     current_site().actions.set_paused(dag_id, paused)
     flash(f"{dag_id} is paused: no new run starts." if paused else f"{dag_id} is active again.")
     if request.form.get("from") == "list":
-        known = {name: request.form[name][:250] for name in ("q", "show", "after") if request.form.get(name)}
-        return redirect(url_for("dags.list_dags", **known), _SEE_OTHER)
+        q, show, after = (request.form.get(name) or None for name in ("q", "show", "after"))
+        return redirect(url_for("dags.list_dags", q=q, show=show, after=after), _SEE_OTHER)
     return redirect(url_for("dags.show_dag", dag_id=dag_id), _SEE_OTHER)
 
 
@@ -65,7 +66,9 @@ def trigger(dag_id: str) -> Response | tuple[str, int]:
 
 def _trigger_page(dag: DagLine, *, conf: str, run_id: str, problem: str) -> str:
     version = current_site().documents.get(dag.version_id)
-    return page("trigger.html", dag=dag, version=version, conf=conf, run_id=run_id, problem=problem)
+    return page(
+        "trigger.html", dag=dag, version=version, no_default=NO_DEFAULT, conf=conf, run_id=run_id, problem=problem
+    )
 
 
 def _checked_run_id(text: str) -> str | None:
@@ -86,7 +89,8 @@ def _parse_conf(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise UsageError(f"The configuration is no JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
+        place = f"in line {error.lineno}, column {error.colno}"
+        raise UsageError(f"The configuration is no JSON: {error.msg} {place}.") from None
     except RecursionError:
         raise UsageError("The configuration is nested too deeply.") from None
     if not isinstance(value, dict):

@@ -32,9 +32,7 @@ def create_app(database: Database, options: WebOptions, *, clock: Clock, actions
     :param actions_hook: asked for every change.
     """
     app = Flask("clockmill.webserver", root_path=str(Path(__file__).parent))
-    site = Site(
-        database=database, clock=clock, actions=actions_hook, options=options, documents=Documents(database)
-    )
+    site = Site(database=database, clock=clock, actions=actions_hook, options=options, documents=Documents(database))
     install(app, site)
     security.protect(app, options.secret_key, options.allowed_hosts)
     _prepare_templates(app)

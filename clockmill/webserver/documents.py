@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from clockmill.serde import Document, TaskDoc, decode
 from clockmill.storage import pages
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ class Version:
 
     number: int
     created_at: datetime
-    document: Any
-    tasks: Mapping[str, Any]
+    document: Document
+    tasks: Mapping[str, TaskDoc]
 
 
 class Documents:
@@ -56,5 +56,5 @@ class Documents:
         line = self._database.read(lambda c: pages.find_version(c, version_id))
         if line is None:
             return None
-        document = json.loads(line.document)
-        return Version(line.number, line.created_at, document, {task["task_id"]: task for task in document["tasks"]})
+        document = decode(line.document)
+        return Version(line.number, line.created_at, document, {task.task_id: task for task in document.tasks})

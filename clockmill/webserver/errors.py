@@ -47,7 +47,9 @@ def handle(app: Flask) -> None:
 
 
 def _page(code: int, sentence: str) -> tuple[str, int]:
-    return render_template("error.html", code=code, title=_TITLES.get(code, "Error"), sentence=sentence), code
+    title = _TITLES.get(code, "Error")
+    # Nothing is read from the database here: it may be what is broken.
+    return render_template("error.html", live=None, stopped=[], code=code, title=title, sentence=sentence), code
 
 
 def _on_http(error: HTTPException) -> tuple[str, int]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clockmill.errors import UsageError
-from clockmill.ids import id_problem
+from clockmill.logs.paths import path_for
 from clockmill.storage.records import RunRow, TaskRow
 
 #: Bytes of one answer; a page shows so much of the end of a log.
@@ -21,7 +21,8 @@ _CONTROL = re.compile(
     r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
     r"|[\u202a-\u202e\u2066-\u2069]"  # marks that turn the direction of what follows
 )
-_UNFINISHED_ESCAPE = re.compile(rb"\x1b[^@-~\x07\n]{0,64}$|\x1b\[[0-?]{0,64}[ -/]{0,8}$")
+#: What the log writer puts before every line; ``***`` marks its own.
+_STAMP = re.compile(r"(?P<stamp>\d{4}-\d\d-\d\dT(?P<time>\d\d:\d\d:\d\d\.\d{3})\d{3}\+00:00) ?(?P<own>\*\*\* )?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,22 +40,44 @@ class Chunk:
     size: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """A line of a log.
+
+    :param stamp: when it was written, ISO 8601; empty when the line has no stamp.
+    :param time: the part of it that a page shows.
+    :param is_own: written by Clockmill, not by the task.
+    """
+
+    stamp: str
+    time: str
+    is_own: bool
+    text: str
+
+
 def log_path(logs_folder: Path, run: RunRow, task: TaskRow, try_number: int) -> Path:
     """The file of one try.
 
-    :raises UsageError: when an id could lead out of the folder of the logs.
+    :raises UsageError: when it lies outside the folder of the logs, by an id or by a link.
     """
-    for kind, value in (("DAG", run.dag_id), ("run", run.run_id), ("task", task.task_id)):
-        if problem := id_problem(kind, value):
-            raise UsageError(problem)
-    path = logs_folder / run.dag_id / run.run_id / task.task_id / str(task.map_index) / f"{try_number}.log"
+    path = path_for(
+        logs_folder,
+        dag_id=run.dag_id,
+        run_id=run.run_id,
+        task_id=task.task_id,
+        map_index=task.map_index,
+        try_number=try_number,
+    )
     if not path.resolve().is_relative_to(logs_folder.resolve()):
         raise UsageError("This log lies outside the folder of the logs, so it is not shown.")
     return path
 
 
-def read_chunk(path: Path, offset: int, limit: int = CHUNK_BYTES) -> Chunk:
-    """The text from byte ``offset`` on, at most ``limit`` bytes; empty when there is no such file yet."""
+def read_chunk(path: Path, offset: int, *, growing: bool, limit: int = CHUNK_BYTES) -> Chunk:
+    """Whole lines from byte ``offset`` on, at most ``limit`` bytes; empty when there is no such file yet.
+
+    :param growing: somebody still writes, so a line without an end comes with a later piece.
+    """
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -62,39 +85,41 @@ def read_chunk(path: Path, offset: int, limit: int = CHUNK_BYTES) -> Chunk:
             data = file.read(limit)
     except FileNotFoundError:
         return Chunk(text="", offset=offset, next_offset=offset, size=0)
-    data = _whole(data)
+    if growing or offset + len(data) < size:
+        data = _whole_lines(data, limit)
     return Chunk(text=plain(data.decode(errors="replace")), offset=offset, next_offset=offset + len(data), size=size)
 
 
-def read_tail(path: Path, limit: int = CHUNK_BYTES) -> Chunk:
+def read_tail(path: Path, *, growing: bool, limit: int = CHUNK_BYTES) -> Chunk:
     """The last ``limit`` bytes of a log, from the beginning of a line on."""
     try:
         size = path.stat().st_size
     except FileNotFoundError:
         size = 0
     if size <= limit:
-        return read_chunk(path, 0, limit)
-    chunk = read_chunk(path, size - limit, limit)
-    return Chunk(
-        text=chunk.text.partition("\n")[2], offset=chunk.offset, next_offset=chunk.next_offset, size=chunk.size
-    )
+        return read_chunk(path, 0, growing=growing, limit=limit)
+    chunk = read_chunk(path, size - limit, growing=growing, limit=limit)
+    return replace(chunk, text=chunk.text.partition("\n")[2])
 
 
 def plain(text: str) -> str:
     """``text`` without what steers a terminal; a lone carriage return begins a new line."""
-    return _CONTROL.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _whole(data: bytes) -> bytes:
-    """``data`` without a character or an escape sequence cut off at its end; they come with the next piece."""
-    match = _UNFINISHED_ESCAPE.search(data[-80:])
-    if match:
-        data = data[: len(data) - len(match.group())]
-    for back in range(1, min(4, len(data)) + 1):
-        byte = data[-back]
-        if byte >= 0xC0:
-            needed = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            return data[:-back] if needed > back else data
-        if byte < 0x80:
-            break
-    return data
+def lines(text: str) -> list[LogLine]:
+    """The lines of a log with their time stamps split off; ``static/log.js`` does the same with what comes later."""
+    return [_line(line) for line in text.removesuffix("\n").split("\n")] if text else []
+
+
+def _line(line: str) -> LogLine:
+    match = _STAMP.match(line)
+    if match is None:
+        return LogLine(stamp="", time="", is_own=False, text=line)
+    return LogLine(stamp=match["stamp"], time=match["time"], is_own=match["own"] is not None, text=line[match.end() :])
+
+
+def _whole_lines(data: bytes, limit: int) -> bytes:
+    end = data.rfind(b"\n") + 1
+    # A line longer than a whole piece is given out as it is, or nothing would ever come.
+    return data[:end] if end or len(data) < limit else data

@@ -5,9 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, request
 
 from clockmill.errors import UsageError
-from clockmill.state import FINISHED_RUN_STATES, FINISHED_TASK_STATES, TaskState
+from clockmill.state import FAILED_TASK_STATES, FINISHED_RUN_STATES, FINISHED_TASK_STATES, TaskState
 from clockmill.storage import run_pages as reads
-from clockmill.storage.records import RunRow, TaskRow
+from clockmill.storage.events import list_events
+from clockmill.storage.records import RunRow
 from clockmill.storage.runs import find_run as read_run
 from clockmill.webserver.dag_pages import find_dag
 from clockmill.webserver.errors import PageNotFound
@@ -17,6 +18,8 @@ from clockmill.webserver.site import current_site
 blueprint = Blueprint("runs", __name__)
 
 TASKS_PER_PAGE = 500
+EVENTS_SHOWN = 50
+MOST_CLEARED = 10_000
 
 
 def find_run(dag_id: str, run_id: str) -> RunRow:
@@ -40,9 +43,9 @@ def show_run(dag_id: str, run_id: str) -> str:
     after = integer("after", lowest=1) or 0
     tasks, counts, events = site.database.read(
         lambda c: (
-            reads.list_tasks(c, run.id, state=state, after=after, limit=TASKS_PER_PAGE + 1),
+            reads.list_tasks(c, run.id, states=[state] if state else (), after=after, limit=TASKS_PER_PAGE + 1),
             reads.count_states(c, run.id),
-            reads.list_events(c, dag_id, run_id),
+            list_events(c, dag_id=dag_id, run_id=run_id, limit=EVENTS_SHOWN),
         )
     )
     shown = tasks[:TASKS_PER_PAGE]
@@ -87,11 +90,9 @@ def preview_clear(dag_id: str, run_id: str) -> str:
 def _failed_tasks(run: RunRow) -> list[str]:
     if request.args.get("failed") != "1":
         raise UsageError("Choose at least one task of the run, then clear.")
-    states = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
-    database = current_site().database
-    found: list[TaskRow] = []
-    for state in states:
-        found += database.read(lambda c, state=state: reads.list_tasks(c, run.id, state=state, limit=TASKS_PER_PAGE))
+    found = current_site().database.read(
+        lambda c: reads.list_tasks(c, run.id, states=FAILED_TASK_STATES, limit=MOST_CLEARED)
+    )
     if not found:
         raise UsageError("No task of this run has failed, so there is nothing to clear.")
     return list(dict.fromkeys(task.task_id for task in found))

@@ -1,7 +1,7 @@
 """What every request has to pass and every answer carries: host, origin, token, headers.
 
 There is no login yet, so the server listens on loopback. That alone does not keep other sites out: a page elsewhere
-may post a form to ``localhost``, or point its own name at ``127.0.0.1`` to read the answers. The checks below stop both.
+may post a form to ``localhost``, or point its own name at ``127.0.0.1`` to read the answers. These checks stop both.
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ class WebServer:
 
     def __init__(self, app: Callable[..., Any], sock: socket.socket, threads: int = 4) -> None:
         self._map: dict[int, Any] = {}
-        self._server = create_server(
+        # waitress types its servers as several classes, of which only one socket leaves this one.
+        self._server: Any = create_server(
             app,
             map=self._map,
             sockets=[sock],

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, current_app
 
 from clockmill.clock import Clock
-from clockmill.storage import pages
-from clockmill.storage.pages import ComponentLine
+from clockmill.storage.components import ComponentRow, list_components
 from clockmill.webserver.documents import Documents
 from clockmill.webserver.hooks import Actions
 
@@ -67,7 +66,7 @@ class Site:
 
         :raises DatabaseError: when the database cannot be asked.
         """
-        found = self.database.read(pages.list_components)
+        found = self.database.read(list_components)
         return _judge(found, self.options.components, self.clock.now())
 
 
@@ -83,12 +82,14 @@ def current_site() -> Site:
     return site
 
 
-def _judge(found: Sequence[ComponentLine], required: Sequence[str], now: datetime) -> list[Health]:
-    known = {line.name: Health(line.name, _is_recent(line, now), line.last_loop) for line in found}
+def _judge(found: Sequence[ComponentRow], required: Sequence[str], now: datetime) -> list[Health]:
+    """Of several instances of a service, one that goes round is enough: the newest loop counts."""
+    newest = {row.name: row for row in sorted(found, key=lambda row: row.last_loop)}
+    known = {name: Health(name, _is_recent(row, now), row.last_loop) for name, row in newest.items()}
     for name in required:
         known.setdefault(name, Health(name, False, None))
     return [known[name] for name in sorted(known)]
 
 
-def _is_recent(line: ComponentLine, now: datetime) -> bool:
-    return now - line.last_loop <= timedelta(seconds=_LOOPS_MISSED * line.period_seconds + _SECONDS_LATE)
+def _is_recent(row: ComponentRow, now: datetime) -> bool:
+    return now - row.last_loop <= timedelta(seconds=_LOOPS_MISSED * row.period_seconds + _SECONDS_LATE)

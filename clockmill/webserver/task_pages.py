@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
 from pathlib import Path
 
 from flask import Blueprint, Response, send_file
 
 from clockmill.state import FINISHED_TASK_STATES, TaskState
 from clockmill.storage import run_pages as reads
+from clockmill.storage.events import list_events
 from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.run_pages import AttemptLine
 from clockmill.storage.runs import task_ids_known
@@ -17,7 +17,7 @@ from clockmill.webserver import logtail, xcoms
 from clockmill.webserver.errors import PageNotFound
 from clockmill.webserver.logtail import Chunk
 from clockmill.webserver.rendering import LIVE_MILLIS, integer, page
-from clockmill.webserver.run_pages import find_run
+from clockmill.webserver.run_pages import EVENTS_SHOWN, find_run
 from clockmill.webserver.site import current_site
 
 blueprint = Blueprint("tasks", __name__, url_prefix="/dags/<dag_id>/runs/<run_id>/tasks/<task_id>")
@@ -64,25 +64,26 @@ def show_task(dag_id: str, run_id: str, task_id: str) -> str:
         lambda c: (
             reads.list_attempts(c, task.id),
             reads.list_xcoms(c, task.id, shown_chars=xcoms.SHOWN_CHARS),
-            reads.list_events(c, dag_id, run_id, task_id=task_id),
+            list_events(c, dag_id=dag_id, run_id=run_id, task_id=task_id, limit=EVENTS_SHOWN),
         )
     )
     version = site.documents.get(run.version_id)
-    definition = version.tasks.get(task_id) if version else None
     upstream, downstream = _neighbours(run, task_id)
     tries = _tries(attempts)
     number = integer("try", lowest=1) or (tries[-1].number if tries else 1)
+    log = _tail(run, task, number) if tries else None
     return page(
         "task.html",
         live=None if task.state in _QUIET_STATES else LIVE_MILLIS,
         run=run,
         task=task,
-        definition=definition,
+        definition=version.tasks.get(task_id) if version else None,
         upstream=upstream,
         downstream=downstream,
         tries=tries,
         number=number,
-        log=_tail(run, task, number) if tries else None,
+        log=log,
+        lines=logtail.lines(log.text) if log else [],
         log_live=_is_growing(task, number),
         xcoms=[xcoms.shown(line) for line in xcom_lines],
         events=events,
@@ -92,13 +93,14 @@ def show_task(dag_id: str, run_id: str, task_id: str) -> str:
 def _neighbours(run: RunRow, task_id: str) -> tuple[list[TaskRow], list[TaskRow]]:
     """The task instances right above and right below, in the version that the run is pinned to."""
     version = current_site().documents.get(run.version_id)
-    if version is None or task_id not in version.tasks:
+    node = version.document.graph().get(task_id) if version else None
+    if node is None:
         return [], []
-    above = set(version.tasks[task_id]["upstream"])
-    below = {name for name, other in version.tasks.items() if task_id in other["upstream"]}
+    wanted = {*node.upstream, *node.downstream}
     database = current_site().database
-    found = database.read(lambda c: reads.tasks_named(c, run.id, above | below, limit=2 * NEIGHBOURS))
-    return [one for one in found if one.task_id in above], [one for one in found if one.task_id in below]
+    found = database.read(lambda c: reads.tasks_named(c, run.id, wanted, limit=2 * NEIGHBOURS))
+    above = [one for one in found if one.task_id in node.upstream]
+    return above, [one for one in found if one.task_id in node.downstream]
 
 
 @blueprint.get("/log")
@@ -116,7 +118,7 @@ def read_log(dag_id: str, run_id: str, task_id: str) -> Response:
         return _whole_file(path, f"{dag_id}.{run_id}.{task_id}.{number}.log")
     # Asked before reading: what is written between the two comes with the next request.
     growing = _is_growing(task, number)
-    chunk = logtail.read_chunk(path, offset)
+    chunk = logtail.read_chunk(path, offset, growing=growing)
     response = Response(chunk.text, mimetype="text/plain")
     response.headers["X-Log-Offset"] = str(chunk.next_offset)
     if not growing and chunk.next_offset >= chunk.size:
@@ -131,7 +133,8 @@ def _whole_file(path: Path, name: str) -> Response:
 
 
 def _tail(run: RunRow, task: TaskRow, number: int) -> Chunk:
-    return logtail.read_tail(logtail.log_path(current_site().options.logs_folder, run, task, number))
+    path = logtail.log_path(current_site().options.logs_folder, run, task, number)
+    return logtail.read_tail(path, growing=_is_growing(task, number))
 
 
 def _is_growing(task: TaskRow, number: int) -> bool:

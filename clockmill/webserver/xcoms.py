@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
+from clockmill.errors import SerializationError
 from clockmill.storage.run_pages import XComLine
+from clockmill.webserver.display import pretty_json
+from clockmill.xcom import to_display
 
 #: Characters of a value that a page shows.
 SHOWN_CHARS = 20_000
@@ -33,6 +35,6 @@ def shown(line: XComLine) -> ShownXCom:
 
 def _indented(text: str) -> str:
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
+        return pretty_json(to_display(text))
+    except SerializationError:
         return text

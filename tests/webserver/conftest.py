@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, insert, update
 
+from clockmill import DAG, Param
 from clockmill.errors import NotFound
+from clockmill.operators.empty import EmptyOperator
+from clockmill.serde import dumps, encode
 from clockmill.storage import tables
 from clockmill.storage.engine import Database
 from clockmill.webserver.app import create_app
@@ -95,7 +97,7 @@ class Seed:
             period_seconds=period,
         )
 
-    def dag(self, dag_id: str = "weather", tasks: Sequence[dict[str, Any]] = (), **values: Any) -> None:
+    def dag(self, dag_id: str = "weather", tasks: Mapping[str, Sequence[str]] | None = None, **values: Any) -> None:
         defaults = {"file": f"{dag_id}.py", "tags": [], "schedule": "0 6 * * *", "created_at": NOW}
         self._insert(tables.dag, dag_id=dag_id, **{**defaults, **values})
         bundle = self._insert(tables.bundle, hash=f"b-{dag_id}", manifest={}, size_bytes=1, created_at=NOW)[0]
@@ -103,7 +105,7 @@ class Seed:
             tables.dag_version,
             dag_id=dag_id,
             number=1,
-            document=json.dumps(document(dag_id, tasks)),
+            document=document(dag_id, tasks or {}),
             document_hash="d",
             code_hash="c",
             bundle_id=bundle,
@@ -178,20 +180,14 @@ class Seed:
         return path
 
 
-def document(dag_id: str, tasks: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A DAG document with what the pages show of it."""
-    defaults: dict[str, Any] = {
-        "operator": "PythonOperator",
-        "upstream": [],
-        "trigger_rule": "all_success",
-        "retries": 0,
-    }
-    return {
-        "schema": 1,
-        "dag_id": dag_id,
-        "params": {"station": {"default": "SEA", "schema": {}, "description": "Which station"}},
-        "tasks": [{**defaults, **task} for task in tasks],
-    }
+def document(dag_id: str, tasks: Mapping[str, Sequence[str]]) -> str:
+    """The document of a DAG with these tasks and what is upstream of each."""
+    dag = DAG(dag_id, params={"station": Param("SEA", description="Which station")}, auto_register=False)
+    made = {task_id: EmptyOperator(task_id=task_id, dag=dag) for task_id in tasks}
+    for task_id, upstream in tasks.items():
+        for above in upstream:
+            made[above] >> made[task_id]
+    return dumps(encode(dag))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 const log = document.getElementById("log");
 const note = document.getElementById("log-state");
 const EVERY = 1000;
+const STAMP = /^(\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d\.\d{3})\d{3}\+00:00) ?(\*\*\* )?/;
 let timer = 0;
 
 if (log) log.scrollTop = log.scrollHeight;
@@ -16,13 +17,35 @@ function finish() {
   note.textContent = "";
 }
 
+// Always as text, never as HTML: it comes from a task.
+function lineOf(text) {
+  const line = document.createElement("span");
+  line.className = "line";
+  const stamp = STAMP.exec(text);
+  if (stamp) {
+    const time = document.createElement("time");
+    time.title = stamp[1];
+    time.textContent = stamp[2];
+    line.append(time, " ");
+    if (stamp[3]) line.classList.add("own");
+  }
+  line.append(`${stamp ? text.slice(stamp[0].length) : text}\n`);
+  return line;
+}
+
+function add(text) {
+  const lines = document.createDocumentFragment();
+  for (const line of text.replace(/\n$/, "").split("\n")) lines.append(lineOf(line));
+  log.append(lines);
+}
+
 async function more() {
   try {
     const answer = await fetch(`${log.dataset.log}&offset=${log.dataset.offset}`);
     if (!answer.ok) throw new Error(String(answer.status));
     const text = await answer.text();
     const follows = atEnd();
-    if (text) log.append(text);
+    if (text) add(text);
     if (follows) log.scrollTop = log.scrollHeight;
     log.dataset.offset = answer.headers.get("X-Log-Offset");
     if (answer.headers.has("X-Log-Complete")) finish();

@@ -1,0 +1,79 @@
+"""``GET /health``: the contract that scripts rely on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from clockmill.storage.engine import Database
+from clockmill.webserver.app import create_app
+from clockmill.webserver.site import WebOptions
+
+
+def test_all_is_well_when_every_service_came_round_lately(client: FlaskClient, seed: Any) -> None:
+    seed.component("scheduler", ago=2)
+    seed.component("dag-processor", ago=20, period=5)
+
+    answer = client.get("/health")
+
+    assert answer.status_code == 200
+    assert answer.json == {
+        "status": "healthy",
+        "components": {
+            "scheduler": {"status": "healthy", "last_loop": "2026-01-31T11:59:58.000000+00:00"},
+            "dag-processor": {"status": "healthy", "last_loop": "2026-01-31T11:59:40.000000+00:00"},
+        },
+    }
+
+
+def test_a_service_that_missed_three_loops_and_ten_seconds_makes_it_unhealthy(
+    client: FlaskClient, seed: Any, clock: Any
+) -> None:
+    seed.component("scheduler", ago=25, period=5)
+    seed.component("dag-processor", ago=1)
+    assert client.get("/health").status_code == 200
+
+    clock.moment += timedelta(microseconds=1)
+
+    answer = client.get("/health")
+    assert answer.status_code == 503
+    assert answer.json is not None
+    assert answer.json["status"] == "unhealthy"
+    assert answer.json["components"]["scheduler"]["status"] == "unhealthy"
+    assert answer.json["components"]["dag-processor"]["status"] == "healthy"
+
+
+def test_it_is_unhealthy_before_the_services_have_come_round_once(client: FlaskClient) -> None:
+    answer = client.get("/health")
+
+    assert answer.status_code == 503
+    assert answer.json is not None
+    assert answer.json["components"]["scheduler"] == {"status": "unhealthy", "last_loop": None}
+
+
+def test_an_instance_that_died_does_not_count_while_another_goes_round(client: FlaskClient, seed: Any) -> None:
+    seed.component("scheduler", ago=9000)
+    seed.component("scheduler", ago=1)
+    seed.component("dag-processor", ago=1)
+
+    assert client.get("/health").status_code == 200
+
+
+def test_a_database_that_cannot_be_asked_is_unhealthy_and_no_crash(tmp_path: Path, clock: Any, noted: Any) -> None:
+    database = Database(f"sqlite:///{tmp_path}/missing/clockmill.db", clock=clock)
+    options = WebOptions(secret_key=b"k", logs_folder=tmp_path, dags_folder=tmp_path)
+    client = create_app(database, options, clock=clock, actions_hook=noted).test_client()
+
+    answer = client.get("/health")
+
+    assert answer.status_code == 503
+    assert answer.json == {
+        "status": "unhealthy",
+        "components": {"database": {"status": "unhealthy", "last_loop": None}},
+    }
+    page = client.get("/dags")
+    assert page.status_code == 503
+    assert "The database cannot be asked" in page.text
