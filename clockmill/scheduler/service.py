@@ -183,14 +183,14 @@ class SchedulerService:
         for executor in executors:
             executor.stop(grace)
         hurried = False
+        self._take_in()
         while any(executor.is_busy() for executor in executors):
+            self._doze(_BEAT_SECONDS)
             if self._hurry.is_set() and not hurried:
                 hurried = True
                 for executor in executors:
                     executor.stop(0)
             self._take_in()
-            self._doze(_BEAT_SECONDS)
-        self._take_in()
 
     def _take_in(self) -> None:
         """Write down what the executors report, without new work: they offer no free slots any more."""

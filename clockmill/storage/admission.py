@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Integer, bindparam, select
 
 from clockmill.state import RunState, TaskState
 from clockmill.storage.tables import dag, dag_run, lit, task_instance
@@ -25,6 +25,23 @@ class ReadyTask:
     max_active_tasks: int
 
 
+_READY = (
+    select(
+        *(task_instance.c[n] for n in ("id", "dag_run_id", "task_id", "map_index", "pool", "pool_slots", "executor")),
+        dag_run.c.max_active_tasks,
+    )
+    .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
+    .join(dag, dag.c.dag_id == dag_run.c.dag_id)
+    .where(
+        task_instance.c.state == lit(TaskState.SCHEDULED),
+        dag_run.c.state == lit(RunState.RUNNING),
+        ~dag.c.is_paused,
+    )
+    .order_by(task_instance.c.priority.desc(), task_instance.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
+
+
 def ready_tasks(
     connection: Connection,
     *,
@@ -37,23 +54,9 @@ def ready_tasks(
     :param full_pools: pools without a free slot; their tasks are left out, so that they hide nobody behind them.
     :param full_runs: runs at their ``max_active_tasks``, left out for the same reason.
     """
-    columns = [
-        task_instance.c[n] for n in ("id", "dag_run_id", "task_id", "map_index", "pool", "pool_slots", "executor")
-    ]
-    statement = (
-        select(*columns, dag_run.c.max_active_tasks)
-        .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
-        .join(dag, dag.c.dag_id == dag_run.c.dag_id)
-        .where(
-            task_instance.c.state == lit(TaskState.SCHEDULED),
-            dag_run.c.state == lit(RunState.RUNNING),
-            ~dag.c.is_paused,
-        )
-        .order_by(task_instance.c.priority.desc(), task_instance.c.id)
-        .limit(limit)
-    )
+    statement = _READY
     if full_pools:
         statement = statement.where(task_instance.c.pool.not_in(sorted(full_pools)))
     if full_runs:
         statement = statement.where(task_instance.c.dag_run_id.not_in(sorted(full_runs)))
-    return [ReadyTask(**row._mapping) for row in connection.execute(statement)]
+    return [ReadyTask(**row._mapping) for row in connection.execute(statement, {"most": limit})]

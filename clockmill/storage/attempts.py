@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from clockmill.state import LIVE_ATTEMPT_STATES, AttemptState, LimitKey, LimitKind
 from clockmill.storage.records import AttemptRow, XComValue
@@ -19,6 +19,11 @@ _COLUMNS = [attempt.c[name] for name in _FIELDS]
 LIVE = attempt.c.state.in_([lit(state) for state in sorted(LIVE_ATTEMPT_STATES)])
 
 
+_BY_ID = select(*_COLUMNS).where(attempt.c.id.in_(bindparam("ids", expanding=True)))
+_IN_USE = select(attempt.c.pool, attempt.c.pool_slots, attempt.c.dag_run_id).where(LIVE)
+_LOCK_POOLS = select(pool.c.name, pool.c.slots).order_by(pool.c.name).with_for_update()
+
+
 def _record(row: Row[Any]) -> AttemptRow:
     values = dict(zip(_FIELDS, row, strict=False))
     return AttemptRow(**{**values, "state": AttemptState(values["state"])})
@@ -26,8 +31,7 @@ def _record(row: Row[Any]) -> AttemptRow:
 
 def attempts_by_id(connection: Connection, ids: Collection[str]) -> dict[str, AttemptRow]:
     """The attempts with those ids."""
-    statement = select(*_COLUMNS).where(attempt.c.id.in_(list(ids)))
-    return {row.id: _record(row) for row in connection.execute(statement)}
+    return {row.id: _record(row) for row in connection.execute(_BY_ID, {"ids": list(ids)})}
 
 
 def live_attempts_of(connection: Connection, supervisor_id: str) -> list[AttemptRow]:
@@ -69,7 +73,7 @@ def usage(connection: Connection) -> dict[LimitKey, int]:
     """How much of each pool and of each run's limit is in use: a fact about live attempts, never a counter."""
     used: Counter[LimitKey] = Counter()
     # Live attempts are few. Grouping them in SQL makes SQLite walk through all of history in the order of the groups.
-    for row in connection.execute(select(attempt.c.pool, attempt.c.pool_slots, attempt.c.dag_run_id).where(LIVE)):
+    for row in connection.execute(_IN_USE):
         used[LimitKey(LimitKind.POOL, row.pool)] += row.pool_slots
         used[LimitKey(LimitKind.RUN_TASKS, str(row.dag_run_id))] += 1
     return used
@@ -77,8 +81,7 @@ def usage(connection: Connection) -> dict[LimitKey, int]:
 
 def lock_pools(connection: Connection) -> dict[str, int]:
     """Hold every pool in the order of names, so that nobody else admits; returns their slots."""
-    statement = select(pool.c.name, pool.c.slots).order_by(pool.c.name).with_for_update()
-    return {row.name: row.slots for row in connection.execute(statement)}
+    return {row.name: row.slots for row in connection.execute(_LOCK_POOLS)}
 
 
 def pool_slots(connection: Connection, name: str) -> int | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, bindparam, func, or_, select
 
 from clockmill.state import ACTIVE_RUN_STATES, RunState, RunType, TaskState
 from clockmill.storage.records import RunRow, TaskRow
@@ -36,13 +36,19 @@ def _select_runs() -> Select[Any]:
     return select(*_RUN_COLUMNS)
 
 
+# Statements that every pass of a scheduler runs are made once: building one costs more than SQLite takes to answer it.
+_RUNS_BY_ID = _select_runs().where(dag_run.c.id.in_(bindparam("ids", expanding=True))).order_by(dag_run.c.id)
+_LOCK_RUNS = _RUNS_BY_ID.with_for_update()
+_LOCK_FREE_RUNS = _RUNS_BY_ID.with_for_update(skip_locked=True)
+
+
 def lock_runs(connection: Connection, ids: Collection[int], *, skip_locked: bool = False) -> list[RunRow]:
     """Hold the rows of runs, in the order of their ids.
 
     :param skip_locked: leave out runs that somebody else holds, instead of waiting for them.
     """
-    statement = _select_runs().where(dag_run.c.id.in_(sorted(ids))).order_by(dag_run.c.id)
-    return [run_row(row) for row in connection.execute(statement.with_for_update(skip_locked=skip_locked))]
+    statement = _LOCK_FREE_RUNS if skip_locked else _LOCK_RUNS
+    return [run_row(row) for row in connection.execute(statement, {"ids": sorted(ids)})]
 
 
 def find_run(connection: Connection, dag_id: str, run_id: str) -> RunRow | None:
