@@ -244,7 +244,7 @@ GONE_FROM_OPERATORS = {
 
 def warn_ignored(owner: str, name: str) -> None:
     """Warn that an argument of old has no effect any more."""
-    warnings.warn(f"{owner}: {name} has no effect; deadline alerts take the place of SLAs.", UserWarning, stacklevel=2)
+    warnings.warn(f"{owner}: {name} has no effect; deadline alerts take the place of SLAs.", UserWarning, stacklevel=4)
 
 
 def modern_arguments(owner: str, given: dict[str, Any]) -> dict[str, Any]:

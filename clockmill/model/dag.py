@@ -91,6 +91,7 @@ class DAG:
         self.groups: dict[str, TaskGroup] = {}
         self.edge_labels: dict[str, dict[str, str]] = {}
         self.fileloc, self.line = place_of_caller()
+        self.doc_md = self._text_of(self.doc_md)
         self._group_edges: list[tuple[Linkable, Linkable, str | None]] = []
         self._next_suffix: dict[str, int] = {}
         self._defaults_used: set[str] = set()
@@ -104,6 +105,17 @@ class DAG:
         self.start_date, self.end_date = self.aware(start), self.aware(end)
         if self.start_date and self.end_date and self.end_date < self.start_date:
             raise DagDefinitionError(f"{owner}: end_date must not be before start_date.")
+
+    def _text_of(self, doc: str | None) -> str | None:
+        """``doc``, or when it is the name of a ``.md`` file, what that file holds."""
+        if doc is None or "\n" in doc or not doc.endswith(".md"):
+            return doc
+        try:
+            return (self.folder / doc).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DagDefinitionError(
+                f"DAG {self.dag_id!r}: doc_md names a file that cannot be read: {error}."
+            ) from None
 
     def aware(self, moment: datetime | None) -> datetime | None:
         """``moment`` with a zone: a naive one is in that of the DAG."""
@@ -131,7 +143,7 @@ class DAG:
             return
         self._refuse_taken("task", task.task_id)
         if task.dag is not self:
-            task.join(self)
+            task.join_dag(self)
             return
         task.start_date, task.end_date = self.aware(task.start_date), self.aware(task.end_date)
         self.task_dict[task.task_id] = task
@@ -330,12 +342,9 @@ class DAG:
 
     def _warn_of_unused_defaults(self) -> None:
         for name in sorted(self.default_args.keys() - self._defaults_used - OPERATOR_CHECKS.keys()):
-            warnings.warn(
-                f"DAG {self.dag_id!r}: no operator takes {name!r}, which is in default_args."
-                + did_you_mean(name, OPERATOR_CHECKS),
-                UserWarning,
-                stacklevel=3,
-            )
+            hint = " It is an argument of the DAG." if name in DAG_CHECKS else did_you_mean(name, OPERATOR_CHECKS)
+            warning = f"DAG {self.dag_id!r}: no operator takes {name!r}, which is in default_args.{hint}"
+            warnings.warn(warning, UserWarning, stacklevel=3)
 
     # --- running ---------------------------------------------------------------------------------------------------
 

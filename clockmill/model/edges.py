@@ -32,7 +32,7 @@ class Linkable:
         """The tasks that an edge to below comes from."""
         raise NotImplementedError
 
-    def join(self, dag: DAG) -> None:
+    def join_dag(self, dag: DAG) -> None:
         """Become part of ``dag``, when it is part of none."""
         raise NotImplementedError
 
@@ -153,7 +153,7 @@ def _common_dag(up: Linkable, down: Linkable) -> DAG:
         raise DagDefinitionError(f"{up!r} and {down!r} belong to no DAG yet; give one of them the argument dag.")
     for end in (up, down):
         if end.dag is None:
-            end.join(dag)
+            end.join_dag(dag)
         elif end.dag is not dag:
             raise DagDefinitionError(
                 f"{up!r} of DAG {dag.dag_id!r} and {down!r} of DAG {end.dag.dag_id!r} cannot be linked; "

@@ -106,7 +106,7 @@ class TaskGroup(Linkable):
     def dag(self) -> DAG:
         return self._dag
 
-    def join(self, dag: DAG) -> None:
+    def join_dag(self, dag: DAG) -> None:
         """A group is born in its DAG, so there is nothing to join."""
 
     def tasks(self) -> Iterator[BaseOperator]:

@@ -41,6 +41,8 @@ class OperatorType(type):
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
         super().__init__(name, bases, namespace)
+        if "execute" in namespace and "runs_nothing" not in namespace:
+            cls.runs_nothing = False
         if "__init__" in namespace:
             is_base = not any(isinstance(base, OperatorType) for base in bases)
             cls.__init__ = _filled_in(namespace["__init__"], is_base)  # type: ignore[misc]
@@ -52,10 +54,10 @@ class OperatorType(type):
         known = _arguments_of(cls)
         checks.refuse_unknown(owner, arguments, known, GONE_FROM_OPERATORS)
         operator: BaseOperator = cls.__new__(cls)  # type: ignore[call-overload]
-        operator.defaults = _defaults_for(arguments, known)
+        operator._filling = _defaults_for(arguments, known)
         operator.__init__(**arguments)  # type: ignore[misc]
-        operator.defaults = {}
-        operator.register()
+        del operator._filling
+        operator._register()
         return operator
 
 
@@ -71,8 +73,8 @@ def _filled_in(init: Callable[..., None], is_base: bool) -> Callable[..., None]:
     def filled(self: BaseOperator, *args: Any, **arguments: Any) -> None:
         given = {"self", *takes.positional[: len(args) + 1], *arguments}
         for name in names:
-            if name in self.defaults and name not in given:
-                arguments[name] = self.defaults[name]
+            if name in self._filling and name not in given:
+                arguments[name] = self._filling[name]
         for name in takes.required:
             if name not in given and name not in arguments:
                 task_id = arguments.get("task_id", "")
@@ -134,7 +136,7 @@ class BaseOperator(Linkable, metaclass=OperatorType):
     runs_nothing: ClassVar[bool] = False
 
     #: What ``default_args`` give; only while the operator is made.
-    defaults: Mapping[str, Any] = {}
+    _filling: Mapping[str, Any] = {}
 
     task_id: str
     owner: str = "clockmill"
@@ -198,8 +200,8 @@ class BaseOperator(Linkable, metaclass=OperatorType):
         self.upstream_task_ids: set[str] = set()
         self.downstream_task_ids: set[str] = set()
         self.params: dict[str, Param] = as_params(owner, given.pop("params", None) or {})
-        self._hooks = {name: given.pop(name, None) for name in ("pre_execute", "post_execute")}
-        checks.checked(owner, OPERATOR_CHECKS, self._hooks)
+        self._step_hooks = {name: given.pop(name, None) for name in ("pre_execute", "post_execute")}
+        checks.checked(owner, OPERATOR_CHECKS, self._step_hooks)
         for name, value in checks.checked(owner, OPERATOR_CHECKS, given).items():
             setattr(self, name, value)
 
@@ -217,7 +219,7 @@ class BaseOperator(Linkable, metaclass=OperatorType):
         if problem := id_problem("task", self.task_id):
             raise DagDefinitionError(problem)
 
-    def register(self) -> None:
+    def _register(self) -> None:
         """Add the finished task to its DAG and draw the edges that its template fields imply."""
         if self._dag is not None:
             self._dag.add_task(self)
@@ -238,12 +240,12 @@ class BaseOperator(Linkable, metaclass=OperatorType):
 
     def pre_execute(self, context: Context) -> None:
         """Called right before :meth:`execute`."""
-        if hook := self._hooks["pre_execute"]:
+        if hook := self._step_hooks["pre_execute"]:
             hook(context)
 
     def post_execute(self, context: Context, result: Any = None) -> None:
         """Called right after :meth:`execute` with what it returned."""
-        if hook := self._hooks["post_execute"]:
+        if hook := self._step_hooks["post_execute"]:
             hook(context, result)
 
     def on_kill(self) -> None:
@@ -261,7 +263,16 @@ class BaseOperator(Linkable, metaclass=OperatorType):
         """The DAG that the task belongs to, if any yet."""
         return self._dag
 
-    def join(self, dag: DAG) -> None:
+    @dag.setter
+    def dag(self, dag: DAG) -> None:
+        self.join_dag(dag)
+
+    @property
+    def dag_id(self) -> str | None:
+        """The id of the DAG that the task belongs to, if any yet."""
+        return self._dag.dag_id if self._dag else None
+
+    def join_dag(self, dag: DAG) -> None:
         """Become a task of ``dag``.
 
         :raises DagDefinitionError: when the task belongs to another one already.
@@ -299,7 +310,9 @@ class BaseOperator(Linkable, metaclass=OperatorType):
     def is_empty(self) -> bool:
         """Whether the task needs no attempt: it does nothing, and nobody wants to be told of it."""
         wanted = ("on_execute_callback", "on_success_callback", "on_failure_callback", "outlets")
-        return self.runs_nothing and not any(getattr(self, name) for name in wanted) and not any(self._hooks.values())
+        return (
+            self.runs_nothing and not any(getattr(self, name) for name in wanted) and not any(self._step_hooks.values())
+        )
 
     @property
     def output(self) -> XComArg:

@@ -60,8 +60,8 @@ class XComArg(Reference, Linkable):
     def leaves(self) -> Sequence[BaseOperator]:
         return self.operator.leaves
 
-    def join(self, dag: DAG) -> None:
-        self.operator.join(dag)
+    def join_dag(self, dag: DAG) -> None:
+        self.operator.join_dag(dag)
 
     def __getitem__(self, key: str) -> XComArg:
         if not isinstance(key, str):

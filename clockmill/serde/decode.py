@@ -64,7 +64,8 @@ def _task(data: Mapping[str, Any]) -> TaskDoc:
 
 
 def _params(data: Mapping[str, Any]) -> tuple[ParamDoc, ...]:
-    return tuple(ParamDoc(name=name, **_known(ParamDoc, param)) for name, param in data.items())
+    params = (ParamDoc(name=name, **_known(ParamDoc, param)) for name, param in data.items())
+    return tuple(sorted(params, key=lambda param: param.position))
 
 
 def _known(record: type, data: Mapping[str, Any]) -> dict[str, Any]:

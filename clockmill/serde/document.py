@@ -20,10 +20,12 @@ SCHEMA_VERSION = 1
 class ParamDoc:
     """A parameter.
 
+    :param position: where it stands in the DAG file, from 0; the text of a document keeps no order of keys.
     :param default: ``NO_DEFAULT`` when a run must be given a value.
     """
 
     name: str
+    position: int
     default: Any = NO_DEFAULT
     schema: Mapping[str, Any] = field(default_factory=dict)
     description: str | None = None

@@ -103,12 +103,13 @@ def _task(dag: DAG, task: BaseOperator, priority: int) -> dict[str, Any]:
 
 
 def _params(owner: str, params: Mapping[str, Param]) -> dict[str, Any]:
-    return {name: _param(owner, name, param) for name, param in params.items()}
+    return {name: _param(owner, name, param, number) for number, (name, param) in enumerate(params.items())}
 
 
-def _param(owner: str, name: str, param: Param) -> dict[str, Any]:
+def _param(owner: str, name: str, param: Param, position: int) -> dict[str, Any]:
     field = f"params[{name!r}]"
-    stored: dict[str, Any] = {"schema": _json(owner, field, param.schema), "description": param.description}
+    schema = _json(owner, field, param.schema)
+    stored: dict[str, Any] = {"schema": schema, "description": param.description, "position": position}
     if param.has_default:
         stored["default"] = _json(owner, field, param.default)
     return stored

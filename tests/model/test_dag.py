@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -180,6 +181,19 @@ def test_default_args_that_no_operator_takes_are_warned_of() -> None:
         BashOperator(task_id="a")
     with pytest.warns(UserWarning, match=r"no operator takes 'retrys'.*Did you mean 'retries'"):
         made.validate()
+
+
+def test_arguments_of_the_dag_in_default_args_are_warned_of() -> None:
+    with pytest.warns(UserWarning, match="no operator takes 'catchup'.* It is an argument of the DAG"):
+        DAG("x", default_args={"catchup": True}).validate()
+
+
+def test_documentation_is_a_text_or_the_name_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "about.md").write_text("# About")
+    assert DAG("x", doc_md="read.me").doc_md == "read.me"
+    assert DAG("x", doc_md=str(tmp_path / "about.md")).doc_md == "# About"
+    with pytest.raises(DagDefinitionError, match="doc_md names a file that cannot be read"):
+        DAG("x", doc_md="gone.md")
 
 
 def test_a_task_id_is_taken_once() -> None:

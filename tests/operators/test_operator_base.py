@@ -159,6 +159,26 @@ def test_an_empty_operator_needs_no_process_unless_somebody_listens() -> None:
     assert not BashOperator(task_id="a", bash_command="true").is_empty
 
 
+def test_an_empty_operator_that_was_taught_to_do_something_does_it() -> None:
+    class Busy(EmptyOperator):
+        def execute(self, context: Any) -> None: ...
+
+    class Named(EmptyOperator):
+        """Does nothing, under another name."""
+
+    assert not Busy(task_id="a").is_empty
+    assert Named(task_id="a").is_empty
+
+
+def test_an_operator_is_given_its_dag_later() -> None:
+    made, dag = EmptyOperator(task_id="a"), DAG("x")
+    assert made.dag_id is None
+    made.dag = dag
+    assert (made.dag_id, dag.task_ids) == ("x", ["a"])
+    with pytest.raises(DagDefinitionError, match="belongs to DAG 'x' already"):
+        made.dag = DAG("y")
+
+
 def test_an_operator_without_execute_says_so() -> None:
     with pytest.raises(NotImplementedError, match="BaseOperator has no method execute"):
         BaseOperator(task_id="a").execute({})

@@ -110,9 +110,9 @@ def test_a_backoff_is_a_multiplier(given: bool | float, multiplier: float) -> No
 
 
 def test_params_keep_that_they_have_no_default() -> None:
-    document = written(DAG("x", params={"day": Param(type="string"), "none": Param(None)}))
-    assert {param.name: param.default for param in document.params} == {"day": NO_DEFAULT, "none": None}
-    assert document.run_params({"day": "monday", "free": 1}) == {"day": "monday", "none": None, "free": 1}
+    document = written(DAG("x", params={"day": Param(type="string"), "all": Param(None)}))
+    assert [(param.name, param.default) for param in document.params] == [("day", NO_DEFAULT), ("all", None)]
+    assert document.run_params({"day": "monday", "free": 1}) == {"day": "monday", "all": None, "free": 1}
     with pytest.raises(ParamError, match="day: a value is required"):
         document.run_params({})
 
