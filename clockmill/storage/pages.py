@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, String, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, String, and_, case, cast, func, or_, select
 
 from clockmill.state import ACTIVE_RUN_STATES, RunState
 from clockmill.storage.tables import dag, dag_run, dag_version, import_error, lit
@@ -163,27 +163,11 @@ def find_version(connection: Connection, version_id: int) -> DagVersionLine | No
 
 
 def newest_runs(connection: Connection, ids: Collection[str], *, per_dag: int) -> dict[str, list[RunLine]]:
-    """The newest runs of several DAGs, oldest first; an id without runs has an empty list."""
-    threshold = (
-        select(dag_run.c.id)
-        .where(dag_run.c.dag_id == dag.c.dag_id)
-        .order_by(dag_run.c.id.desc())
-        .offset(per_dag - 1)
-        .limit(1)
-        .scalar_subquery()
-    )
-    recent = dag_run.alias("recent")
-    statement: Select[Any] = (
-        select(*_columns(RunLine, recent))
-        .select_from(dag)
-        .join(recent, and_(recent.c.dag_id == dag.c.dag_id, recent.c.id >= func.coalesce(threshold, 0)))
-        .where(dag.c.dag_id.in_(sorted(ids)))
-        .order_by(recent.c.id)
-    )
-    found: dict[str, list[RunLine]] = {dag_id: [] for dag_id in ids}
-    for row in connection.execute(statement):
-        found[row.dag_id].append(_line(RunLine, row))
-    return found
+    """The newest runs of several DAGs, oldest first; an id without runs has an empty list.
+
+    One short look at the index for each: in one statement for all, PostgreSQL reads every run of those DAGs.
+    """
+    return {dag_id: list_runs(connection, dag_id, limit=per_dag)[::-1] for dag_id in ids}
 
 
 def list_runs(

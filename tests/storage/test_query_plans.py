@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from clockmill.clock import parse_iso
-from clockmill.storage import admission, attempts, events, pools, runs, schedules, xcoms
+from clockmill.storage import admission, attempts, events, pages, pools, run_pages, runs, schedules, xcoms
 from clockmill.storage.engine import Database
 
 NOW = parse_iso("2026-06-01T00:00:00")
@@ -78,6 +78,16 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "the tasks of a run": lambda c: runs.load_tasks(c, 1007),
     "one XCom": lambda c: xcoms.values_of_run(c, dag_id="old", run_id="run7", key="return_value", task_ids=["t"]),
     "the XComs of a run": lambda c: xcoms.list_xcoms(c, "old", "run7"),
+    "the list of DAGs": pages.list_dags,
+    "how many DAGs there are of each kind": pages.count_dags,
+    "the newest runs of each DAG": lambda c: pages.newest_runs(c, ["old", "idle1"], per_dag=14),
+    "the runs of a DAG": lambda c: pages.list_runs(c, "old"),
+    "the next page of them": lambda c: pages.list_runs(c, "old", before=1500),
+    "a page of tasks": lambda c: run_pages.list_tasks(c, 1007, after=1000),
+    "one task": lambda c: run_pages.find_task(c, 1007, "t", None),
+    "how many tasks are in each state": lambda c: run_pages.count_states(c, 1007),
+    "the attempts of a task": lambda c: run_pages.list_attempts(c, 1007),
+    "the XComs of a task": lambda c: run_pages.list_xcoms(c, 1007, shown_chars=100),
     "the events of a run": lambda c: events.list_events(c, dag_id="old", run_id="run7"),
 }
 
