@@ -18,6 +18,8 @@ from clockmill.protocols import AttemptReport, Workload
 
 _RELAUNCH_SECONDS = 0.5
 _MAX_RELAUNCH_SECONDS = 30.0
+#: How often a scheduler looks for supervisors that lost theirs, and says to its own that it is there.
+_ROUND_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class LocalExecutor:
         self._failures = 0
         self._launch_at = 0.0
         self._is_draining = False
-        self._is_deposed = False
+        self._round_at = 0.0
         self._links: dict[str, SupervisorLink] = {}
         self._limbo: dict[str, _Leaving] = {}
         self._sweeps: dict[str, tuple[SupervisorFiles, processes.Sweep, str]] = {}
@@ -80,29 +82,23 @@ class LocalExecutor:
         self._children: set[int] = set()
         self._events: list[ExecutorEvent] = []
 
-    @property
-    def is_deposed(self) -> bool:
-        """Whether a scheduler with a higher epoch has taken the supervisors of this one."""
-        return self._is_deposed
-
     def start(self, epoch: int) -> None:
-        """Find the supervisors of this host, take control of the living, sweep up after the dead.
+        """Find the supervisors of this host, take control of those without a scheduler, sweep up after the dead.
 
         :param epoch: issued by the database; of two schedulers the one with the higher epoch controls.
         """
         self._epoch = epoch
-        self._is_deposed = self._is_draining = False
+        self._is_draining = False
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for files in find_all(self._folder):
-            if files.id not in self._links and files.id not in self._sweeps:
-                self._take_over(files)
+        self._look_around()
         self._relaunch()
 
     def free_slots(self) -> dict[str, int]:
         """Free slots per supervisor id, of those that take new work."""
         if self._is_draining:
             return {}
-        return {link.id: link.free for link in self._links.values() if link.free}
+        own = next((link for link in self._links.values() if link.slots), None)
+        return {own.id: own.free} if own is not None and own.free else {}
 
     def submit(self, supervisor_id: str, workloads: Sequence[Workload]) -> None:
         """Hand over attempts, all in one write; a supervisor that is gone by now reports them as lost by its end."""
@@ -130,6 +126,7 @@ class LocalExecutor:
         for supervisor_id in list(self._sweeps):
             self._sweep(supervisor_id)
         self._reap()
+        self._make_round()
         self._relaunch()
         events, self._events = self._events, []
         return events
@@ -191,6 +188,26 @@ class LocalExecutor:
 
     # --- supervisors that come and go -----------------------------------------------------------------------------
 
+    def _make_round(self) -> None:
+        """Now and then: greet the supervisors, look for orphans, send home adopted ones that have nothing left."""
+        now = self._clock.monotonic()
+        if self._epoch is None or self._is_draining or now < self._round_at:
+            return
+        self._round_at = now + _ROUND_SECONDS
+        for link in self._links.values():
+            link.send({"op": "here"})
+        for link in [link for link in self._links.values() if link.slots][1:]:
+            if not link.held and not link.is_ending:
+                link.is_ending = True
+                link.send({"op": "shutdown", "grace": 0})
+        self._look_around()
+
+    def _look_around(self) -> None:
+        for files in find_all(self._folder):
+            known = (self._links, self._limbo, self._sweeps, self._left)
+            if not any(files.id in group for group in known):
+                self._take_over(files)
+
     def _launch(self) -> None:
         self._launch_at = self._clock.monotonic() + min(_RELAUNCH_SECONDS * self._failures, _MAX_RELAUNCH_SECONDS)
         self._failures += 1
@@ -200,7 +217,7 @@ class LocalExecutor:
 
     def _relaunch(self) -> None:
         """Replace a supervisor that is gone, later each time that one dies before it said a word."""
-        is_wanted = not (self._links or self._limbo or self._is_draining or self._is_deposed)
+        is_wanted = not (self._links or self._limbo or self._is_draining)
         if self._epoch is not None and is_wanted and self._clock.monotonic() >= self._launch_at:
             self._launch()
 
@@ -235,7 +252,6 @@ class LocalExecutor:
             case "welcome":
                 self._welcome(link, message)
             case "refused":
-                self._is_deposed = True
                 self._links.pop(link.id).close()
 
     def _welcome(self, link: SupervisorLink, message: Message) -> None:

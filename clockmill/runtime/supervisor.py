@@ -80,7 +80,12 @@ class Supervisor:
             on_finished=self._finished,
         )
         self._control = ControlServer(
-            self._loop, listener, on_hello=self._hello, on_message=self._ordered, on_silence=self._alone
+            self._loop,
+            listener,
+            on_hello=self._hello,
+            on_message=self._ordered,
+            on_silence=self._alone,
+            clock=clock,
         )
         wake_on_signals(self._loop, lambda ready: self._runner.reap(), signal.SIGCHLD)
 

@@ -1,4 +1,8 @@
-"""The supervisor's side of its socket: whoever says hello with the highest epoch controls it."""
+"""The supervisor's side of its socket: one scheduler controls it at a time.
+
+It stays with the one that it has for as long as that one is heard of, so that several schedulers of one host do not
+take each other's work. When that one is gone or silent, the next one that says hello has it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+from clockmill.clock import Clock
 from clockmill.executors.wire import FrameReader, Message, encode
 from clockmill.runtime.supervisor_loop import READ, WRITE, Loop, Outbox
 
 _READ_BYTES = 1 << 18
+#: A scheduler says something every few seconds; one that was silent for so long, in seconds, hangs.
+SILENCE_SECONDS = 30.0
 
 
 class _Caller:
@@ -38,8 +45,11 @@ class ControlServer:
         on_hello: Callable[[], None],
         on_message: Callable[[Message], None],
         on_silence: Callable[[], None],
+        clock: Clock,
     ) -> None:
         self._loop = loop
+        self._clock = clock
+        self._heard_at = clock.monotonic()
         self._listener = listener
         self._on_hello = on_hello
         self._on_message = on_message
@@ -102,18 +112,23 @@ class ControlServer:
         if message["op"] == "hello":
             self._hello(caller, message["epoch"])
         elif caller is self._controller:
+            self._heard_at = self._clock.monotonic()
             self._on_message(message)
 
     def _hello(self, caller: _Caller, epoch: int) -> None:
-        if epoch < self._epoch:
+        if self._controller is not None and not self._may_follow(epoch):
             self._put(caller, encode([{"op": "refused", "epoch": self._epoch}]))
             return
+        self._heard_at = self._clock.monotonic()
         before, self._controller, self._epoch = self._controller, caller, epoch
         self._pending.clear()
         if before is not None and before is not caller:
             self._put(before, encode([{"op": "refused", "epoch": epoch}]))
             self._drop(before)
         self._on_hello()
+
+    def _may_follow(self, epoch: int) -> bool:
+        return epoch > self._epoch and self._clock.monotonic() - self._heard_at > SILENCE_SECONDS
 
     def _put(self, caller: _Caller, data: bytes) -> None:
         try:

@@ -9,6 +9,7 @@ import pytest
 
 from clockmill.executors.base import Started, SupervisorUp
 from clockmill.executors.processes import ATTEMPT_MARK, SUPERVISOR_MARK, children_of, marked
+from clockmill.testing.clock import FakeClock
 
 pytestmark = pytest.mark.fault
 
@@ -145,17 +146,27 @@ def test_an_attempt_that_is_submitted_twice_runs_once(bench):
     assert bench.log("hello").count("ran") == 1
 
 
-def test_the_scheduler_with_the_higher_epoch_controls(bench):
+def test_a_second_scheduler_of_a_host_gets_a_supervisor_of_its_own(bench):
     bench.dag_file("def hello(): pass")
-    old = bench.executor()
-    bench.up(old)
-    new = bench.executor()
-    bench.up(new)
-    old.events()
-    assert old.is_deposed
-    assert old.free_slots() == {}
-    assert old.filenos() == []
-    assert bench.run(new, "hello").outcome == "success"
+    first = bench.executor()
+    second = bench.executor()
+    assert bench.up(first).supervisor.id != bench.up(second).supervisor.id
+    assert bench.run(first, "hello").outcome == "success"
+    assert bench.run(second, "hello").outcome == "success"
+
+
+def test_a_supervisor_whose_scheduler_died_is_adopted_by_another_one(bench):
+    bench.dag_file(WAIT)
+    clock = FakeClock()
+    first = bench.executor()
+    second = bench.executor(clock=clock)
+    orphan = bench.up(first).supervisor.id
+    bench.up(second)
+    workload = started(bench, first)
+    first.detach()
+    clock.advance(5)
+    up = bench.up(second)
+    assert (up.supervisor.id, up.holds) == (orphan, {workload.attempt_id})
 
 
 def test_a_supervisor_without_a_scheduler_ends_after_its_grace_and_leaves_its_reports(bench):
