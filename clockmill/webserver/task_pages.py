@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, send_file
 
+from clockmill.actions.explain import Explanation, explain
 from clockmill.state import FINISHED_TASK_STATES, TaskState
 from clockmill.storage import run_pages as reads
 from clockmill.storage.events import list_events
@@ -23,7 +24,8 @@ from clockmill.webserver.site import current_site
 blueprint = Blueprint("tasks", __name__, url_prefix="/dags/<dag_id>/runs/<run_id>/tasks/<task_id>")
 
 NEIGHBOURS = 60
-_QUIET_STATES = FINISHED_TASK_STATES
+#: Why a task is in one of these, its row alone does not tell.
+_WAITING = frozenset({TaskState.NONE, TaskState.SCHEDULED, TaskState.QUEUED, TaskState.UP_FOR_RETRY})
 #: The try that was begun last is over in these.
 _BETWEEN_TRIES = FINISHED_TASK_STATES | {TaskState.UP_FOR_RETRY, TaskState.NONE, TaskState.SCHEDULED}
 
@@ -74,12 +76,13 @@ def show_task(dag_id: str, run_id: str, task_id: str) -> str:
     log = _tail(run, task, number) if tries else None
     return page(
         "task.html",
-        live=None if task.state in _QUIET_STATES else LIVE_MILLIS,
+        live=None if task.state in FINISHED_TASK_STATES else LIVE_MILLIS,
         run=run,
         task=task,
         definition=version.tasks.get(task_id) if version else None,
         upstream=upstream,
         downstream=downstream,
+        why=_why(run, task) if task.state in _WAITING else None,
         tries=tries,
         number=number,
         log=log,
@@ -88,6 +91,11 @@ def show_task(dag_id: str, run_id: str, task_id: str) -> str:
         xcoms=[xcoms.shown(line) for line in xcom_lines],
         events=events,
     )
+
+
+def _why(run: RunRow, task: TaskRow) -> Explanation:
+    """What the task waits for, who holds it, or when it is due."""
+    return current_site().database.read(lambda c: explain(c, run.dag_id, run.run_id, task.task_id, task.map_index))
 
 
 def _neighbours(run: RunRow, task_id: str) -> tuple[list[TaskRow], list[TaskRow]]:

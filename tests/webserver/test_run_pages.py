@@ -149,3 +149,12 @@ def test_what_a_task_left_behind_stays_text_and_tokens_stay_secret(
         text = client.get(address).text
         assert "<img" not in text.replace('<img src="/static/clockmill.svg', "")
         assert "secret-token-of-the-attempt" not in text
+
+
+def test_a_task_that_waits_says_for_what(client: FlaskClient, seed: Any, weather: int) -> None:
+    seed.task(weather, "extract", "running", try_number=1)
+    seed.task(weather, "load", "none")
+    seed.task(weather, "report", "up_for_retry", try_number=1, max_tries=3, due_at=NOW + timedelta(minutes=5))
+
+    assert "0 of 1 upstream tasks are done" in client.get(f"{PAGE}/tasks/load").text
+    assert "Try 1 of 3 failed; the next is due at 2026-01-31T12:05:00" in client.get(f"{PAGE}/tasks/report").text
