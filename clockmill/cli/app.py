@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,9 +14,11 @@ from clockmill.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from clockmill.config import Settings
+    from clockmill.storage.crypto import Cipher
     from clockmill.storage.engine import Database
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 
 @dataclass
@@ -59,6 +61,35 @@ class App:
         """Change the database in one transaction."""
         return self.database.write(work)
 
+    @cached_property
+    def cipher(self) -> Cipher:
+        """What secrets are encrypted with."""
+        from clockmill.storage.crypto import KEY_FILE, Cipher
+
+        return Cipher(self.settings.keys_folder / KEY_FILE)
+
+    def pages(self, page: Callable[[Any, K | None], Sequence[T]], key: Callable[[T], K]) -> Iterator[T]:
+        """Every row of a list that is read a page at a time.
+
+        :param page: reads the rows after a key; None for the first page.
+        :param key: of a row.
+        """
+        after: K | None = None
+        while rows := self.read(partial(_page, page, after)):
+            yield from rows
+            after = key(rows[-1])
+
+    def wake(self) -> None:
+        """Tell the schedulers, after a commit, that there is something to do."""
+        from clockmill.storage.wakeup import wake
+
+        wake(self.database, self.settings.run_folder)
+
+    def close(self) -> None:
+        """Let go of the database, if it was used."""
+        if "database" in self.__dict__:
+            self.database.close()
+
     @property
     def actor(self) -> str:
         """Who acts, as events tell it: ``cli:NAME``."""
@@ -66,3 +97,7 @@ class App:
             return f"cli:{getpass.getuser()}"
         except (KeyError, OSError):
             return f"cli:{os.getuid()}"
+
+
+def _page(page: Callable[[Any, K | None], Sequence[T]], after: K | None, connection: Any) -> Sequence[T]:
+    return page(connection, after)

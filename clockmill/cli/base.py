@@ -97,6 +97,8 @@ class Root(Group):
             status = _reader_left()
         except Exception as error:  # noqa: BLE001 -- the last resort: our own bug, kept in the log
             status = _bug(app, error)
+        finally:
+            app.close()
         sys.exit(status if isinstance(status, int) else 0)
 
 

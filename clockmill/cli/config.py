@@ -11,6 +11,7 @@ from clockmill import config as settings_module
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, pass_app
 from clockmill.cli.output import output_option, show_rows
+from clockmill.cli.params import show_secrets_option
 from clockmill.config import Option, Settings
 from clockmill.errors import NotFound
 
@@ -22,7 +23,7 @@ def config() -> None:
 
 @config.command("list")
 @click.option("--section", help="Only this section.")
-@click.option("--show-secrets", is_flag=True, help="Do not mask passwords.")
+@show_secrets_option
 @output_option
 @pass_app
 def list_options(app: App, section: str | None, show_secrets: bool, output: str) -> None:
@@ -47,7 +48,7 @@ def list_options(app: App, section: str | None, show_secrets: bool, output: str)
 @config.command("get-value")
 @click.argument("section")
 @click.argument("key")
-@click.option("--show-secrets", is_flag=True, help="Do not mask passwords.")
+@show_secrets_option
 @pass_app
 def get_value(app: App, section: str, key: str, show_secrets: bool) -> None:
     """Print the value of one option."""

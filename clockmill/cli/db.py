@@ -11,12 +11,11 @@ import click
 
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, confirm, pass_app
+from clockmill.cli.params import yes_option
 from clockmill.errors import UsageError
 
 if TYPE_CHECKING:
     from clockmill.migrations.runner import Migration
-
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 
 @click.group(cls=Group)

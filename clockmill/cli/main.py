@@ -12,7 +12,14 @@ cli = Root(
         "info": ("clockmill.cli.info:info", "Show what is installed and where everything is."),
         "version": ("clockmill.cli.info:version", "Print the version."),
         "db": ("clockmill.cli.db:db", "Look after the metadata database."),
+        "dags": ("clockmill.cli.dags:dags", "Show, trigger and steer DAGs and their runs."),
+        "tasks": ("clockmill.cli.tasks:tasks", "Show, test and clear tasks, and read their logs."),
+        "xcoms": ("clockmill.cli.xcoms:xcoms", "Read what tasks passed on."),
         "config": ("clockmill.cli.config:config", "Show the settings."),
+        "variables": ("clockmill.cli.variables:variables", "Look after variables."),
+        "connections": ("clockmill.cli.connections:connections", "Look after connections."),
+        "pools": ("clockmill.cli.pools:pools", "Look after pools."),
+        "why": ("clockmill.cli.why:why", "Tell why a task has not run."),
     },
 )
 

@@ -52,9 +52,9 @@ def set_up(settings: Settings) -> None:
     terminal.setFormatter(_ShortFormatter())
     logging.basicConfig(level=settings.logging.level, handlers=[file, terminal], force=True)
     logging.captureWarnings(True)
-    # One line for each migration step or HTTP connection is noise here.
-    for noisy in ("alembic", "waitress", "watchfiles"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+    # A line for each step of a migration, or because two requests came at once, is noise here.
+    for noisy in ("alembic", "waitress.queue", "watchfiles"):
+        logging.getLogger(noisy).setLevel(max(logging.ERROR, logging.getLogger().level))
 
 
 def keep_traceback(app: App, error: BaseException) -> str:

@@ -1,12 +1,26 @@
-"""The one composition root: settings in, parts that know each other out."""
+"""The one composition root: settings in, parts that know each other out.
+
+Each function imports what it puts together: most commands need the database alone, and loading the web server for
+them would cost more than the command.
+"""
 
 from __future__ import annotations
 
+import socket
+from typing import TYPE_CHECKING
+
+from clockmill.clock import Clock
 from clockmill.config import Settings
-from clockmill.errors import DatabaseError
+from clockmill.errors import DatabaseError, UsageError
 from clockmill.migrations import runner
 from clockmill.migrations.runner import Migration
+from clockmill.storage.crypto import KEY_FILE, create_key_file
 from clockmill.storage.engine import Database
+
+if TYPE_CHECKING:
+    from clockmill.executors.base import Executor
+    from clockmill.scheduler.service import SchedulerService
+    from clockmill.webserver.server import WebServer
 
 
 def connect(settings: Settings) -> Database:
@@ -34,15 +48,98 @@ def open_database(settings: Settings) -> Database:
 
 
 def migrate(settings: Settings) -> Migration:
-    """Bring the database to the schema of this program, and make the key that it needs.
+    """Bring the database to the schema of this program, and make the key that its secrets are encrypted with.
 
     :raises DatabaseError: when the database cannot be used.
+    :raises UsageError: when the key cannot be made.
     """
+    try:
+        create_key_file(settings.keys_folder / KEY_FILE)
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be created: {error.strerror}.") from error
     database = _database(settings)
     try:
         return runner.upgrade(database)
     finally:
         database.close()
+
+
+def make_executors(settings: Settings, database: Database, clock: Clock) -> dict[str, Executor]:
+    """The executors that the settings name, the default first.
+
+    :raises UsageError: when there is none of that name.
+    """
+    from clockmill.executors import registry
+    from clockmill.storage.gateway import FACTORY, gateway_spec
+
+    name = settings.core.executor
+    cls = registry.load(name)
+    return {
+        name: cls(
+            run_folder=settings.run_folder,
+            home=settings.home,
+            slots=settings.core.parallelism,
+            gateway=FACTORY,
+            gateway_spec=gateway_spec(database, settings.keys_folder / KEY_FILE),
+            orphan_grace=settings.scheduler.orphan_grace_seconds,
+            clock=clock,
+        )
+    }
+
+
+def make_scheduler(settings: Settings, database: Database, clock: Clock, *, grace: float | None) -> SchedulerService:
+    """The scheduler with its executors.
+
+    :param grace: seconds that running tasks get at its end; None leaves them running for the next one.
+    """
+    import os
+
+    from clockmill.scheduler.service import SchedulerService
+    from clockmill.storage.wakeup import listen as listen_for_calls
+
+    listener = listen_for_calls(database, settings.run_folder, f"scheduler-{os.getpid()}")
+    return SchedulerService(database, clock, settings, make_executors(settings, database, clock), listener, grace=grace)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The socket of the web server, bound before anything else is begun.
+
+    :raises UsageError: when the port is taken.
+    """
+    from clockmill.webserver.server import listen as bind
+
+    return bind(settings.webserver.host, settings.webserver.port)
+
+
+def load_webserver() -> None:
+    """Import what :func:`make_web_server` needs, ahead of time."""
+    import clockmill.webserver.app
+    import clockmill.webserver.server  # noqa: F401
+
+
+def make_web_server(settings: Settings, database: Database, clock: Clock, sock: socket.socket) -> WebServer:
+    """The web server on its socket."""
+    from clockmill.cli.steering import WebActions
+    from clockmill.webserver.app import create_app
+    from clockmill.webserver.security import load_secret_key
+    from clockmill.webserver.server import WebServer
+    from clockmill.webserver.site import WebOptions
+
+    options = WebOptions(
+        secret_key=load_secret_key(settings.secret_key_file),
+        logs_folder=settings.logs_folder,
+        dags_folder=settings.dags_folder,
+        allowed_hosts=frozenset({settings.webserver.host, socket.gethostname()}),
+    )
+    actions = WebActions(database, clock, settings.run_folder)
+    return WebServer(create_app(database, options, clock=clock, actions_hook=actions), sock, settings.webserver.threads)
+
+
+def address_of(sock: socket.socket) -> str:
+    """The address at which this machine itself reaches the server of a socket."""
+    host, port = sock.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _database(settings: Settings) -> Database:

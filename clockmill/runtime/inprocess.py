@@ -123,7 +123,47 @@ def run_dag(
     :param mark_success_pattern: tasks whose id it matches succeed without being run.
     :raises UsageError: when parameters, variables or connections are not as they must be.
     """
-    clock = clock or SystemClock()
+    values = _Values(
+        {**local_values.read_file(variable_file_path), **(variables or {})},
+        {**local_values.read_file(conn_file_path), **(connections or {})},
+    )
+    runner = _runner(dag, run_after, logical_date, run_conf, values, clock or SystemClock())
+    return runner.work(re.compile(mark_success_pattern) if mark_success_pattern else None)
+
+
+def render_task(
+    dag: DAG,
+    task_id: str,
+    *,
+    run_after: datetime | None = None,
+    logical_date: datetime | None = None,
+    run_conf: Mapping[str, Any] | None = None,
+    variables: Mapping[str, Any] | None = None,
+    connections: Mapping[str, Any] | None = None,
+    clock: Clock | None = None,
+) -> dict[str, Any]:
+    """The template fields of one task, filled in as :func:`run_dag` would; nothing is run.
+
+    :returns: field name -> value.
+    :raises NotFound: when there is no such task.
+    :raises DagDefinitionError: when a template is wrong.
+    :raises UsageError: when parameters, variables or connections are not as they must be.
+    """
+    values = _Values(variables or {}, connections or {})
+    return _runner(dag, run_after, logical_date, run_conf, values, clock or SystemClock()).rendered(
+        dag.get_task(task_id)
+    )
+
+
+def _runner(
+    dag: DAG,
+    run_after: datetime | None,
+    logical_date: datetime | None,
+    run_conf: Mapping[str, Any] | None,
+    values: _Values,
+    clock: Clock,
+) -> _Runner:
+    """What works off a new manual run of ``dag``."""
     dag.validate()
     conf = dict(run_conf or {})
     params = resolve_params(dag.params, conf)
@@ -137,10 +177,6 @@ def run_dag(
         conf=conf,
         tasks={task.task_id: TestedTask(task_id=task.task_id) for task in dag.tasks},
     )
-    values = _Values(
-        {**local_values.read_file(variable_file_path), **(variables or {})},
-        {**local_values.read_file(conn_file_path), **(connections or {})},
-    )
     told = {
         "run_id": run.run_id,
         "run_type": "manual",
@@ -152,8 +188,7 @@ def run_dag(
         "conf": conf,
     }
     context = {"dag_run": told, "params": params, "previous": {}}
-    _Runner(dag, run, context, values, re.compile(mark_success_pattern) if mark_success_pattern else None, clock).work()
-    return run
+    return _Runner(dag, run, context, values, clock)
 
 
 @dataclass(frozen=True)
@@ -210,21 +245,21 @@ class _Runner:
         run: TestedRun,
         context: dict[str, Any],
         values: _Values,
-        marked: re.Pattern[str] | None,
         clock: Clock,
     ) -> None:
         self._dag = dag
         self._run = run
         self._context = context
         self._channel = _Channel(run, values)
-        self._marked = marked
+        self._marked: re.Pattern[str] | None = None
         self._clock = clock
         self._graph = graph_of(dag)
         self._progress = Progress(self._graph, {})
         self._ready: deque[str] = deque()
 
-    def work(self) -> None:
-        """Run until every task is finished."""
+    def work(self, marked: re.Pattern[str] | None) -> TestedRun:
+        """Run until every task is finished; those whose id ``marked`` matches succeed without being run."""
+        self._marked = marked
         self._settle()
         while self._ready:
             task_id = self._ready.popleft()
@@ -232,6 +267,13 @@ class _Runner:
             self._take_in(task_id, report)
             self._settle()
         self._run.state = self._progress.outcome()
+        return self._run
+
+    def rendered(self, task: BaseOperator) -> dict[str, Any]:
+        """The template fields of a task, filled in."""
+        return pipeline.render(
+            self._workload(task, 1), load=lambda: self._dag, channel=self._channel, clock=self._clock
+        )
 
     def _settle(self) -> None:
         for change in self._progress.settle():
@@ -267,8 +309,15 @@ class _Runner:
                 return report
 
     def _attempt(self, task: BaseOperator, try_number: int) -> AttemptReport:
+        workload = self._workload(task, try_number)
+        with _environment(ATTEMPT_ID=workload.attempt_id, IDEMPOTENCY_KEY=workload.idempotency_key):
+            return pipeline.execute(
+                workload, load=lambda: self._dag, channel=self._channel, clock=self._clock, test_mode=True
+            )
+
+    def _workload(self, task: BaseOperator, try_number: int) -> Workload:
         limit = task.execution_timeout
-        workload = Workload(
+        return Workload(
             attempt_id=new_attempt_id(),
             token=new_token(),
             dag_id=self._dag.dag_id,
@@ -282,10 +331,6 @@ class _Runner:
             execution_timeout=None if limit is None else limit.total_seconds(),
             context={**self._context, "max_tries": task.retries + 1, "upstream": sorted(task.upstream_task_ids)},
         )
-        with _environment(ATTEMPT_ID=workload.attempt_id, IDEMPOTENCY_KEY=workload.idempotency_key):
-            return pipeline.execute(
-                workload, load=lambda: self._dag, channel=self._channel, clock=self._clock, test_mode=True
-            )
 
     def _take_in(self, task_id: str, report: AttemptReport | None) -> None:
         state = self._run.tasks[task_id].state

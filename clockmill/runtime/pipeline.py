@@ -97,6 +97,28 @@ def execute(
     return _report(attempt, ending)
 
 
+def render(
+    workload: Workload, *, load: Callable[[], DAG], channel: TaskChannel, clock: Clock | None = None
+) -> dict[str, Any]:
+    """The template fields of a task, filled in as :func:`execute` would; nothing is run.
+
+    :returns: field name -> value.
+    :raises DagDefinitionError: when a template is wrong.
+    """
+    attempt = Attempt(
+        workload=workload,
+        channel=channel,
+        clock=clock or SystemClock(),
+        load=load,
+        backend=DatabaseBackend(),
+        test_mode=True,
+    )
+    _load(attempt)
+    with running_in(attempt.context):
+        _render(attempt)
+    return {name: getattr(attempt.task, name) for name in attempt.task.template_fields}
+
+
 def _run(attempt: Attempt) -> Ending:
     # The operator is looked up when the signal comes: rendering puts a filled copy in the place of the first.
     guard = nullcontext() if attempt.test_mode else on_term(lambda: attempt.task.on_kill())

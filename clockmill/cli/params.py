@@ -1,0 +1,49 @@
+"""What arguments look like: instants, JSON objects, the options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+
+def to_moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Callback of an option or argument that is an ISO 8601 date or time, perhaps without an offset.
+
+    :raises click.BadParameter: when it is none.
+    """
+    try:
+        return None if value is None else datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a time such as 2026-01-31 or 2026-01-31T06:00:00+00:00") from None
+
+
+def to_json_object(_context: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, Any] | None:
+    """Callback of an option that is a JSON object.
+
+    :raises click.BadParameter: when it is none.
+    """
+    if value is None:
+        return None
+    try:
+        found = json.loads(value)
+    except ValueError as error:
+        raise click.BadParameter(f"it is not valid JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise click.BadParameter('it must be a JSON object such as {"key": "value"}')
+    return found
+
+
+map_index_option = click.option(
+    "--map-index", type=int, default=-1, show_default=True, help="Which one of a mapped task; -1 of an unmapped one."
+)
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+show_secrets_option = click.option("--show-secrets", is_flag=True, help="Do not mask secrets.")
+
+
+def aware(moment: datetime, zone: str) -> datetime:
+    """``moment`` in UTC; without an offset it is a local time of ``zone``."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
