@@ -28,7 +28,7 @@ def chain_dag(dag_id: str = "d", **arguments: object) -> DAG:
 def clear(mill, *task_ids: str, **options: object) -> None:
     request = ClearRequest(dag_id="d", run_id="r1", task_ids=task_ids or None, **options)
     shown = mill.db.read(lambda c: preview_clear(c, request))
-    apply_clear(mill.db, mill.clock, request, revision=shown.revision, actor="test")
+    apply_clear(mill.db, mill.clock, request, fingerprint=shown.fingerprint, actor="test")
     mill.pump()
 
 
@@ -172,7 +172,7 @@ def test_a_clear_is_refused_when_the_run_changed_since_the_preview(mill) -> None
     shown = mill.db.read(lambda c: preview_clear(c, request))
     mill.finish("a")
     with pytest.raises(Conflict, match="changed in between"):
-        apply_clear(mill.db, mill.clock, request, revision=shown.revision, actor="test")
+        apply_clear(mill.db, mill.clock, request, fingerprint=shown.fingerprint, actor="test")
 
 
 def test_clearing_a_branch_lets_it_choose_again(mill) -> None:
