@@ -40,7 +40,7 @@ def clear(
         return
     _show(preview)
     confirm(f"Clear these {len(preview.tasks)} task instances?", yes)
-    done = apply_clear(app.database, app.clock, request, fingerprint=preview.fingerprint, actor=app.actor)
+    done = apply_clear(app.database, app.clock, request, revision=preview.revision, actor=app.actor)
     app.wake()
     click.echo(f"{len(done.tasks)} task instances are cleared.")
 

@@ -1,0 +1,178 @@
+"""The service's end of the parsing process: start it when there is work, feed it, let it go when it is idle."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from clockmill.executors import processes
+from clockmill.executors.wire import FrameReader, encode
+from clockmill.parsing.child import Job
+from clockmill.parsing.results import ParseResult, failure
+
+_READ_BYTES = 1 << 18
+_LOOK_SECONDS = 0.25
+_END_SECONDS = 2.0
+
+
+class WorkerDied(Exception):
+    """The parsing process is gone in the middle of its work."""
+
+
+@dataclass
+class _Work:
+    """The files of one call: waiting, in flight, suspected of having killed the parsing process, done."""
+
+    waiting: deque[tuple[int, str]]
+    in_flight: dict[int, str] = field(default_factory=dict)
+    suspects: deque[tuple[int, str]] = field(default_factory=deque)
+    done: dict[int, ParseResult] = field(default_factory=dict)
+    next_told: int = 0
+    is_on_trial: bool = False
+
+    @property
+    def is_left(self) -> bool:
+        return bool(self.waiting or self.in_flight or self.suspects)
+
+    def take(self, at_once: int) -> Iterator[tuple[int, str]]:
+        """The files to hand over now. A suspect goes alone, so that nobody else is blamed for what it does."""
+        if self.suspects or self.is_on_trial:
+            if not self.in_flight and self.suspects:
+                self.is_on_trial = True
+                yield self._sent(self.suspects.popleft())
+            return
+        while self.waiting and len(self.in_flight) < at_once:
+            yield self._sent(self.waiting.popleft())
+
+    def _sent(self, item: tuple[int, str]) -> tuple[int, str]:
+        self.in_flight[item[0]] = item[1]
+        return item
+
+    def finish(self, results: Iterable[tuple[int, ParseResult]]) -> None:
+        for number, result in results:
+            if self.in_flight.pop(number, None) is not None:
+                self.done[number] = result
+                self.is_on_trial = False
+
+    def start_over(self) -> None:
+        """The parsing process died with what was in flight."""
+        if self.is_on_trial:
+            reason = "Importing the file killed the parsing process."
+            self.finish([(number, failure(file, reason)) for number, file in self.in_flight.items()])
+        self.suspects.extend(self.in_flight.items())
+        self.in_flight.clear()
+
+    def finished(self) -> Iterator[ParseResult]:
+        """What is done and not told yet, in order."""
+        while self.next_told in self.done:
+            yield self.done.pop(self.next_told)
+            self.next_told += 1
+
+
+class ParsingCrew:
+    """Parses files in a process of its own.
+
+    :param at_once: how many files are in flight.
+    :param timeout: seconds for one file.
+    :param memory_mb: for one file.
+    :param max_document_mb: for one DAG.
+    """
+
+    def __init__(self, at_once: int, *, timeout: float, memory_mb: int, max_document_mb: int) -> None:
+        self._at_once = at_once
+        self._limits = Job(
+            id=0, root="", file="", timeout=timeout, memory_mb=memory_mb, max_document_mb=max_document_mb
+        )
+        self._idle_since: float | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: socket.socket | None = None
+        self._reader = FrameReader()
+
+    def parse(self, root: Path, files: Iterable[str], is_stopped: Callable[[], bool]) -> Iterator[ParseResult]:
+        """The outcome of each file, in their order.
+
+        :param is_stopped: looked at now and then; ends the work early.
+        """
+        self._idle_since = None
+        work = _Work(deque(enumerate(files)))
+        try:
+            while work.is_left and not is_stopped():
+                for number, file in work.take(self._at_once):
+                    self._submit(number, root, file)
+                try:
+                    work.finish(self._receive())
+                except WorkerDied:
+                    self.stop()
+                    work.start_over()
+                yield from work.finished()
+        finally:
+            if work.in_flight:  # nobody waits for it any more
+                self.stop()
+
+    def leave_when_idle(self, now: float, patience: float) -> None:
+        """End the parsing process when it had nothing to do for long enough; the next file starts a new one.
+
+        :param now: monotonic seconds.
+        :param patience: seconds.
+        """
+        if self._process is None:
+            return
+        self._idle_since = now if self._idle_since is None else self._idle_since
+        if now - self._idle_since >= patience:
+            self.stop()
+
+    def stop(self) -> None:
+        """End the parsing process, and with it what it is at."""
+        if self._link is not None:
+            self._link.close()  # which it takes as a request to end, and to leave nothing behind
+            self._link = None
+        if self._process is not None:
+            try:
+                self._process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def _submit(self, number: int, root: Path, file: str) -> None:
+        if self._link is None:
+            self._start()
+        assert self._link is not None
+        job = replace(self._limits, id=number, root=str(root), file=file)
+        with contextlib.suppress(OSError):  # its death is noticed when its answer is awaited
+            self._link.sendall(encode([asdict(job)]))
+
+    def _receive(self) -> list[tuple[int, ParseResult]]:
+        assert self._link is not None
+        if not select.select([self._link], [], [], _LOOK_SECONDS)[0]:
+            return []
+        try:
+            data = self._link.recv(_READ_BYTES)
+        except OSError:
+            data = b""
+        if not data:
+            raise WorkerDied
+        messages = self._reader.feed(data)
+        return [(message["id"], ParseResult.from_json(message["result"])) for message in messages]
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        environment = processes.clean_environment(os.environ.items())
+        # A file that walks through a set must give the same document each time.
+        environment["PYTHONHASHSEED"] = "0"
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "clockmill.parsing.worker", str(os.getpid())],
+                stdin=theirs.fileno(),
+                env=environment,
+            )
+        self._link = ours
+        self._reader = FrameReader()

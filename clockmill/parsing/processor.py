@@ -1,0 +1,152 @@
+"""The service that keeps the DAGs in the database equal to the files in the folders."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from threading import Event as Flag
+
+from clockmill.bundles import BundleStore
+from clockmill.clock import Clock
+from clockmill.config import Settings
+from clockmill.parsing.crew import ParsingCrew
+from clockmill.parsing.keeper import FolderKeeper
+from clockmill.parsing.sources import make_sources
+from clockmill.parsing.watch import Watcher
+from clockmill.storage import bundles, components
+from clockmill.storage.engine import Database, DatabaseUnavailable
+from clockmill.storage.wakeup import wake
+
+log = logging.getLogger(__name__)
+
+NAME = "dag-processor"
+
+_BEAT_SECONDS = 5.0
+_IDLE_SECONDS = 30.0
+_DOWN_PAUSE = 0.5
+_PRUNE_SECONDS = 3600.0
+_PRUNE_AGE = timedelta(days=1)
+
+
+class DagProcessor:
+    """Watches the DAG folder and the examples, parses what changed, and stores it.
+
+    :param settings: ``core``, ``dags`` and the folders of it are used.
+    :param wake_scheduler: called after each commit that a scheduler should know of; by default it wakes all
+        schedulers of this database.
+    """
+
+    def __init__(
+        self, db: Database, clock: Clock, settings: Settings, *, wake_scheduler: Callable[[], None] | None = None
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._settings = settings
+        self._store = BundleStore(settings.bundles_folder)
+        self._sources = make_sources(settings, self._store, clock)
+        self._crew = ParsingCrew(
+            settings.dags.parse_processes,
+            timeout=settings.dags.parse_timeout_seconds,
+            memory_mb=settings.dags.parse_memory_mb,
+            max_document_mb=settings.dags.max_document_mb,
+        )
+        self._stop = Flag()
+        self._keeper = FolderKeeper(
+            db,
+            clock,
+            settings,
+            store=self._store,
+            crew=self._crew,
+            sources=self._sources,
+            wake=wake_scheduler or partial(wake, db, settings.run_folder),
+            beat=self._beat,
+            is_stopped=lambda: self._stop.is_set(),
+        )
+        self._instance = f"{socket.gethostname()}:{os.getpid()}"
+        self._beat_due = 0.0
+        self._busy_at = 0.0
+        self._prune_due = clock.monotonic() + _PRUNE_SECONDS
+
+    def run(self, stop_event: Flag) -> None:
+        """Work until ``stop_event`` is set: a full look now, then whenever something changes, and now and then.
+
+        A database that is away is waited for.
+        """
+        self._stop = stop_event
+        watcher = Watcher([source.root for source in self._sources], stop_event)
+        scan = self._settings.dags.scan_interval_seconds
+        full_look_due = self._clock.monotonic()
+        self._careful(self._keeper.restore_bundles)
+        try:
+            for has_changed in watcher.changes():
+                is_full = self._clock.monotonic() >= full_look_due
+                if has_changed or is_full or self._keeper.is_reparse_due():
+                    is_done = self._careful(partial(self.run_once, full=is_full))
+                    if not is_done:
+                        full_look_due = self._clock.monotonic()
+                    elif is_full:
+                        # What changed before the watcher was up is found by a second full look soon after the first.
+                        full_look_due = self._clock.monotonic() + (scan if watcher.is_up else min(scan, 1.0))
+                self._careful(self._housekeep)
+        finally:
+            self.close()
+            self._careful(lambda: self._db.write(lambda c: components.leave(c, NAME, self._instance)))
+
+    def run_once(self, *, full: bool = True) -> None:
+        """Look at every folder, parse what changed, store it.
+
+        :param full: whether to read again what the database knows, which others may have changed.
+        :raises DatabaseError: when the database cannot be used.
+        """
+        if full:
+            self._keeper.read_known()
+        for source in self._sources:
+            if self._stop.is_set():
+                return
+            self._keeper.look(source)
+        self._beat()
+
+    def close(self) -> None:
+        """End the parsing process."""
+        self._crew.stop()
+
+    def prune(self) -> None:
+        """Delete versions that no run needs, then the bundles and files that no version needs, here and on disk."""
+        before = self._clock.now() - _PRUNE_AGE
+        while self._db.write(partial(bundles.prune_versions, before=before)):
+            self._beat()
+        self._db.write(partial(bundles.prune_bundles, before=before))
+        kept = self._db.read(bundles.bundle_hashes)
+        kept |= {source.snapshot.bundle.hash for source in self._sources if source.snapshot}
+        self._store.prune(kept, before)
+
+    def _careful(self, step: Callable[[], object]) -> bool:
+        """Take a step; when the database is away, wait a little and forget what is known, which may have changed."""
+        try:
+            step()
+        except DatabaseUnavailable as error:
+            log.warning("the database is away", extra={"reason": str(error)})
+            for source in self._sources:
+                source.parsed = None
+            self._stop.wait(_DOWN_PAUSE)
+            return False
+        return True
+
+    def _housekeep(self) -> None:
+        now = self._clock.monotonic()
+        self._beat()
+        self._crew.leave_when_idle(now, _IDLE_SECONDS)
+        if now >= self._prune_due:
+            self._prune_due = now + _PRUNE_SECONDS
+            self.prune()
+
+    def _beat(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._beat_due:
+            self._beat_due = now + _BEAT_SECONDS
+            at = self._clock.now()
+            self._db.write(lambda c: components.beat(c, NAME, self._instance, at, period_seconds=_BEAT_SECONDS))

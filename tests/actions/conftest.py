@@ -1,5 +1,0 @@
-"""Gives these tests a scheduler over a real database; see ``tests/mill.py``."""
-
-from mill import clock, mill
-
-__all__ = ["clock", "mill"]
