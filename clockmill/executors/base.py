@@ -102,6 +102,10 @@ class Executor(Protocol):
         """Descriptors that become readable when :meth:`events` has something."""
         ...
 
+    def look_again_in(self) -> float | None:
+        """Seconds after which :meth:`events` should be asked though no descriptor is readable; None when never."""
+        ...
+
     def drain(self) -> None:
         """Take no new work; what runs goes on."""
         ...

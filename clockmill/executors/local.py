@@ -18,6 +18,7 @@ from clockmill.protocols import AttemptReport, Workload
 
 _RELAUNCH_SECONDS = 0.5
 _MAX_RELAUNCH_SECONDS = 30.0
+_SWEEP_SECONDS = 0.02
 #: How often a scheduler looks for supervisors that lost theirs, and says to its own that it is there.
 _ROUND_SECONDS = 5.0
 
@@ -147,6 +148,14 @@ class LocalExecutor:
         sweeping = [descriptor for _, sweep, _ in self._sweeps.values() for descriptor in sweep.filenos()]
         leaving = [leaving.handle for leaving in self._limbo.values() if leaving.handle is not None]
         return [link.fileno() for link in self._links.values()] + sweeping + leaving
+
+    def look_again_in(self) -> float | None:
+        """Seconds until the next look at what no descriptor tells: sweeps, a supervisor that must be started again."""
+        if self._sweeps or self._limbo:
+            return _SWEEP_SECONDS
+        if not self._links and not self._is_draining:
+            return max(0.0, self._launch_at - self._clock.monotonic())
+        return None
 
     def drain(self) -> None:
         """Take no new work; what runs goes on."""

@@ -203,6 +203,8 @@ class SchedulerService:
     def _doze(self, seconds: float) -> None:
         filenos = [fileno for executor in self._space.executors.values() for fileno in executor.filenos()]
         filenos += [*self._listener.filenos(), self._bell.fileno()]
+        looks = [executor.look_again_in() for executor in self._space.executors.values()]
+        seconds = min([seconds, *(look for look in looks if look is not None)])
         ready, _, _ = select.select(filenos, [], [], max(0.0, seconds))
         if self._bell.fileno() in ready:
             self._bell.recv(64)

@@ -103,6 +103,9 @@ class ScriptedExecutor:
     def filenos(self) -> list[int]:
         return []
 
+    def look_again_in(self) -> float | None:
+        return None
+
     def drain(self) -> None:
         self.takes_work = False
 
