@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,9 +44,9 @@ def downgrade(app: App, revision: str, yes: bool) -> None:
     from clockmill.cli import wiring
     from clockmill.migrations import runner
 
-    database = wiring.connect(app.settings)
-    confirm(f"Downgrade {app.settings.database_url} to {revision}, losing what that does not know?", yes)
-    _tell(runner.downgrade(database, revision))
+    with closing(wiring.connect(app.settings)) as database:
+        confirm(f"Downgrade {app.settings.database_url} to {revision}, losing what that does not know?", yes)
+        _tell(runner.downgrade(database, revision))
 
 
 @db.command()
@@ -65,9 +66,9 @@ def reset(app: App, yes: bool) -> None:
     from clockmill.cli import wiring
     from clockmill.migrations import runner
 
-    database = wiring.connect(app.settings)
-    confirm(f"Delete every run, variable and connection in {app.settings.database_url}?", yes)
-    _tell(runner.downgrade(database, runner.BASE))
+    with closing(wiring.connect(app.settings)) as database:
+        confirm(f"Delete every run, variable and connection in {app.settings.database_url}?", yes)
+        _tell(runner.downgrade(database, runner.BASE))
     _tell(wiring.migrate(app.settings))
 
 

@@ -43,7 +43,11 @@ def open_database(settings: Settings) -> Database:
     :raises SchemaMismatch: when its schema is older or newer.
     """
     database = connect(settings)
-    runner.check(database)
+    try:
+        runner.check(database)
+    except DatabaseError:
+        database.close()
+        raise
     return database
 
 
