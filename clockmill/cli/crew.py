@@ -25,24 +25,16 @@ class _Member:
 
 
 @dataclass
-class News:
-    """What happened since the last look.
-
-    :param signals: how often somebody asked to stop.
-    """
-
-    signals: int = 0
-    ended: bool = False
-
-
-@dataclass
 class Crew:
     """Threads that work, watched from the main thread, where signals arrive.
 
     Signals and ends of threads both write to one socket pair, so that one ``select`` waits for either: an Event set
     in a signal handler could wait for a lock that the interrupted thread holds.
+
+    :param signals: how often somebody has asked to stop.
     """
 
+    signals: int = 0
     _members: list[_Member] = field(default_factory=list)
     _ears: tuple[socket.socket, socket.socket] = field(default_factory=socket.socketpair)
 
@@ -78,14 +70,14 @@ class Crew:
             if member.error is not None:
                 raise member.error
 
-    def wait(self, seconds: float | None = None) -> News:
-        """Wait for a signal or the end of a service, at most so many seconds."""
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for a signal or the end of a service, at most so many seconds; whether there was one."""
         ready, _, _ = select.select([self._ears[0]], [], [], seconds)
         if not ready:
-            return News()
-        heard = self._ears[0].recv(4096)
+            return False
         # A signal arrives as its number, the end of a thread as zero.
-        return News(signals=sum(byte in _SIGNALS for byte in heard), ended=0 in heard)
+        self.signals += sum(byte in _SIGNALS for byte in self._ears[0].recv(4096))
+        return True
 
     def _run(self, member: _Member, work: Callable[[], None]) -> None:
         try:

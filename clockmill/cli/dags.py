@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clockmill.cli import dag_runs, dag_test, lookup
+from clockmill.cli import dag_parsing, dag_runs, dag_test, lookup
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, confirm, pass_app
 from clockmill.cli.output import output_option, show_record, show_rows, warn
@@ -29,7 +29,14 @@ def dags() -> None:
     """Show, trigger and steer DAGs and their runs."""
 
 
-for command in (dag_runs.trigger, dag_runs.list_runs, dag_test.test):
+for command in (
+    dag_runs.trigger,
+    dag_runs.list_runs,
+    dag_test.test,
+    dag_parsing.list_import_errors,
+    dag_parsing.report,
+    dag_parsing.reserialize,
+):
     dags.add_command(command)
 
 
@@ -107,16 +114,6 @@ def next_execution(app: App, dag_id: str, num_executions: int, after: datetime |
     show_rows(rows, ["run_after", "logical_date", "data_interval_start", "data_interval_end"], output)
     if app.read(lambda connection: lookup.the_dag(connection, dag_id)).is_paused:
         warn(f"The DAG {dag_id!r} is paused.")
-
-
-@dags.command("list-import-errors")
-@output_option
-@pass_app
-def list_import_errors(app: App, output: str) -> None:
-    """List the DAG files that could not be imported."""
-    found = app.read(lambda connection: pages.list_import_errors(connection, limit=100_000))
-    rows = [{"file": each.file, "line": each.line, "message": each.message} for each in found]
-    show_rows(rows, ["file", "line", "message"], output)
 
 
 @dags.command()

@@ -9,6 +9,10 @@ cli = Root(
     help="A fast scheduler for batch work written as Python DAG files.",
     epilog="Start with: clockmill standalone",
     lazy={
+        "standalone": ("clockmill.cli.services:standalone", "Run everything in one process tree."),
+        "scheduler": ("clockmill.cli.services:scheduler", "Run a scheduler alone."),
+        "webserver": ("clockmill.cli.services:webserver", "Run the web server alone."),
+        "dag-processor": ("clockmill.cli.services:dag_processor", "Run the parsing of DAG files alone."),
         "info": ("clockmill.cli.info:info", "Show what is installed and where everything is."),
         "version": ("clockmill.cli.info:version", "Print the version."),
         "db": ("clockmill.cli.db:db", "Look after the metadata database."),

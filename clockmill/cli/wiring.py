@@ -19,6 +19,7 @@ from clockmill.storage.engine import Database
 
 if TYPE_CHECKING:
     from clockmill.executors.base import Executor
+    from clockmill.parsing import DagProcessor
     from clockmill.scheduler.service import SchedulerService
     from clockmill.webserver.server import WebServer
 
@@ -103,6 +104,13 @@ def make_scheduler(settings: Settings, database: Database, clock: Clock, *, grac
 
     listener = listen_for_calls(database, settings.run_folder, f"scheduler-{os.getpid()}")
     return SchedulerService(database, clock, settings, make_executors(settings, database, clock), listener, grace=grace)
+
+
+def make_dag_processor(settings: Settings, database: Database, clock: Clock) -> DagProcessor:
+    """The service that parses DAG files."""
+    from clockmill.parsing import DagProcessor
+
+    return DagProcessor(database, clock, settings)
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -6,6 +6,7 @@ schedulers may work on one database; the locks of runs, DAGs and pools keep them
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -79,7 +80,8 @@ class SchedulerService:
         """
         if hurry:
             self._hurry.set()
-        self._bell_rope.send(b".")
+        with contextlib.suppress(OSError):  # the service has left, and its bell is gone
+            self._bell_rope.send(b".")
 
     def start(self) -> None:
         """Take control of the executors under a new epoch, and find what was lost while nobody looked."""
