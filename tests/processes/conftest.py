@@ -149,12 +149,12 @@ class Bench:
 
     def close(self) -> None:
         """End every supervisor that is left."""
-        last = self.executor()
-        last.stop(0.0)
-        while last.filenos():
-            select.select(last.filenos(), [], [], 1.0)
-            last.acknowledge([e.report.attempt_id for e in last.events() if isinstance(e, Finished)])
-        for executor in self.executors:
+        for executor in [*self.executors, self.executor()]:
+            executor.stop(0.0)
+            while executor.is_busy():
+                select.select(executor.filenos(), [], [], executor.look_again_in() or 1.0)
+                ended = [event.report for event in executor.events() if isinstance(event, Finished)]
+                executor.acknowledge([report.attempt_id for report in ended])
             executor.detach()
 
 
