@@ -149,7 +149,10 @@ class Bench:
 
     def close(self) -> None:
         """End every supervisor that is left."""
+        queued = [event for queue in self.queues.values() for event in queue]
+        known = [e.report.attempt_id for e in [*self.seen, *queued] if isinstance(e, Finished)]
         for executor in [*self.executors, self.executor()]:
+            executor.acknowledge(known)
             executor.stop(0.0)
             while executor.is_busy():
                 select.select(executor.filenos(), [], [], executor.look_again_in() or 1.0)
