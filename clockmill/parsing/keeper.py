@@ -168,7 +168,9 @@ class FolderKeeper:
         pending = set(due)
         for batch in self._batches(self._crew.parse(root, due, self._is_stopped)):
             pending -= {result.file for result in batch}
-            waiting += self._sync(source, replace(context, pending=pending), batch)
+            late = self._sync(source, replace(context, pending=pending), batch)
+            pending |= {result.file for result in late}
+            waiting += late
             self._beat()
         if waiting and not self._is_stopped():
             self._sync(source, context, waiting)

@@ -35,7 +35,7 @@ class SyncContext:
     :param bundle_id: the row of the bundle that they were parsed from.
     :param is_present: whether a file, by source and path, is still there; who asks for a DAG of a file that is gone
         may have it.
-    :param pending: files of this snapshot of which the results are still to come.
+    :param pending: files of this snapshot of which the results are still to be stored.
     """
 
     source: str
@@ -87,8 +87,14 @@ class _Batch:
         self._outcome = Outcome()
         self._held: dict[str, HeldDag] = {}
         self._claimed: dict[str, str] = {}
+        self._kept: dict[str, set[str | None]] = {}
 
     def store(self, results: Sequence[ParseResult]) -> Outcome:
+        self._kept = {
+            result.file: {*(dag.dag_id for dag in result.dags), *(error.dag_id for error in result.errors)}
+            for result in results
+            if not result.is_broken
+        }
         ids = {parsed.dag_id for result in results for parsed in result.dags}
         self._held = dags.hold_dags(self._connection, ids)
         ready = [result for result in results if not self._must_wait(result)]
@@ -115,6 +121,8 @@ class _Batch:
         held = self._held.get(dag_id)
         if held is None or not held.is_active or (held.source, held.file) == (self._context.source, file):
             return None
+        if held.source == self._context.source and dag_id not in self._kept.get(held.file, {dag_id}):
+            return None  # given up in this very batch
         return (held.source, held.file) if self._context.is_present(held.source, held.file) else None
 
     def _without_foreign(self, result: ParseResult) -> ParseResult:
@@ -209,13 +217,9 @@ class _Batch:
 
     def _deactivate_gone(self, results: Sequence[ParseResult]) -> None:
         """Deactivate the DAGs that files had and no longer define. A broken file changes nothing."""
-        kept: dict[str, set[str | None]] = {
-            result.file: {*(dag.dag_id for dag in result.dags), *(error.dag_id for error in result.errors)}
-            for result in results
-            if not result.is_broken
-        }
-        known = dags.dags_of_files(self._connection, self._context.source, kept)
-        gone = [dag_id for dag_id, file in known if dag_id not in kept[file]]
+        files = {result.file for result in results if not result.is_broken}
+        known = dags.dags_of_files(self._connection, self._context.source, files)
+        gone = [dag_id for dag_id, file in known if dag_id not in self._kept[file]]
         if gone:
             deactivate(self._connection, gone, "Its file no longer defines it.", self._context.now)
             self._outcome.changed = True

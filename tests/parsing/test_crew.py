@@ -23,9 +23,10 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def crew() -> Iterator[ParsingCrew]:
     crew = ParsingCrew(2, timeout=20, memory_mb=256, max_document_mb=1)
+    before = children_of(os.getpid())
     yield crew
     crew.stop()
-    assert not children_of(os.getpid())
+    assert not children_of(os.getpid()) - before
 
 
 @pytest.fixture
