@@ -21,6 +21,7 @@ NAMES = {
     "start-up": "startup",
     "memory": "memory",
     "idle": "idle",
+    "fork-floor": "fork_floor",
 }
 
 

@@ -1,50 +1,120 @@
-"""The floor of a process per task: how fast a loaded zygote forks children that call setsid and exit, two in flight.
+"""What the kernel allows: the rate at which a loaded zygote forks a child that calls setsid and exits, two in flight.
 
-``python -m benchmarks.fork_floor FOLDER FILE`` prints the forks per second of this process after it has loaded what a
-zygote loads and that DAG file.
+Beside it the rate of the executor alone, each no-op task in a process of its own, without a scheduler or a database.
 """
 
 from __future__ import annotations
 
-import gc
 import os
+import select
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-from clockmill.runtime import taskproc
+from benchmarks.figures import Figure
+from clockmill.executors.base import Finished
+from clockmill.executors.local import LocalExecutor
+from clockmill.ids import new_attempt_id, new_token
+from clockmill.protocols import Workload
 
-IN_FLIGHT = 2
-SECONDS = 2.0
+_TASKS = 1000
+_WARM_UP = 100
+_SLOTS = 4
+_FILE = f"""
+from clockmill import DAG
+from clockmill.operators.python import PythonOperator
+with DAG("floor", schedule=None):
+    for number in range({_TASKS}):
+        PythonOperator(task_id=f"t{{number}}", python_callable=lambda: None)
+"""
 
 
-def forks_per_second(seconds: float = SECONDS) -> float:
-    """Fork, wait for the oldest when two are in flight, and count those that ended."""
-    gc.collect()
-    gc.freeze()
-    ended, flying = 0, 0
+def fork_and_exit(folder: Path, count: int = _TASKS) -> float:
+    """Forks per second of this process once it is what a preloaded zygote is."""
+    from clockmill.runtime import zygote
+
+    zygote.warm_up()
+    dags = zygote.taskproc.load_file(folder, "floor.py")
+    assert dags
+    zygote.settle()
     start = time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        if flying == IN_FLIGHT:
+    for number in range(count):
+        if number >= 2:
             os.wait()
-            ended, flying = ended + 1, flying - 1
         if os.fork() == 0:
             os.setsid()
             os._exit(0)
-        flying += 1
-    took = time.perf_counter() - start
-    for _ in range(flying):
-        os.wait()
-    return ended / took
+    os.wait()
+    os.wait()
+    return count / (time.perf_counter() - start)
 
 
-def measured(file: Path) -> float:
-    """Forks per second of a fresh process that has loaded a DAG file."""
-    command = [sys.executable, "-m", "benchmarks.fork_floor", str(file.parent), file.name]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def _floor(folder: Path) -> float:
+    code = f"from pathlib import Path; from benchmarks.fork_floor import *; print(fork_and_exit(Path({str(folder)!r})))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.split()[-1])
 
 
-if __name__ == "__main__":
-    taskproc.load_file(Path(sys.argv[1]), sys.argv[2])
-    print(forks_per_second())
+def _workload(folder: Path, number: int) -> Workload:
+    return Workload(
+        attempt_id=new_attempt_id(),
+        token=new_token(),
+        dag_id="floor",
+        run_id="run",
+        task_id=f"t{number % _TASKS}",
+        bundle="floor",
+        bundle_path=str(folder),
+        file="floor.py",
+        log_path=str(folder / "logs" / f"{number}.log"),
+        context={"dag_run": {"run_id": "run", "run_type": "manual"}, "params": {}, "max_tries": 1},
+    )
+
+
+def _work(executor: LocalExecutor, workloads: list[Workload]) -> None:
+    left = len(workloads)
+    while left:
+        for supervisor_id, free in executor.free_slots().items():
+            batch, workloads = workloads[:free], workloads[free:]
+            executor.submit(supervisor_id, batch)
+        select.select(executor.filenos(), [], [])
+        done = [event.report for event in executor.events() if isinstance(event, Finished)]
+        assert all(report.outcome == "success" for report in done), done
+        executor.acknowledge([report.attempt_id for report in done])
+        left -= len(done)
+
+
+def _executor_rate(folder: Path) -> float:
+    """No-op tasks per second of the executor alone."""
+    executor = LocalExecutor(run_folder=folder / "run", home=folder, slots=_SLOTS, gateway="none:none", gateway_spec={})
+    executor.start(1)
+    try:
+        _work(executor, [_workload(folder, number) for number in range(_WARM_UP)])
+        workloads = [_workload(folder, number) for number in range(_TASKS)]
+        start = time.perf_counter()
+        _work(executor, workloads)
+        return _TASKS / (time.perf_counter() - start)
+    finally:
+        executor.stop(0.0)
+        while executor.filenos():
+            select.select(executor.filenos(), [], [])
+            executor.events()
+
+
+def run(database: str, runs: int) -> list[Figure]:
+    """Both rates, in turn; the database plays no part."""
+    floor, rate = [], []
+    for _ in range(runs):
+        with tempfile.TemporaryDirectory(prefix="clockmill-bench-") as name:
+            folder = Path(name)
+            (folder / "floor.py").write_text(_FILE)
+            floor.append(_floor(folder))
+            rate.append(_executor_rate(folder))
+    return [
+        Figure(name="fork of a child that exits", unit="1/s", values=floor),
+        Figure(name="no-op tasks by the executor alone", unit="1/s", values=rate),
+        Figure(
+            name="share of the floor", unit="", values=[mine / most for mine, most in zip(rate, floor, strict=True)]
+        ),
+    ]

@@ -9,117 +9,24 @@ import random
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
-from clockmill.clock import Clock, SystemClock
-from clockmill.errors import DagDefinitionError, GatewayUnavailable, TaskGone, did_you_mean
+from clockmill.clock import SystemClock
+from clockmill.errors import DagDefinitionError, did_you_mean
 from clockmill.executors import processes
-from clockmill.executors.wire import FrameReader, Message, encode
 from clockmill.model.dag import DAG
 from clockmill.model.loader import load_dags
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime import pipeline
+from clockmill.runtime.taskproc_channel import SocketChannel
 from clockmill.state import Outcome
 
 CONTROL_FD = 3
-_READ_BYTES = 1 << 16
-_FIRST_WAIT = 0.2
-_LONGEST_WAIT = 5.0
 
 #: Gives the DAG of a workload.
 Loader = Callable[[Workload], DAG]
-
-
-class SocketChannel:
-    """The line of one attempt to its supervisor; satisfies :class:`~clockmill.runtime.channel.TaskChannel`."""
-
-    def __init__(self, link: socket.socket, clock: Clock) -> None:
-        self._link = link
-        self._clock = clock
-        self._owner = os.getpid()
-        self._lock = threading.Lock()
-        self._reader = FrameReader()
-
-    def workload(self) -> Workload:
-        """The first thing that the supervisor says."""
-        return Workload.from_json(self._receive())
-
-    def started(self, at: str) -> None:
-        """Tell that the user's code begins."""
-        self._send({"op": "started", "at": at})
-
-    def finish(self, report: AttemptReport) -> None:
-        """Tell how it ended: the last word."""
-        self._send({"op": "result", "result": report.to_json()})
-
-    def get_xcoms(
-        self,
-        *,
-        dag_id: str,
-        run_id: str,
-        task_ids: list[str] | None,
-        key: str,
-        map_indexes: list[int] | None,
-        include_prior_dates: bool,
-    ) -> list[tuple[str, int, str]]:
-        """The XComs with that key as ``(task_id, map_index, value as JSON text)``."""
-        rows = self._ask(
-            "get_xcoms",
-            dag_id=dag_id,
-            run_id=run_id,
-            task_ids=task_ids,
-            key=key,
-            map_indexes=map_indexes,
-            include_prior_dates=include_prior_dates,
-        )
-        return [(task_id, map_index, value) for task_id, map_index, value in rows]
-
-    def get_variable(self, key: str) -> str | None:
-        """The text of a variable, or None when there is none."""
-        value: str | None = self._ask("get_variable", key=key)
-        return value
-
-    def get_connection(self, conn_id: str) -> dict[str, Any] | None:
-        """The fields of a connection, or None when there is none."""
-        fields: dict[str, Any] | None = self._ask("get_connection", conn_id=conn_id)
-        return fields
-
-    def _ask(self, method: str, **arguments: Any) -> Any:
-        wait = _FIRST_WAIT
-        while True:
-            try:
-                return self._ask_once(method, arguments)
-            except GatewayUnavailable:
-                self._clock.sleep(wait)
-                wait = min(2 * wait, _LONGEST_WAIT)
-
-    def _ask_once(self, method: str, arguments: dict[str, Any]) -> Any:
-        if os.getpid() != self._owner:
-            raise RuntimeError("Only the process of the task itself can read XComs, variables and connections.")
-        with self._lock:
-            self._send({"op": "ask", "method": method, "arguments": arguments})
-            answer = self._receive()
-        if "unavailable" in answer:
-            raise GatewayUnavailable(answer["unavailable"])
-        if "gone" in answer:
-            raise TaskGone(answer["gone"])
-        if "error" in answer:
-            raise RuntimeError(f"{method} failed: {answer['error']}")
-        return answer["value"]
-
-    def _send(self, message: Message) -> None:
-        self._link.sendall(encode([message]))
-
-    def _receive(self) -> Message:
-        while True:
-            data = self._link.recv(_READ_BYTES)
-            if not data:
-                raise TaskGone("Its supervisor is gone.")
-            if messages := self._reader.feed(data):
-                return messages[0]
 
 
 class _OutputHandler(logging.StreamHandler[TextIO]):

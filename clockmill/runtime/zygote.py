@@ -26,6 +26,7 @@ from clockmill.executors import processes
 from clockmill.model.dag import DAG
 from clockmill.protocols import Workload
 from clockmill.runtime import taskproc
+from clockmill.runtime.rehearsal import rehearse
 
 _MESSAGE_BYTES = 65536
 #: What nearly every DAG file imports: done once here, not in each child.
@@ -99,7 +100,7 @@ class Zygote:
         poller = select.poll()
         poller.register(self._link, select.POLLIN)
         poller.register(self._wake, select.POLLIN)
-        self._settle()
+        settle()
         is_linked = True
         while is_linked:
             for descriptor, _ in poller.poll():
@@ -109,10 +110,6 @@ class Zygote:
                     is_linked = self._receive()
         for pid in self._children.attempts:
             _kill_group(pid, signal.SIGKILL)
-
-    def _settle(self) -> None:
-        gc.collect()
-        gc.freeze()
 
     def _tell(self, message: dict[str, Any]) -> None:
         with suppress(OSError):  # a dead supervisor is noticed by the closed link
@@ -170,7 +167,7 @@ class Zygote:
             self._dags = taskproc.load_file(root, file)
         except BaseException as error:  # noqa: BLE001 - the file is the user's; its children tell the error in their logs
             problem = f"{type(error).__name__}: {error}"
-        self._settle()
+        settle()
         self._tell({"op": "ready", "problem": problem or _leftovers(before)})
 
     # --- ends -----------------------------------------------------------------------------------------------------
@@ -259,6 +256,21 @@ def _leftovers(before: set[str]) -> str:
     return ""
 
 
+def warm_up() -> None:
+    """Do what every child would do for itself otherwise."""
+    gc.disable()
+    for name in _COMMON:
+        importlib.import_module(name)
+    taskproc.prepare_output()
+    rehearse()
+
+
+def settle() -> None:
+    """Keep the collector off what is there now, so that children need not copy it."""
+    gc.collect()
+    gc.freeze()
+
+
 def main() -> None:
     """Take over the link and serve."""
     processes.die_with_parent(int(sys.argv[1]))
@@ -272,10 +284,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    gc.disable()
-    for name in _COMMON:
-        importlib.import_module(name)
-    taskproc.prepare_output()
+    warm_up()
     Zygote(link, reader).serve()
 
 
