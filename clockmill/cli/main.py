@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clockmill import probes
 from clockmill.cli.base import Root
 
 cli = Root(
@@ -30,4 +31,5 @@ cli = Root(
 
 def main() -> None:
     """The console script."""
+    probes.arm_from_environment()
     cli.main(prog_name="clockmill")

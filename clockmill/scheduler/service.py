@@ -114,10 +114,11 @@ class SchedulerService:
     def run_once(self) -> bool:
         """One pass over all duties; whether another one should follow at once."""
         now = self._space.clock.monotonic()
-        woken = self._listener.drain() or now >= self._full_look_due
+        self._collect.run_once(self._inbox)
+        # A supervisor that is new brings free slots, which tasks may have waited for since before this scheduler.
+        woken = self._listener.drain() or now >= self._full_look_due or bool(self._inbox.up)
         if woken:
             self._full_look_due = now + self._space.settings.scheduler.max_sleep_seconds
-        self._collect.run_once(self._inbox)
         if self._rescue is not None:
             self._rescue.run_once(self._inbox)
         due = self._deadline is not None and self._deadline <= self._space.clock.now()
