@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -292,11 +293,15 @@ def test_another_machine_materialises_the_bundle_of_a_version_from_the_database(
     assert folder.name == bundle_hash
 
 
-def test_a_value_that_the_database_refuses_fails_its_own_file_only(any_station: Any, dag_source: Source) -> None:
-    any_station.write("bad.py", dag_source("bad", "owner_links={}, description='\\0' if True else ''"))
-    any_station.write("good.py", dag_source("good"))
-    any_station.look()
-    assert "good" in any_station.active()
+def test_a_host_that_lost_its_bundles_has_them_again_before_tasks_need_them(station: Any, dag_source: Source) -> None:
+    station.write("sales.py", dag_source("sales"))
+    station.look()
+    (bundle,) = [path for path in station.settings().bundles_folder.iterdir() if path.name != "objects"]
+    shutil.rmtree(station.settings().bundles_folder)
+    stop = threading.Event()
+    stop.set()
+    station.processor().run(stop)
+    assert (bundle / "sales.py").read_text() == dag_source("sales")
 
 
 def test_pruning_keeps_what_runs_and_newest_versions_need(any_station: Any, dag_source: Source, make_rows: Any) -> None:
