@@ -24,7 +24,7 @@ with DAG(
     from_file = BashOperator(task_id="from_file", bash_command="templating.sh", env={"WHO": "{{ shout(params.who) }}"})
 
     @task
-    def measure(line, length="{{ ti.xcom_pull(task_ids='greet') | length }}"):
+    def measure(line, length):
         print(f"{line!r} has {length} characters")
 
-    from_file >> measure(greet.output)
+    from_file >> measure(greet.output, "{{ ti.xcom_pull(task_ids='greet') | length }}")

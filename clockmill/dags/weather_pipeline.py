@@ -94,7 +94,7 @@ with DAG(
         ]
 
     @task
-    def load(days, database="{{ var.value.get('weather_database', '') }}"):
+    def load(days, database):
         """Insert or replace the days, so that a second run of the same day changes nothing."""
         path = database_path(database)
         with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
@@ -111,4 +111,4 @@ with DAG(
         return {"days": count, "precipitation": round(rain, 1), "temp_mean": round(mean, 2), "wet_days": wet}
 
     days = aggregate(validate(extract()))
-    report(load(days), days)
+    report(load(days, "{{ var.value.get('weather_database', '') }}"), days)

@@ -203,6 +203,7 @@ def main() -> None:
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     os.chdir(settings.home)
+    os.environ["CLOCKMILL_HOME"] = settings.home  # tasks may keep files there, whatever named the home
     processes.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()

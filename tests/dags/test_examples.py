@@ -76,6 +76,7 @@ def test_templates_are_filled_in_from_fields_and_files(capfd: pytest.CaptureFixt
     shown = "".join(capfd.readouterr())
     assert "hello WORLD, the day after 2024-02-28 is 2024-02-29" in shown
     assert "hello WORLD on 2024-02-28" in shown
+    assert "has 51 characters" in shown
 
 
 def test_the_classic_etl_hands_its_values_on(capfd: pytest.CaptureFixture[str]) -> None:
@@ -128,6 +129,13 @@ def test_running_a_day_again_changes_nothing(weather_database: Path) -> None:
     before = stored_rows(weather_database)
     run_days(DAYS[1::-1])
     assert stored_rows(weather_database) == before
+
+
+def test_without_a_path_of_its_own_the_table_is_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WEATHER_DATABASE")
+    monkeypatch.setenv("CLOCKMILL_HOME", str(tmp_path / "home"))
+    run_days(DAYS[:1])
+    assert as_decimals(stored_rows(tmp_path / "home" / "output" / "weather.db")) == expected_rows()[:1]
 
 
 def test_a_day_without_an_observation_is_skipped(weather_database: Path) -> None:
