@@ -90,7 +90,8 @@ class LocalExecutor:
         """
         self._epoch = epoch
         self._is_draining = False
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         self._look_around()
         self._relaunch()
 

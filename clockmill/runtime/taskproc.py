@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import random
 import signal
 import socket
 import sys
@@ -95,7 +94,7 @@ def _settle(zygote: int, control: int, output: int) -> None:
     os.dup2(output, 2)
     os.dup2(control, CONTROL_FD, inheritable=False)
     os.closerange(CONTROL_FD + 1, os.sysconf("SC_OPEN_MAX"))
-    random.seed()
+    # The module "random" seeds itself anew after a fork; numpy does not.
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
     gc.enable()
