@@ -49,14 +49,14 @@ class Standalone:
         with hold_home(self.settings.lock_file), Crew() as crew:
             servicelog.set_up(self.settings)
             sock = wiring.listen(self.settings)
-            self._tell_places()
             # Flask takes as long to load as the database takes to be made ready, so they do it side by side.
             loading = threading.Thread(target=wiring.load_webserver, daemon=True)
             loading.start()
-            wiring.migrate(self.settings)
+            self._prepare_database()
             with closing(wiring.open_database(self.settings)) as database:
                 scheduler = wiring.make_scheduler(self.settings, database, self.clock, grace=self.grace)
                 processor = wiring.make_dag_processor(self.settings, database, self.clock)
+                self._tell_places()
                 crew.start("dag-processor", lambda: processor.run(self._stop))
                 crew.start("scheduler", lambda: scheduler.run(self._stop))
                 loading.join()
@@ -91,6 +91,13 @@ class Standalone:
                 self._say(f"still waiting for the first loop of every service: see {address}/health")
                 slow_at = float("inf")
         return True
+
+    def _prepare_database(self) -> None:
+        """Migrate an SQLite file; a server is shared with others, so only ``db migrate`` does that there."""
+        if not wiring.has_own_database(self.settings):
+            wiring.make_keys(self.settings)
+        elif copy := wiring.migrate(self.settings).backup:
+            self._say(f"the database was copied to {copy} before its schema was changed")
 
     def _tell_places(self) -> None:
         self._say(f"home        {self.settings.home}")

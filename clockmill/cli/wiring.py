@@ -32,7 +32,7 @@ def connect(settings: Settings) -> Database:
     database = _database(settings)
     if database.sqlite_path is not None and not database.sqlite_path.exists():
         raise DatabaseError(
-            f"There is no database in {settings.home} yet: run clockmill standalone, or clockmill db migrate."
+            f"There is no database {database.sqlite_path} yet: run clockmill standalone, or clockmill db migrate."
         )
     return database
 
@@ -52,21 +52,37 @@ def open_database(settings: Settings) -> Database:
     return database
 
 
+def has_own_database(settings: Settings) -> bool:
+    """Whether the database is an SQLite file, which belongs to this home alone.
+
+    :raises DatabaseError: when the URL is no good.
+    """
+    return _database(settings).is_sqlite
+
+
 def migrate(settings: Settings) -> Migration:
     """Bring the database to the schema of this program, and make the key that its secrets are encrypted with.
 
     :raises DatabaseError: when the database cannot be used.
     :raises UsageError: when the key cannot be made.
     """
-    try:
-        create_key_file(settings.keys_folder / KEY_FILE)
-    except OSError as error:
-        raise UsageError(f"{error.filename} cannot be created: {error.strerror}.") from error
+    make_keys(settings)
     database = _database(settings)
     try:
         return runner.upgrade(database)
     finally:
         database.close()
+
+
+def make_keys(settings: Settings) -> None:
+    """Make the key that secrets are encrypted with, where there is none yet.
+
+    :raises UsageError: when it cannot be made.
+    """
+    try:
+        create_key_file(settings.keys_folder / KEY_FILE)
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be created: {error.strerror}.") from error
 
 
 def make_executors(settings: Settings, database: Database, clock: Clock) -> dict[str, Executor]:

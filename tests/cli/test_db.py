@@ -15,7 +15,8 @@ def test_check_names_what_to_do_while_there_is_no_database(tmp_path: Path) -> No
 
     assert result.exit_code == 1
     assert result.stderr == (
-        f"clockmill: There is no database in {tmp_path} yet: run clockmill standalone, or clockmill db migrate.\n"
+        f"clockmill: There is no database {tmp_path / 'clockmill.db'} yet: run clockmill standalone, "
+        "or clockmill db migrate.\n"
     )
 
 

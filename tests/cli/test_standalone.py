@@ -106,7 +106,8 @@ def test_an_executor_that_is_not_there_is_one_clear_line(start: Any, tmp_path: P
     code, errors = start().end()
 
     assert code == 1
-    assert "There is no executor 'locl'. Did you mean 'local'?" in errors.splitlines()[-1]
+    assert len(errors.splitlines()) == 1
+    assert "There is no executor 'locl'. Did you mean 'local'?" in errors
 
 
 def test_a_second_signal_stops_at_once(start: Any) -> None:
@@ -117,3 +118,36 @@ def test_a_second_signal_stops_at_once(start: Any) -> None:
 
     assert code == 0
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://nobody@127.0.0.1:1/none", "cannot be reached"),
+        ("mysql://host/name", "is not supported; use SQLite or PostgreSQL."),
+        ("nonsense", "cannot be understood"),
+        ("sqlite:////proc/none.db", "cannot be used: unable to open database file."),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_clear_line(start: Any, tmp_path: Path, url: str, told: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "clockmill.toml").write_text(f"[database]\nurl = '{url}'\n")
+
+    code, errors = start().end()
+
+    assert code == 1
+    assert len(errors.splitlines()) == 1
+    assert told in errors
+
+
+@pytest.mark.postgres
+def test_a_shared_server_is_not_migrated_unasked(start: Any, postgres: Any, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "clockmill.toml").write_text(f"[database]\nurl = '{postgres.url()}'\n")
+
+    code, errors = start().end()
+
+    assert code == 1
+    assert "run clockmill db migrate" in errors
