@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import sqlite3
 import warnings
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,8 @@ from clockmill.model.loader import load_dags
 
 FOLDER = Path(clockmill.dags.__file__).parent
 FILES = sorted(path for path in FOLDER.glob("*.py") if path.name != "__init__.py")
-OBSERVATIONS = FOLDER / "data" / "seattle-weather.csv"
+Row = tuple[Any, ...]
+Reader = Callable[[Path], list[Row]]
 DAYS = [date(2012, 1, 1) + timedelta(days=number) for number in range(31)]
 
 
@@ -86,56 +85,34 @@ def test_the_classic_etl_hands_its_values_on(capfd: pytest.CaptureFixture[str]) 
     assert "Loading 80.00 USD" in shown
 
 
-def expected_rows() -> list[tuple[Any, ...]]:
-    """The table, computed from the file alone, in decimals."""
-    rows = []
-    with OBSERVATIONS.open(newline="") as file:
-        for row in csv.DictReader(file):
-            day = datetime.strptime(row["date"], "%Y/%m/%d").replace(tzinfo=UTC).date()
-            if day in DAYS:
-                low, high = Decimal(row["temp_min"]), Decimal(row["temp_max"])
-                rain, wind = Decimal(row["precipitation"]), Decimal(row["wind"])
-                mean, spread = (low + high) / 2, high - low
-                rows.append((day.isoformat(), row["weather"], rain, mean, spread, wind, int(rain >= 1)))
-    return rows
-
-
-def stored_rows(path: Path) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute("SELECT * FROM daily_weather ORDER BY day").fetchall()
-    finally:
-        connection.close()
-
-
 def run_days(days: list[date]) -> list[Any]:
     dag = load("weather_pipeline")
     midnights = [datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1) for day in days]
     return [dag.test(run_after=midnight) for midnight in midnights]
 
 
-def as_decimals(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    return [tuple(Decimal(str(cell)) if isinstance(cell, float) else cell for cell in row) for row in rows]
-
-
-def test_the_weather_table_is_what_the_file_says(weather_database: Path) -> None:
+def test_the_weather_table_is_what_the_file_says(
+    weather_database: Path, stored_rows: Reader, expected_rows: list[Row]
+) -> None:
     runs = run_days(DAYS)
     assert {run.state for run in runs} == {"success"}
-    assert as_decimals(stored_rows(weather_database)) == expected_rows()
+    assert stored_rows(weather_database) == expected_rows
 
 
-def test_running_a_day_again_changes_nothing(weather_database: Path) -> None:
+def test_running_a_day_again_changes_nothing(weather_database: Path, stored_rows: Reader) -> None:
     run_days(DAYS[:2])
     before = stored_rows(weather_database)
     run_days(DAYS[1::-1])
     assert stored_rows(weather_database) == before
 
 
-def test_without_a_path_of_its_own_the_table_is_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_path_of_its_own_the_table_is_in_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored_rows: Reader, expected_rows: list[Row]
+) -> None:
     monkeypatch.delenv("WEATHER_DATABASE")
     monkeypatch.setenv("CLOCKMILL_HOME", str(tmp_path / "home"))
     run_days(DAYS[:1])
-    assert as_decimals(stored_rows(tmp_path / "home" / "output" / "weather.db")) == expected_rows()[:1]
+    assert stored_rows(tmp_path / "home" / "output" / "weather.db") == expected_rows[:1]
 
 
 def test_a_day_without_an_observation_is_skipped(weather_database: Path) -> None:
