@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from clockmill.cli.app import App
-from clockmill.errors import ClockmillError, did_you_mean
+from clockmill.errors import ClockmillError, UsageError, did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -146,13 +146,14 @@ def confirm(question: str, yes: bool) -> None:
 
     :param yes: the person said ``--yes``.
     :raises click.UsageError: when nobody can be asked, because this is no terminal.
-    :raises click.Abort: when the answer is no.
+    :raises UsageError: when the answer is no.
     """
     if yes:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("This is no terminal to ask on: add --yes to go ahead.")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise UsageError("Nothing was changed.")
 
 
 def same_options(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -164,8 +165,3 @@ def same_options(*options: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return decorate
-
-
-def names_of(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
-    """One column of some rows, as texts."""
-    return [str(row[key]) for row in rows]

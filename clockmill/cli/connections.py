@@ -13,7 +13,7 @@ import click
 from clockmill.cli import transfer
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, pass_app, same_options
-from clockmill.cli.output import output_option, show_record, show_rows
+from clockmill.cli.output import counted, output_option, show_record, show_rows
 from clockmill.cli.params import show_secrets_option, to_json_object
 from clockmill.credentials import ConnectionFields, format_connections, parse_connection, parse_connections
 from clockmill.credentials.fields import connection_from_mapping
@@ -110,7 +110,7 @@ def import_file(app: App, file: Path, file_format: str | None, existing: str) ->
     known = {row["conn_id"] for row in _all(app)}
     chosen = transfer.choose(found, lambda each: each.conn_id, known, existing, "connection")
     _set(app, chosen)
-    click.echo(f"{len(chosen)} of {len(found)} connections are set.")
+    click.echo(f"Set {len(chosen)} of {counted(len(found), 'connection')}.")
 
 
 @connections.command()

@@ -79,6 +79,11 @@ def console(stderr: bool = False) -> Console:
     return Console(file=stream, width=None if stream.isatty() else _UNBOUNDED, highlight=False, soft_wrap=False)
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 pool``, ``2 pools``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def warn(message: str) -> None:
     """Tell something on stderr that does not stop the command."""
     click.echo(f"Warning: {message}", err=True)
@@ -131,13 +136,14 @@ def _show_yaml(value: Any) -> None:
 
 
 def _show_table(rows: Sequence[Row], columns: Sequence[str]) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     if not rows:
         click.echo("Nothing to show.", err=True)
         return
-    table = Table(*columns, header_style="bold")
+    # An id that is broken over two lines cannot be copied, so other columns give way first.
+    table = Table(*(Column(name, no_wrap=name.endswith("_id")) for name in columns), header_style="bold")
     for row in rows:
         cells = [Text(_text(row[column]), overflow="fold") for column in columns]
         for column, cell in zip(columns, cells, strict=True):

@@ -11,7 +11,7 @@ import click
 from clockmill.cli import transfer
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, pass_app
-from clockmill.cli.output import output_option, show_record, show_rows
+from clockmill.cli.output import counted, output_option, show_record, show_rows
 from clockmill.errors import UsageError, did_you_mean
 from clockmill.storage import pools as store
 from clockmill.storage.pools import Pool, PoolUsage
@@ -51,7 +51,7 @@ def get(app: App, name: str, output: str) -> None:
 def set_pool(app: App, name: str, slots: int, description: str, include_deferred: bool) -> None:
     """Make a pool, or change one."""
     _set(app, [Pool(name=name, slots=slots, description=description, include_deferred=include_deferred)])
-    click.echo(f"The pool {name} has {slots} slots.")
+    click.echo(f"The pool {name} has {counted(slots, 'slot')}.")
 
 
 @pools.command()
@@ -75,7 +75,7 @@ def import_file(app: App, file: Path, existing: str) -> None:
     known = {each.name for each in app.read(store.list_pools)}
     chosen = transfer.choose(found, lambda each: each.name, known, existing, "pool")
     _set(app, chosen)
-    click.echo(f"{len(chosen)} of {len(found)} pools are set.")
+    click.echo(f"Set {len(chosen)} of {counted(len(found), 'pool')}.")
 
 
 @pools.command()

@@ -9,7 +9,7 @@ import click
 from clockmill.cli import lookup
 from clockmill.cli.app import App
 from clockmill.cli.base import Command, confirm, pass_app
-from clockmill.cli.output import show_rows
+from clockmill.cli.output import counted, show_rows
 from clockmill.cli.params import yes_option
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ def clear(
         click.echo("There is nothing to clear.")
         return
     _show(preview)
-    confirm(f"Clear these {len(preview.tasks)} task instances?", yes)
+    confirm(f"Clear {counted(len(preview.tasks), 'task instance')}?", yes)
     done = apply_clear(app.database, app.clock, request, revision=preview.revision, actor=app.actor)
     app.wake()
-    click.echo(f"{len(done.tasks)} task instances are cleared.")
+    click.echo(f"Cleared {counted(len(done.tasks), 'task instance')}.")
 
 
 def _show(preview: ClearPreview) -> None:

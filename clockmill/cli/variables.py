@@ -13,7 +13,7 @@ import click
 from clockmill.cli import transfer
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, pass_app
-from clockmill.cli.output import output_option, show_rows
+from clockmill.cli.output import counted, output_option, show_rows
 from clockmill.cli.params import show_secrets_option
 from clockmill.credentials import VariableFields, format_variables, parse_variables
 from clockmill.credentials.fields import MASK
@@ -83,7 +83,7 @@ def import_file(app: App, file: Path, file_format: str | None, existing: str) ->
         transfer.refuse_masked("variable", each.key, [each.value])
     chosen = transfer.choose(found, lambda each: each.key, {row["key"] for row in _all(app)}, existing, "variable")
     _set(app, chosen)
-    click.echo(f"{len(chosen)} of {len(found)} variables are set.")
+    click.echo(f"Set {len(chosen)} of {counted(len(found), 'variable')}.")
 
 
 @variables.command()
