@@ -5,30 +5,12 @@ The file ``clockmill.toml``, the environment, ``clockmill config list`` and the 
 
 from __future__ import annotations
 
-import os
-import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from clockmill.config.options import Option, Source, described, option
-from clockmill.errors import did_you_mean
-
-
-def _two_per_core() -> int:
-    return max(4, 2 * len(os.sched_getaffinity(0)))
-
-
-def _zone_problem(name: str) -> str | None:
-    if name == "UTC":
-        return None
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        hint = did_you_mean(name, zoneinfo.available_timezones())
-        return f"must be an IANA time zone such as UTC or Europe/Zurich.{hint}"
-    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +21,8 @@ class CoreSettings:
         Path("dags"), "The folder of DAG files; a relative path is taken from the home.", default_text="HOME/dags"
     )
     executor: str = option("local", "The executor that runs tasks which name none themselves.")
-    parallelism: int = option(
-        meaning="How many tasks the local executor runs at once.",
-        factory=_two_per_core,
-        default_text="twice the cores, at least 4",
-        minimum=1,
-        maximum=10_000,
-    )
+    parallelism: int = option(32, "How many tasks the local executor runs at once.", minimum=1, maximum=10_000)
     dags_are_paused_at_creation: bool = option(False, "Whether a new DAG starts paused.")
-    default_timezone: str = option(
-        "UTC", "The time zone of DAGs and naive datetimes that name none.", problem=_zone_problem
-    )
     max_xcom_bytes: int = option(1_048_576, "The largest XCom value.", unit="bytes", minimum=1, maximum=1 << 30)
     load_examples: bool = option(True, "Whether the example DAGs are shown as well.")
     crash_budget: int = option(
@@ -64,7 +37,6 @@ class CoreSettings:
     max_active_tasks_per_dag: int = option(
         16, "The max_active_tasks of DAGs that set none.", minimum=1, maximum=1_000_000
     )
-    default_task_retries: int = option(0, "The retries of tasks that set none.", minimum=0, maximum=1_000)
 
 
 @dataclass(frozen=True, kw_only=True)

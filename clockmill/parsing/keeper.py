@@ -139,9 +139,8 @@ class FolderKeeper:
                 yield file
 
     def _fingerprints(self, bundle: Bundle) -> Fingerprints:
-        core = self._settings.core
         python = ".".join(map(str, sys.version_info[:2]))
-        return Fingerprints(bundle, f"{clockmill.__version__} {python} {core.default_timezone}")
+        return Fingerprints(bundle, f"{clockmill.__version__} {python}")
 
     # --- problems of the folder ------------------------------------------------------------------------------------
 

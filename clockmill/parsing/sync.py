@@ -173,7 +173,8 @@ class _Batch:
         )
 
     def _columns(self, result: ParseResult, document: Document) -> dict[str, Any]:
-        most = document.max_active_runs
+        defaults = self._context.defaults
+        runs, tasks = document.max_active_runs, document.max_active_tasks
         return {
             "dag_id": document.dag_id,
             "source": self._context.source,
@@ -183,7 +184,8 @@ class _Batch:
             "owner": document.owner,
             "tags": list(document.tags),
             "schedule": document.schedule,
-            "max_active_runs": self._context.defaults.max_active_runs_per_dag if most is None else most,
+            "max_active_runs": defaults.max_active_runs_per_dag if runs is None else runs,
+            "max_active_tasks": defaults.max_active_tasks_per_dag if tasks is None else tasks,
             "last_parsed_at": self._context.now,
             "parse_seconds": result.seconds,
         }

@@ -15,6 +15,10 @@ from clockmill.runtime.supervisor_loop import Outbox
 
 #: An attempt that is over sooner is reported by its end alone.
 TELL_STARTED_AFTER = 0.1
+#: User code that has run for so long, in seconds, is past its beginning.
+SETTLE = 0.02
+#: An attempt that takes longer than this to start or to end does not hold up others, in seconds.
+START_LIMIT = 1.0
 #: Seconds to reach the user's code; importing a DAG file that hangs must not hold a slot for ever.
 LOAD_LIMIT = 300.0
 #: The largest message accepted from a task process, in bytes: all its XComs travel in one.
@@ -64,6 +68,7 @@ class Attempt:
     :param tell_at: when it is worth telling that the user's code has started.
     :param limit_at: when it has taken too long.
     :param kill_at: when the grace after TERM, or after its report, is over.
+    :param settled_at: when it no longer counts as starting or ending, both of which are work for the processor.
     """
 
     workload: Workload
@@ -80,9 +85,11 @@ class Attempt:
     tell_at: float = math.inf
     limit_at: float = math.inf
     kill_at: float = math.inf
+    settled_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.limit_at = self.begun + LOAD_LIMIT
+        self.settled_at = self.begun + START_LIMIT
 
     @property
     def id(self) -> str:
@@ -98,6 +105,7 @@ class Attempt:
         """The user's code begins."""
         self.started_at = at
         self.tell_at = now + TELL_STARTED_AFTER
+        self.settled_at = now + SETTLE
         if self.ending is None:
             limit = self.workload.execution_timeout
             self.limit_at = math.inf if limit is None else now + limit
@@ -106,6 +114,7 @@ class Attempt:
         """The task process has told its result; all that is left for it to do is to exit."""
         self.result = result
         self.tell_at = self.limit_at = math.inf
+        self.settled_at = now + START_LIMIT
         self.kill_at = min(self.kill_at, now + self.workload.kill_grace)
 
     def end(self, ending: Ending, now: float) -> bool:

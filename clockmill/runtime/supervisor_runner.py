@@ -52,6 +52,7 @@ class Runner:
         self._on_finished = on_finished
         self._waiting: deque[Workload] = deque()
         self._live: dict[str, Attempt] = {}
+        self._starting_at_once = 2 * len(os.sched_getaffinity(0))
         self._bereft: set[str] = set()  # their zygote is dead; their processes may not be gone yet
         self._zygotes = ZygotePool(loop, clock, supervisor_id, on_message=self._zygote_said, on_loss=self._zygote_lost)
 
@@ -100,15 +101,25 @@ class Runner:
     @property
     def due(self) -> float:
         """When :meth:`check` next has something to do, in monotonic seconds."""
-        return min([self._zygotes.due, *(attempt.due for attempt in self._live.values())])
+        dues = [self._zygotes.due, *(attempt.due for attempt in self._live.values())]
+        if self._waiting and len(self._live) < self._slots:
+            dues += [attempt.settled_at for attempt in self._live.values()]
+        return min(dues)
 
     def check(self, now: float) -> None:
         """Do what is due: tell of starts, end what takes too long, kill what ignores TERM, start what waits."""
         for attempt in [attempt for attempt in self._live.values() if attempt.due <= now]:
             self._overdue(attempt, now)
         self._zygotes.check(now)
-        while self._waiting and len(self._live) < self._slots and self._zygotes.has_base:
+        while self._waiting and len(self._live) < self._slots and self._zygotes.has_base and not self._is_crowded(now):
             self._start(self._waiting.popleft())
+
+    def _is_crowded(self, now: float) -> bool:
+        """Whether as many attempts are starting or ending as the processors can serve.
+
+        That is nothing but computing. More of it at once finishes no sooner and only pushes out everybody else.
+        """
+        return sum(now < attempt.settled_at for attempt in self._live.values()) >= self._starting_at_once
 
     def reap(self) -> None:
         """A child of this process died: collect it, and end the attempts whose last processes are gone now."""
