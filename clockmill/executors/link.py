@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clockmill.executors import processes
-from clockmill.executors.wire import FrameReader, Message, encode
+from clockmill.host import processes
+from clockmill.host.wire import FrameReader, Message, encode
 from clockmill.ids import new_token
 
 LIFE_FD = 3

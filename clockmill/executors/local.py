@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from clockmill.clock import Clock, SystemClock
-from clockmill.executors import processes
 from clockmill.executors.base import ExecutorEvent, Finished, Started, SupervisorDown, SupervisorInfo, SupervisorUp
 from clockmill.executors.link import SupervisorFiles, SupervisorLink, find_all, launch
-from clockmill.executors.wire import Message
+from clockmill.host import processes
+from clockmill.host.wire import Message
 from clockmill.protocols import AttemptReport, Workload
 
 _RELAUNCH_SECONDS = 0.5

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from clockmill.clock import SystemClock
 from clockmill.errors import ClockmillError, DagDefinitionError
-from clockmill.executors import processes
+from clockmill.host import processes
 from clockmill.model.dag import DAG
 from clockmill.model.loader import load_dags
 from clockmill.parsing.dependencies import Folder, Recorder, dependencies_of, looks_like_a_dag

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from clockmill.executors import processes
-from clockmill.executors.wire import FrameReader, encode
+from clockmill.host import processes
+from clockmill.host.wire import FrameReader, encode
 from clockmill.parsing.child import Job
 from clockmill.parsing.results import ParseResult, failure
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from clockmill import serde
 from clockmill.clock import SystemClock
-from clockmill.executors import processes, wire
+from clockmill.host import processes, wire
 from clockmill.model.dag import DAG
 from clockmill.operators.empty import EmptyOperator
 from clockmill.operators.python import PythonOperator

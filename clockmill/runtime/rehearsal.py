@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 
 from clockmill.clock import SystemClock
-from clockmill.executors.wire import encode
+from clockmill.host.wire import encode
 from clockmill.model.dag import DAG
 from clockmill.operators.python import PythonOperator
 from clockmill.protocols import Workload

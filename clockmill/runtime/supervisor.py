@@ -22,8 +22,8 @@ from typing import Any
 
 from clockmill import probes
 from clockmill.clock import Clock, SystemClock
-from clockmill.executors import processes
-from clockmill.executors.wire import Message, encode
+from clockmill.host import processes
+from clockmill.host.wire import Message, encode
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime.supervisor_attempt import Attempt, Ending
 from clockmill.runtime.supervisor_control import ControlServer

@@ -8,7 +8,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from clockmill.executors.wire import FrameReader
+from clockmill.host.wire import FrameReader
 from clockmill.logs.writer import LogWriter
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime.supervisor_loop import Outbox

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 
 from clockmill.clock import Clock
-from clockmill.executors.wire import FrameReader, Message, encode
+from clockmill.host.wire import FrameReader, Message, encode
 from clockmill.runtime.supervisor_loop import READ, WRITE, Loop, Outbox
 
 _READ_BYTES = 1 << 18

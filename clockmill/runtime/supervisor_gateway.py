@@ -14,7 +14,7 @@ from typing import Any
 
 from clockmill.clock import Clock
 from clockmill.errors import GatewayUnavailable, TaskGone
-from clockmill.executors.wire import Message
+from clockmill.host.wire import Message
 from clockmill.protocols import ReadGateway
 from clockmill.runtime.supervisor_loop import READ, Loop
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from clockmill import probes
 from clockmill.clock import Clock, iso
-from clockmill.executors.wire import Message, encode
+from clockmill.host.wire import Message, encode
 from clockmill.logs.writer import LogWriter
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime.supervisor_attempt import Attempt, Ending, Exit, megabytes

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clockmill.clock import Clock
-from clockmill.executors import processes
+from clockmill.host import processes
 from clockmill.protocols import Workload
 from clockmill.runtime.supervisor_loop import READ, WRITE, Loop
 

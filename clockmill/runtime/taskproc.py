@@ -14,7 +14,7 @@ from typing import NoReturn, TextIO
 
 from clockmill.clock import SystemClock
 from clockmill.errors import DagDefinitionError, did_you_mean
-from clockmill.executors import processes
+from clockmill.host import processes
 from clockmill.model.dag import DAG
 from clockmill.model.loader import load_dags
 from clockmill.protocols import AttemptReport, Workload

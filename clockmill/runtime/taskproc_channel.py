@@ -9,7 +9,7 @@ from typing import Any
 
 from clockmill.clock import Clock
 from clockmill.errors import GatewayUnavailable, TaskGone
-from clockmill.executors.wire import FrameReader, Message, encode
+from clockmill.host.wire import FrameReader, Message, encode
 from clockmill.protocols import AttemptReport, Workload
 
 _READ_BYTES = 1 << 16

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from clockmill import probes
-from clockmill.executors import processes
+from clockmill.host import processes
 from clockmill.model.dag import DAG
 from clockmill.protocols import Workload
 from clockmill.runtime import taskproc

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from clockmill import config
-from clockmill.executors.processes import children_of
+from clockmill.host.processes import children_of
 from clockmill.parsing import DagProcessor
 from clockmill.storage.engine import Database
 from clockmill.testing import FakeClock

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clockmill.executors.processes import children_of
+from clockmill.host.processes import children_of
 from clockmill.parsing.crew import ParsingCrew
 from clockmill.parsing.results import FileError, ParseResult
 

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from clockmill.executors.base import Started, SupervisorUp
-from clockmill.executors.processes import ATTEMPT_MARK, SUPERVISOR_MARK, children_of, marked
+from clockmill.host.processes import ATTEMPT_MARK, SUPERVISOR_MARK, children_of, marked
 from clockmill.testing.clock import FakeClock
 
 pytestmark = pytest.mark.fault

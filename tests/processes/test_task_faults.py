@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clockmill.executors.processes import ATTEMPT_MARK, marked
+from clockmill.host.processes import ATTEMPT_MARK, marked
 
 pytestmark = pytest.mark.fault
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clockmill.executors.processes import children_of
+from clockmill.host.processes import children_of
 
 LOOK = """
 import os, random

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clockmill.executors.wire import FrameReader, FrameTooLarge, encode
+from clockmill.host.wire import FrameReader, FrameTooLarge, encode
 
 messages = st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=20), max_size=3), max_size=5)
 
