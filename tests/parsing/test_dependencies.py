@@ -23,7 +23,7 @@ WAYS = [
         "import os\nroot = os.path.dirname(__file__)\nfor name in sorted(os.listdir(root + '/tables')):\n    pass\n",
         "tables/new.yaml",
     ),
-    ("from pathlib import Path\nlist(Path(__file__).parent.glob('tables/*.yaml'))\n", "tables/new.yaml"),
+    ("from pathlib import Path\nlist((Path(__file__).parent / 'tables').glob('*.yaml'))\n", "tables/new.yaml"),
 ]
 
 
