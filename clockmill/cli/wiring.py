@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from clockmill.clock import Clock
 from clockmill.config import Settings
 from clockmill.errors import DatabaseError, UsageError
+from clockmill.host.processes import host_name
 from clockmill.migrations import runner
 from clockmill.migrations.runner import Migration
 from clockmill.storage.crypto import KEY_FILE, create_key_file
@@ -157,7 +158,7 @@ def make_web_server(settings: Settings, database: Database, clock: Clock, sock: 
         secret_key=load_secret_key(settings.secret_key_file),
         logs_folder=settings.logs_folder,
         dags_folder=settings.dags_folder,
-        allowed_hosts=frozenset({settings.webserver.host, socket.gethostname()}),
+        allowed_hosts=frozenset({settings.webserver.host, host_name()}),
     )
     actions = WebActions(database, clock, settings.run_folder)
     return WebServer(create_app(database, options, clock=clock, actions_hook=actions), sock, settings.webserver.threads)

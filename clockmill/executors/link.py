@@ -10,12 +10,12 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clockmill.host import processes
+from clockmill.host.sockets import short_path
 from clockmill.host.wire import FrameReader, Message, encode
 from clockmill.ids import new_token
 
@@ -105,7 +105,7 @@ def launch(folder: Path, settings: dict[str, Any]) -> tuple[SupervisorFiles, int
         facts = {"id": files.id, "host": processes.host_name(), "boot_id": processes.boot_id()}
         files.path("json").write_text(json.dumps(facts))
         with socket.socket(socket.AF_UNIX) as listener:
-            with _short_path(files.path("sock")) as path:
+            with short_path(files.path("sock")) as path:
                 listener.bind(path)
             listener.listen(_BACKLOG)
             pid = _spawn(files, life, listener.fileno(), settings)
@@ -146,16 +146,6 @@ def _spawn(files: SupervisorFiles, life: int, listener: int, settings: dict[str,
     return pid
 
 
-@contextlib.contextmanager
-def _short_path(path: Path) -> Iterator[str]:
-    """A name for a socket that fits the 107 bytes of the kernel however deep its folder lies."""
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
-
-
 class SupervisorLink:
     """A connection to a supervisor, and what the executor knows about its slots.
 
@@ -175,7 +165,7 @@ class SupervisorLink:
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._socket.setblocking(False)
-            with _short_path(files.path("sock")) as path:
+            with short_path(files.path("sock")) as path:
                 self._socket.connect(path)
         except OSError:
             self._socket.close()

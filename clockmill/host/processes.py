@@ -6,8 +6,8 @@ import ctypes
 import os
 import select
 import signal
-import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 #: The environment variable that every process of an attempt carries.
@@ -19,11 +19,12 @@ SETTINGS_PREFIX = "CLOCKMILL__"
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_libc = ctypes.CDLL(None, use_errno=True)
+# Looked up here, because little is safe in a child between fork and exec, where it may be called.
+_libc_prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, value, 0, 0, 0) != 0:
+    if _libc_prctl(option, value, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
@@ -47,12 +48,48 @@ def children_of(pid: int) -> set[int]:
 
 def host_name() -> str:
     """The name of this machine."""
-    return socket.gethostname()
+    return os.uname().nodename
+
+
+def this_process() -> str:
+    """``HOST:PID``, by which people tell the services of several processes apart."""
+    return f"{host_name()}:{os.getpid()}"
 
 
 def boot_id() -> str:
     """The kernel's id of the present boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def wake_on_signals(*numbers: int) -> int:
+    """Have these signals tell of themselves by a byte each in a pipe; returns the end to read, non-blocking."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    for number in numbers:
+        signal.signal(number, _do_nothing)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    return reader
+
+
+def _do_nothing(_number: int, _frame: object) -> None:
+    """The byte in the pipe is the news; a handler is needed only so that the signal is not ignored."""
+
+
+def kill(pid: int) -> None:
+    """Kill a process, unless it is gone."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def signal_group(leader: int, number: int) -> None:
+    """Signal a process group; a process that does not lead one yet is signalled alone.
+
+    Passed over is what is gone, and what has become another user's.
+    """
+    with suppress(ProcessLookupError, PermissionError):
+        try:
+            os.killpg(leader, number)
+        except ProcessLookupError:
+            os.kill(leader, number)
 
 
 def clean_environment(environ: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import ctypes
 import os
 import select
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Unpack
 
 from clockmill.errors import ClockmillError, SkipTask, UsageError
+from clockmill.host import processes
 from clockmill.model.arguments import OperatorArguments
 from clockmill.model.context import Context, call_with_context
 from clockmill.model.operator import BaseOperator
 from clockmill.templating import render_fields
 
-_PR_SET_PDEATHSIG = 1
 #: Kept whatever ``env`` says: by them the processes of an attempt are known, and swept when it is over.
-_MARKS = ("ATTEMPT_ID", "IDEMPOTENCY_KEY")
+_MARKS = (processes.ATTEMPT_MARK, processes.SUPERVISOR_MARK, "IDEMPOTENCY_KEY")
 
 
 class CommandFailed(ClockmillError):
@@ -102,7 +102,7 @@ class BashOperator(BaseOperator):
     def on_kill(self) -> None:
         """Tell the command to stop."""
         if self._process is not None:
-            _signal_group(self._process.pid, signal.SIGTERM)
+            processes.signal_group(self._process.pid, signal.SIGTERM)
 
     def _skips_at(self, status: int) -> bool:
         codes = self.skip_on_exit_code
@@ -131,14 +131,14 @@ class BashOperator(BaseOperator):
             cwd=folder,
             env=self._environment(),
             process_group=0,
-            preexec_fn=_die_with_parent(),
+            preexec_fn=partial(processes.die_with_parent, os.getpid()),
         )
         printed = _Printed(self.output_encoding)
         try:
             for chunk in _output_of(process):
                 printed.add(chunk)
         finally:
-            _signal_group(process.pid, signal.SIGKILL)  # also what the command left running in the background
+            processes.signal_group(process.pid, signal.SIGKILL)  # also what the command left running in the background
             status = process.wait()
             self._process = None
         return status, printed.last_line
@@ -170,19 +170,6 @@ class BashFunctionOperator(BashOperator):
             self.template_fields = ("bash_command",)
             self.bash_command = render_fields(self, context, folder=self.dag.folder)["bash_command"]
         return super().execute(context)
-
-
-def _die_with_parent() -> Callable[[], None]:
-    """What a new process does first so that it is killed when the task is; all that it needs is looked up here,
-    because little is safe between fork and exec."""
-    prctl, parent = ctypes.CDLL(None, use_errno=True).prctl, os.getpid()
-
-    def prepare() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return prepare
 
 
 def _output_of(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
@@ -237,8 +224,3 @@ class _Printed:
     def last_line(self) -> str:
         """The last line that was not empty, without its end."""
         return self._line.decode(self._encoding, "replace").rstrip("\r\n")
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -13,6 +11,7 @@ from threading import Event as Flag
 from clockmill.bundles import BundleStore
 from clockmill.clock import Clock
 from clockmill.config import Settings
+from clockmill.host.processes import this_process
 from clockmill.parsing.crew import ParsingCrew
 from clockmill.parsing.keeper import FolderKeeper
 from clockmill.parsing.sources import make_sources
@@ -66,7 +65,7 @@ class DagProcessor:
             beat=self._beat,
             is_stopped=lambda: self._stop.is_set(),
         )
-        self._instance = f"{socket.gethostname()}:{os.getpid()}"
+        self._instance = this_process()
         self._beat_due = 0.0
         self._busy_at = 0.0
         self._prune_due = clock.monotonic() + _PRUNE_SECONDS

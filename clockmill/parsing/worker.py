@@ -17,11 +17,10 @@ import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from json import loads
-from typing import Any
 
 from clockmill import serde
 from clockmill.clock import SystemClock
-from clockmill.host import processes, wire
+from clockmill.host import processes, sockets, wire
 from clockmill.model.dag import DAG
 from clockmill.operators.empty import EmptyOperator
 from clockmill.operators.python import PythonOperator
@@ -88,7 +87,7 @@ class Worker:
             self._kill_late()
             self._reap(poller)
         for running in self._children.values():
-            _kill(running.pid)
+            processes.signal_group(running.pid, signal.SIGKILL)
         _kill_strays()
 
     def _patience(self) -> float | None:
@@ -153,14 +152,15 @@ class Worker:
 
     def _kill(self, running: _Child, reason: str) -> None:
         running.killed_for = reason
-        _kill(running.pid)
+        processes.signal_group(running.pid, signal.SIGKILL)
 
     def _reap(self, poller: select.poll) -> None:
         for running in list(self._children.values()):
             ended = os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if ended is None:
                 continue
-            _kill(running.pid)  # what is left of its group, while its id is still its own
+            # What is left of its group, while its id is still its own.
+            processes.signal_group(running.pid, signal.SIGKILL)
             _, status = os.waitpid(running.pid, 0)
             self._drain(poller, running)
             with contextlib.suppress(KeyError):
@@ -197,20 +197,11 @@ def _last_words(status: int) -> str:
     return f"Importing the file ended its process with exit code {os.WEXITSTATUS(status)}."
 
 
-def _kill(pid: int) -> None:
-    """Kill a child and its group; one that has not led a group yet is killed alone."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
 def _kill_strays() -> None:
     """Kill what imports have left behind in sessions of their own."""
     while strays := processes.children_of(os.getpid()):
         for pid in strays:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            processes.kill(pid)
             os.waitpid(pid, 0)
 
 
@@ -227,17 +218,15 @@ def _preload() -> None:
     gc.freeze()
 
 
-def main(arguments: list[str] = sys.argv[1:]) -> Any:
+def main() -> None:
     """Take over the link and serve."""
-    processes.die_with_parent(int(arguments[0]))
+    processes.die_with_parent(int(sys.argv[1]))
     processes.adopt_orphans()
-    link = socket.socket(fileno=os.dup(0))
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    link = sockets.take_standard_input()
+    wake = processes.wake_on_signals(signal.SIGCHLD)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     _preload()
-    Worker(link, reader).serve()
+    Worker(link, wake).serve()
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 from collections.abc import Callable
+
+from clockmill.host import processes
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
@@ -47,20 +48,13 @@ class Loop:
 
 def wake_on_signals(loop: Loop, callback: Callback, *numbers: int) -> None:
     """Call ``callback`` soon after one of these signals arrived; several may make one call."""
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    reader = processes.wake_on_signals(*numbers)
 
     def drain(ready: int) -> None:
         os.read(reader, 4096)
         callback(ready)
 
-    for number in numbers:
-        signal.signal(number, _note)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     loop.watch(reader, READ, drain)
-
-
-def _note(number: int, frame: object) -> None:
-    """Nothing to do here: the byte written to the wake-up descriptor is the news."""
 
 
 class Outbox:

@@ -192,7 +192,7 @@ class ZygotePool:
         for zygote in [zygote for zygote in self._preloaded.values() if self._expiry(zygote) <= now]:
             if not zygote.is_ready:
                 self._refuse(zygote)
-                _kill(zygote.pid)
+                processes.kill(zygote.pid)
             self._drop(zygote)
 
     def reap(self) -> bool:
@@ -208,7 +208,7 @@ class ZygotePool:
             self._dying.discard(pid)
         strays = processes.children_of(os.getpid()) - self._pids
         for pid in strays:
-            _kill(pid)
+            processes.kill(pid)
         # A zygote closes its link a moment before the kernel gives its children to us.
         return not strays and not self._dying
 
@@ -317,10 +317,3 @@ class ZygotePool:
         for attempt_id in zygote.attempts:
             self._by_attempt.pop(attempt_id, None)
         self._on_loss(zygote.attempts)
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, 9)
-    except ProcessLookupError:
-        return

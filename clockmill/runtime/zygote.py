@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from clockmill import probes
-from clockmill.host import processes
+from clockmill.host import processes, sockets
 from clockmill.model.dag import DAG
 from clockmill.protocols import Workload
 from clockmill.runtime import taskproc
@@ -109,7 +109,7 @@ class Zygote:
                 else:
                     is_linked = self._receive()
         for pid in self._children.attempts:
-            _kill_group(pid, signal.SIGKILL)
+            processes.signal_group(pid, signal.SIGKILL)
 
     def _tell(self, message: dict[str, Any]) -> None:
         with suppress(OSError):  # a dead supervisor is noticed by the closed link
@@ -131,7 +131,7 @@ class Zygote:
                 self._fork(message["id"], *descriptors)
             case "signal":
                 if pid := self._children.pids.get(message["id"]):
-                    _kill_group(pid, message["signal"])
+                    processes.signal_group(pid, message["signal"])
             case "greet":
                 self._tell({"op": "ready", "problem": ""})
             case "load":
@@ -190,7 +190,7 @@ class Zygote:
             os.waitpid(pid, 0)
             return
         # Before the leader is reaped its process id cannot belong to anybody else, so the group is still its own.
-        _kill_group(pid, signal.SIGKILL)
+        processes.signal_group(pid, signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
         attempt_id = self._children.remove(pid)
         self._ended.append(_Ended(attempt_id, status, usage.ru_maxrss, usage.ru_utime + usage.ru_stime))
@@ -227,18 +227,8 @@ class Zygote:
         mark = processes.mark_of(pid, processes.ATTEMPT_MARK)
         if mark in self._children.pids or processes.session_of(pid) in self._children.attempts:
             return ""
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        processes.kill(pid)
         return mark if any(ended.attempt_id == mark for ended in self._ended) else None
-
-
-def _kill_group(pid: int, number: int) -> None:
-    """Signal a process group; one that has not led a session yet is signalled alone."""
-    try:
-        os.killpg(pid, number)
-    except ProcessLookupError:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 def _descriptors() -> set[str]:
@@ -276,16 +266,11 @@ def main() -> None:
     processes.die_with_parent(int(sys.argv[1]))
     processes.adopt_orphans()
     probes.arm_from_environment()
-    link = socket.socket(fileno=os.dup(0))
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    link = sockets.take_standard_input()
+    wake = processes.wake_on_signals(signal.SIGCHLD)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     warm_up()
-    Zygote(link, reader).serve()
+    Zygote(link, wake).serve()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import select
 import socket
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from threading import Event as Flag
 from clockmill.clock import Clock
 from clockmill.config import Settings
 from clockmill.executors.base import Executor
+from clockmill.host.processes import host_name, this_process
 from clockmill.scheduler.steps.advance import Advance, Agenda
 from clockmill.scheduler.steps.collect import Collect, Inbox
 from clockmill.scheduler.steps.open_runs import OpenRuns
@@ -59,7 +59,7 @@ class SchedulerService:
         self._listener = listener
         self._grace = grace
         self._inbox = Inbox()
-        self._instance = f"{socket.gethostname()}:{os.getpid()}"
+        self._instance = this_process()
         self._collect = Collect(self._space)
         self._open_runs = OpenRuns(self._space)
         self._advance = Advance(self._space)
@@ -91,7 +91,7 @@ class SchedulerService:
             executor.start(epoch)
         self._collect.run_once(self._inbox)
         self._rescue.run_once(self._inbox)
-        self._rescue.look_for_dead(socket.gethostname(), self._inbox)
+        self._rescue.look_for_dead(host_name(), self._inbox)
         log.info("scheduler %s began with epoch %d", self._instance, epoch)
 
     def run(self, stop: Flag) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
 
+from clockmill.host.processes import host_name
 from clockmill.storage.tables import component
 from clockmill.storage.upsert import upsert
 
@@ -33,7 +33,7 @@ def beat(connection: Connection, name: str, instance: str, now: datetime, *, per
     values = {
         "name": name,
         "instance": instance,
-        "host": socket.gethostname(),
+        "host": host_name(),
         "pid": os.getpid(),
         "last_loop": now,
         "period_seconds": period_seconds,

@@ -7,13 +7,13 @@ no scheduler sleeps for longer than five seconds.
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import text
 
+from clockmill.host.sockets import short_path
 from clockmill.storage.engine import Database, DatabaseUnavailable
 
 CHANNEL = "clockmill_wake"
@@ -59,7 +59,7 @@ class DatagramListener:
         self._path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)
-        with _short_path(self._path) as address:
+        with short_path(self._path) as address:
             self._socket.bind(address)
 
     def filenos(self) -> list[int]:
@@ -135,19 +135,9 @@ def _send_datagrams(run_folder: Path) -> None:
         sender.setblocking(False)
         for path in folder.glob("*.sock"):
             try:
-                with _short_path(path) as address:
+                with short_path(path) as address:
                     sender.sendto(b"", address)
             except ConnectionRefusedError:
                 path.unlink(missing_ok=True)
             except OSError:
                 continue  # its buffer is full, so it is being called already, or it is gone
-
-
-@contextlib.contextmanager
-def _short_path(path: Path) -> Any:
-    """``path`` by way of an open folder: a socket address holds 108 bytes, a home folder may be deeper."""
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
