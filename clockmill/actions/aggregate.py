@@ -40,6 +40,11 @@ class RunAggregate:
         """Whether there is something to write."""
         return self._run_changed or bool(self._changed)
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether the run itself goes to another state."""
+        return self.run.state is not self._run_was
+
     def change_task(self, key: TaskKey, **changes: Any) -> TaskRow:
         """Give columns of a task instance new values; returns the row as it will be written."""
         old = self.tasks[key]
@@ -76,17 +81,25 @@ class RunAggregate:
         """
         if not self.is_changed:
             return
-        changed = [(old, self.tasks[key]) for key, old in self._changed.items()]
+        self.write_tasks(connection)
         self.run = replace(self.run, revision=self.run.revision + 1)
-        if changed:
-            written = move_tasks(connection, changed)
-            if len(written) != len(changed):
-                raise Conflict(f"The task instances of {self.run.dag_id} {self.run.run_id} changed in between.")
         if not move_runs(connection, [self._move()]):
             raise Conflict(f"The run {self.run.dag_id} {self.run.run_id} changed in between.")
-        self._changed.clear()
         self._run_was = self.run.state
         self._run_changed = False
+
+    def write_tasks(self, connection: Connection) -> None:
+        """Write the task instances already, because a query of this transaction looks for them; :meth:`flush` follows.
+
+        :raises Conflict: as :meth:`flush` does.
+        """
+        changed = [(old, self.tasks[key]) for key, old in self._changed.items()]
+        if not changed:
+            return
+        if len(move_tasks(connection, changed)) != len(changed):
+            raise Conflict(f"The task instances of {self.run.dag_id} {self.run.run_id} changed in between.")
+        self._changed.clear()
+        self._run_changed = True
 
     def _move(self) -> RunMove:
         run = self.run

@@ -121,10 +121,13 @@ class Views:
         return -1 if view is None else view.run.revision
 
     def hold(self, connection: Connection, ids: Collection[int], *, skip_locked: bool = False) -> dict[int, RunView]:
-        """Lock runs and return their views, up to date."""
-        if not ids:
-            return {}
-        return {row.id: self._refreshed(connection, row) for row in lock_runs(connection, ids, skip_locked=skip_locked)}
+        """Lock runs and return their views, up to date; those that this transaction holds already are just returned."""
+        held = {ident: self._views[ident] for ident in ids if ident in self._touched}
+        wanted = [ident for ident in ids if ident not in held]
+        if wanted:
+            rows = lock_runs(connection, wanted, skip_locked=skip_locked)
+            held |= {row.id: self._refreshed(connection, row) for row in rows}
+        return held
 
     def touched(self) -> Iterable[RunView]:
         """The views that are held in this transaction."""

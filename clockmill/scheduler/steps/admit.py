@@ -26,54 +26,44 @@ class Admit:
     def __init__(self, workspace: Workspace) -> None:
         self._space = workspace
 
-    def apply(self, connection: Connection, effects: Effects, now: datetime) -> list[RunView]:
-        """Admit as many task instances as there are free slots; returns the runs that changed.
+    def apply(self, connection: Connection, effects: Effects, now: datetime) -> None:
+        """Admit as many task instances as there are free slots; the runs that change are among those held.
 
         Candidates are read without locks; then their runs are locked, then the pools, and only then is read what is
-        in use.
+        in use. Each round leaves out the pools and runs that the one before found full.
         """
         free = {name: executor.free_slots() for name, executor in self._space.executors.items()}
-        if not any(slots for supervisors in free.values() for slots in supervisors.values()):
-            return []
         room = sum(slots for supervisors in free.values() for slots in supervisors.values())
-        ready = ready_tasks(connection, limit=room * _LOOK_AHEAD)
-        if not ready:
-            return []
-        return self._rounds(connection, ready, free, room, effects, now)
+        full_pools: set[str] = set()
+        full_runs: set[int] = set()
+        for _ in range(_MOST_ROUNDS):
+            if room <= 0:
+                return
+            ready = ready_tasks(connection, limit=room * _LOOK_AHEAD, full_pools=full_pools, full_runs=full_runs)
+            if not ready:
+                return
+            chosen, refused = self._round(connection, ready, free, effects, now)
+            room -= chosen
+            if not _note_full(refused, full_pools, full_runs):
+                return
 
-    def _rounds(
+    def _round(
         self,
         connection: Connection,
         ready: list[ReadyTask],
         free: dict[str, dict[str, int]],
-        room: int,
         effects: Effects,
         now: datetime,
-    ) -> list[RunView]:
-        """Admit round by round; each leaves out the pools and runs that the one before found full."""
-        changed: dict[int, RunView] = {}
-        full_pools: set[str] = set()
-        full_runs: set[int] = set()
-        for _ in range(_MOST_ROUNDS):
-            views = self._space.views.hold(connection, {task.dag_run_id for task in ready}, skip_locked=True)
-            mine = [task for task in ready if _is_ready(views, task)]
-            pools = lock_pools(connection)
-            in_use = usage(connection)
-            chosen, refused = self._choose(mine, pools, in_use, free)
-            attempts = [self._offer(views[task.dag_run_id], task, free, effects, now) for task in chosen]
-            create_attempts(connection, attempts)
-            changed |= {task.dag_run_id: views[task.dag_run_id] for task in chosen}
-            room -= len(chosen)
-            known = (len(full_pools), len(full_runs))
-            _note_full(refused, full_pools, full_runs)
-            if room <= 0 or (len(full_pools), len(full_runs)) == known:
-                break
-            for view in changed.values():
-                view.aggregate.flush(connection)
-            ready = ready_tasks(connection, limit=room * _LOOK_AHEAD, full_pools=full_pools, full_runs=full_runs)
-            if not ready:
-                break
-        return list(changed.values())
+    ) -> tuple[int, list[LimitKey]]:
+        """Admit among these; returns how many were, and the limits that were full for the others."""
+        views = self._space.views.hold(connection, {task.dag_run_id for task in ready}, skip_locked=True)
+        mine = [task for task in ready if _is_ready(views, task)]
+        chosen, refused = self._choose(mine, lock_pools(connection), usage(connection), free)
+        attempts = [self._offer(views[task.dag_run_id], task, free, effects, now) for task in chosen]
+        create_attempts(connection, attempts)
+        for ident in {task.dag_run_id for task in chosen}:
+            views[ident].aggregate.write_tasks(connection)
+        return len(chosen), refused
 
     def _choose(
         self,
@@ -133,9 +123,12 @@ def _is_ready(views: dict[int, RunView], task: ReadyTask) -> bool:
     return view.task((task.task_id, task.map_index)).state is TaskState.SCHEDULED
 
 
-def _note_full(refused: list[LimitKey], pools: set[str], runs: set[int]) -> None:
+def _note_full(refused: list[LimitKey], pools: set[str], runs: set[int]) -> bool:
+    """Note the pools and runs that were full; whether one of them was not known to be."""
+    known = (len(pools), len(runs))
     for limit in refused:
         if limit.kind is LimitKind.POOL:
             pools.add(limit.name)
         elif limit.kind is LimitKind.RUN_TASKS:
             runs.add(int(limit.name))
+    return (len(pools), len(runs)) != known

@@ -173,10 +173,14 @@ class Advance:
                 outcomes.finished_runs += 1
             due = view.aggregate.soonest_due()
             outcomes.next_due = min(filter(None, (due, outcomes.next_due)), default=None)
-            view.aggregate.flush(connection)
+            if view.aggregate.has_moved:
+                view.aggregate.flush(connection)
+            else:
+                view.aggregate.write_tasks(connection)
 
     def _hand_out(self, connection: Connection, effects: Effects, now: datetime) -> int:
-        for view in self._admit.apply(connection, effects, now):
+        self._admit.apply(connection, effects, now)
+        for view in self._space.views.touched():
             view.aggregate.flush(connection)
         return sum(len(workloads) for workloads in effects.workloads.values())
 
