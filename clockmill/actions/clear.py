@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,18 +42,17 @@ class ClearRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClearPreview:
-    """Exactly what would change.
-
-    :param revision: of the run when it was looked at; applying refuses when it has moved on.
-    """
+    """Exactly what would change."""
 
     request: ClearRequest
     run: RunRow
     tasks: tuple[TaskRow, ...]
 
     @property
-    def revision(self) -> int:
-        return self.run.revision
+    def fingerprint(self) -> str:
+        """Stands for the task instances and their states; applying refuses when it is another one by then."""
+        shown = [(task.task_id, task.map_index, task.state, task.try_number) for task in self.tasks]
+        return hashlib.sha256(repr(shown).encode()).hexdigest()
 
 
 def preview_clear(connection: Connection, request: ClearRequest) -> ClearPreview:
@@ -66,11 +66,11 @@ def preview_clear(connection: Connection, request: ClearRequest) -> ClearPreview
     return _preview(connection, request, run)
 
 
-def apply_clear(db: Database, clock: Clock, request: ClearRequest, *, revision: int, actor: str) -> ClearPreview:
+def apply_clear(db: Database, clock: Clock, request: ClearRequest, *, fingerprint: str, actor: str) -> ClearPreview:
     """Clear what a preview showed; running tasks are stopped first. The caller wakes the scheduler.
 
-    :param revision: of the preview.
-    :raises Conflict: when the run changed since.
+    :param fingerprint: of the preview.
+    :raises Conflict: when what would be cleared changed since.
     """
     now = clock.now()
 
@@ -79,9 +79,9 @@ def apply_clear(db: Database, clock: Clock, request: ClearRequest, *, revision: 
         held = lock_runs(connection, [found.id]) if found else []
         if not held:
             raise NotFound("run", f"{request.dag_id} {request.run_id}")
-        if held[0].revision != revision:
-            raise Conflict(f"The run {request.run_id!r} changed in between; look at the preview again.")
         shown = _preview(connection, request, held[0])
+        if shown.fingerprint != fingerprint:
+            raise Conflict(f"The run {request.run_id!r} changed in between; look at the preview again.")
         document = decode(version(connection, held[0].version_id).document)
         clear_tasks(connection, held[0], [(t.task_id, t.map_index) for t in shown.tasks], document, now)
         detail = {"tasks": sorted({task.task_id for task in shown.tasks})}

@@ -49,7 +49,7 @@ class WebActions:
         """Clear exactly these tasks of a run; returns how many task instances that are."""
         request = clear.ClearRequest(dag_id=dag_id, run_id=run_id, task_ids=task_ids, downstream=False)
         preview = self.database.read(lambda connection: clear.preview_clear(connection, request))
-        done = clear.apply_clear(self.database, self.clock, request, revision=preview.revision, actor=self.actor)
+        done = clear.apply_clear(self.database, self.clock, request, fingerprint=preview.fingerprint, actor=self.actor)
         self._wake()
         return len(done.tasks)
 

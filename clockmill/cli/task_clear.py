@@ -40,7 +40,7 @@ def clear(
         return
     _show(preview)
     confirm(f"Clear {counted(len(preview.tasks), 'task instance')}?", yes)
-    done = apply_clear(app.database, app.clock, request, revision=preview.revision, actor=app.actor)
+    done = apply_clear(app.database, app.clock, request, fingerprint=preview.fingerprint, actor=app.actor)
     app.wake()
     click.echo(f"Cleared {counted(len(done.tasks), 'task instance')}.")
 

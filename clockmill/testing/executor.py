@@ -41,6 +41,11 @@ class ScriptedExecutor:
         """The task ids that it holds, in the order in which they came."""
         return [workload.task_id for workload in self.held.values()]
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there are events that nobody has asked for yet."""
+        return bool(self._events)
+
     def workload(self, task_id: str, run_id: str | None = None) -> Workload:
         """What it holds for a task."""
         return next(w for w in self.held.values() if w.task_id == task_id and (run_id is None or w.run_id == run_id))

@@ -72,7 +72,8 @@ class Admit:
         in_use: dict[LimitKey, int],
         free: dict[str, dict[str, int]],
     ) -> tuple[list[ReadyTask], list[LimitKey]]:
-        limits = {LimitKey(LimitKind.POOL, name): slots for name, slots in pools.items()}
+        # A pool that does not exist has no slots.
+        limits = {LimitKey(LimitKind.POOL, task.pool): pools.get(task.pool, 0) for task in ready}
         limits |= {LimitKey(LimitKind.RUN_TASKS, str(task.dag_run_id)): task.max_active_tasks for task in ready}
         for name, supervisors in free.items():
             limits[LimitKey(LimitKind.EXECUTOR, name)] = sum(supervisors.values())

@@ -1,0 +1,188 @@
+"""A scheduler over a real database, with a fake clock and an executor that does what the test says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from clockmill import DAG
+from clockmill.actions.trigger import trigger_run
+from clockmill.config import Settings
+from clockmill.scheduler.service import SchedulerService
+from clockmill.scheduler.ticks import tick_to_json
+from clockmill.serde import dumps, encode
+from clockmill.state import RunState, TaskState
+from clockmill.storage import tables
+from clockmill.storage.engine import Database
+from clockmill.storage.runs import find_run, load_tasks
+from clockmill.testing.clock import FakeClock
+from clockmill.testing.executor import ScriptedExecutor
+from clockmill.timetables import Schedule, first_tick
+
+
+class SilentListener:
+    """Nobody calls; a test says itself when the scheduler looks."""
+
+    def __init__(self) -> None:
+        self.called = True
+
+    def filenos(self) -> list[int]:
+        return []
+
+    def drain(self) -> bool:
+        called, self.called = self.called, False
+        return called
+
+    def close(self) -> None:
+        self.called = False
+
+
+@dataclass
+class Mill:
+    """One or more schedulers over one database."""
+
+    db: Database
+    clock: FakeClock
+    settings: Settings
+    executor: ScriptedExecutor
+    open_database: Callable[[], Database]
+    service: SchedulerService = field(init=False)
+    listener: SilentListener = field(default_factory=SilentListener)
+    services: list[SchedulerService] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again as after a crash: nothing in memory, the same executor."""
+        self.service = self.another(self.executor)
+
+    def another(self, executor: ScriptedExecutor) -> SchedulerService:
+        """One more scheduler on the same database."""
+        self.listener = SilentListener()
+        service = SchedulerService(
+            self.open_database(), self.clock, self.settings, {"scripted": executor}, self.listener
+        )
+        service.start()
+        self.services.append(service)
+        return service
+
+    def add(self, dag: DAG, *, paused: bool = False) -> None:
+        """Store a DAG as the parser would."""
+        document = encode(dag)
+        text = dumps(document)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        schedule = Schedule(dag.timetable, dag.start_date, dag.end_date)
+        tick = first_tick(schedule, catchup=dag.catchup, seen_at=self.clock.now())
+        now = self.clock.now()
+        with self.db.engine.begin() as c:
+            c.execute(
+                insert(tables.dag).values(
+                    dag_id=dag.dag_id,
+                    file="f.py",
+                    tags=[],
+                    is_paused=paused,
+                    schedule=document["schedule"],
+                    max_active_runs=dag.max_active_runs or 16,
+                    max_active_tasks=dag.max_active_tasks or 16,
+                    created_at=now,
+                    next_tick=tick_to_json(tick),
+                    next_run_after=tick.run_after if tick else None,
+                )
+            )
+            bundle = c.execute(
+                insert(tables.bundle)
+                .values(hash=digest, manifest={}, size_bytes=0, created_at=now)
+                .returning(tables.bundle.c.id)
+            ).scalar_one()
+            values: dict[str, Any] = {"document": text, "document_hash": digest, "code_hash": digest, "file": "f.py"}
+            version = c.execute(
+                insert(tables.dag_version)
+                .values(dag_id=dag.dag_id, number=1, bundle_id=bundle, created_at=now, **values)
+                .returning(tables.dag_version.c.id)
+            ).scalar_one()
+            c.execute(update(tables.dag).where(tables.dag.c.dag_id == dag.dag_id).values(version_id=version))
+
+    def trigger(self, dag_id: str, run_id: str = "r1", **kwargs: Any) -> None:
+        """Trigger a run by hand and let the scheduler see it."""
+        trigger_run(self.db, self.clock, dag_id, actor="test", run_id=run_id, **kwargs)
+        self.pump()
+
+    def pump(self) -> None:
+        """Let the scheduler work until it has nothing more to do."""
+        self.listener.called = True
+        for _ in range(200):
+            if not self.service.run_once() and not self.executor.has_news:
+                return
+        raise AssertionError("the scheduler does not come to rest")
+
+    def pass_time(self, **length: float) -> None:
+        """Let time pass, then let the scheduler work."""
+        self.clock.advance(timedelta(**length).total_seconds())
+        self.pump()
+
+    def finish(self, task_id: str, outcome: str = "success", **report: Any) -> None:
+        """End a task and let the scheduler see it."""
+        self.executor.finish(task_id, outcome, **report)
+        self.pump()
+
+    def states(self, dag_id: str, run_id: str = "r1") -> dict[str, TaskState]:
+        """The state of each task of a run."""
+        return {row.task_id: row.state for row in self.rows(dag_id, run_id)}
+
+    def rows(self, dag_id: str, run_id: str = "r1") -> Any:
+        def read(connection: Any) -> Any:
+            run = find_run(connection, dag_id, run_id)
+            assert run is not None, f"there is no run {run_id}"
+            return load_tasks(connection, run.id)
+
+        return self.db.read(read)
+
+    def row(self, dag_id: str, task_id: str, run_id: str = "r1") -> Any:
+        return next(row for row in self.rows(dag_id, run_id) if row.task_id == task_id)
+
+    def run(self, dag_id: str, run_id: str = "r1") -> Any:
+        return self.db.read(lambda c: find_run(c, dag_id, run_id))
+
+    def run_state(self, dag_id: str, run_id: str = "r1") -> RunState:
+        state: RunState = self.run(dag_id, run_id).state
+        return state
+
+    def runs(self, dag_id: str) -> list[Any]:
+        """Every run of a DAG, oldest first."""
+        statement = (
+            select(tables.dag_run.c.run_id, tables.dag_run.c.state, tables.dag_run.c.logical_date)
+            .where(tables.dag_run.c.dag_id == dag_id)
+            .order_by(tables.dag_run.c.logical_date)
+        )
+        return self.db.read(lambda c: list(c.execute(statement)))
+
+    def events(self, kind: str) -> list[Any]:
+        statement = select(tables.event).where(tables.event.c.kind == kind).order_by(tables.event.c.id)
+        return self.db.read(lambda c: list(c.execute(statement)))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(datetime.fromisoformat("2026-01-01T00:00:00+00:00"))
+
+
+@pytest.fixture
+def mill(database: Database, open_database: Callable[[], Database], tmp_path: Path, clock: FakeClock) -> Iterator[Mill]:
+    mill = Mill(
+        db=database,
+        clock=clock,
+        settings=Settings(home=tmp_path),
+        executor=ScriptedExecutor(clock),
+        open_database=open_database,
+    )
+    yield mill
+    for service in mill.services:
+        service.close()
