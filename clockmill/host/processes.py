@@ -14,6 +14,8 @@ from pathlib import Path
 ATTEMPT_MARK = "ATTEMPT_ID"
 #: The environment variable that every process below a supervisor carries.
 SUPERVISOR_MARK = "CLOCKMILL_SUPERVISOR"
+#: The environment variable that every process below a parsing process carries.
+PARSER_MARK = "CLOCKMILL_PARSER"
 #: Settings may hold the database URL, keys or a broker URL: no process that runs user code inherits them.
 SETTINGS_PREFIX = "CLOCKMILL__"
 
@@ -134,13 +136,15 @@ def session_of(pid: int) -> int | None:
 
 
 class Sweep:
-    """Kills every process below one supervisor, without waiting in between.
+    """Kills every process below one of ours that died, without waiting in between.
 
-    :param supervisor_id: the mark that the processes carry.
+    :param value: the mark that the processes carry, like the id of their supervisor.
+    :param name: the environment variable that it is in.
     """
 
-    def __init__(self, supervisor_id: str) -> None:
-        self._supervisor_id = supervisor_id
+    def __init__(self, value: str, name: str = SUPERVISOR_MARK) -> None:
+        self._name = name
+        self._value = value
         self._handles: dict[int, int] = {}
 
     def step(self) -> bool:
@@ -148,7 +152,7 @@ class Sweep:
         if self._handles and not select.select(self.filenos(), [], [], 0)[0]:
             return False
         self.close()
-        for pid in marked(SUPERVISOR_MARK, self._supervisor_id):
+        for pid in marked(self._name, self._value):
             self._kill(pid)
         return not self._handles
 

@@ -52,7 +52,15 @@ class FrameReader:
             end = start + _LENGTH.size + length
             if len(self._buffer) < end:
                 break
-            messages.append(json.loads(self._buffer[start + _LENGTH.size : end]))
+            messages.append(_parse(self._buffer[start + _LENGTH.size : end]))
             start = end
         del self._buffer[:start]
         return messages
+
+
+def _parse(body: bytearray) -> Message:
+    try:
+        message: Message = json.loads(body)
+    except RecursionError:
+        raise ValueError("The message is nested too deeply.") from None
+    return message

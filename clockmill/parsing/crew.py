@@ -15,16 +15,19 @@ from pathlib import Path
 
 from clockmill.host import processes
 from clockmill.host.wire import FrameReader, encode
+from clockmill.ids import new_token
 from clockmill.parsing.child import Job
 from clockmill.parsing.results import ParseResult, failure
 
 _READ_BYTES = 1 << 18
 _LOOK_SECONDS = 0.25
 _END_SECONDS = 2.0
+#: Beyond the time limit of a file the parsing process says something; one that is silent for longer, in seconds, hangs.
+_SILENCE_SECONDS = 5.0
 
 
 class WorkerDied(Exception):
-    """The parsing process is gone in the middle of its work."""
+    """The parsing process is gone, or hangs, in the middle of its work."""
 
 
 @dataclass
@@ -65,7 +68,7 @@ class _Work:
     def start_over(self) -> None:
         """The parsing process died with what was in flight."""
         if self.is_on_trial:
-            reason = "Importing the file killed the parsing process."
+            reason = "Importing the file killed or stopped the parsing process."
             self.finish([(number, failure(file, reason)) for number, file in self.in_flight.items()])
         self.suspects.extend(self.in_flight.items())
         self.in_flight.clear()
@@ -95,6 +98,8 @@ class ParsingCrew:
         self._process: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
         self._reader = FrameReader()
+        self._mark = ""
+        self._silent_looks = 0
 
     def parse(self, root: Path, files: Iterable[str], is_stopped: Callable[[], bool]) -> Iterator[ParseResult]:
         """The outcome of each file, in their order.
@@ -140,7 +145,18 @@ class ParsingCrew:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            if self._process.returncode != 0:
+                self._sweep()
             self._process = None
+
+    def _sweep(self) -> None:
+        """Kill what a parsing process that was killed itself could not take along."""
+        sweep = processes.Sweep(self._mark, processes.PARSER_MARK)
+        for _ in range(int(_END_SECONDS / _LOOK_SECONDS)):
+            if sweep.step():
+                break
+            select.select(sweep.filenos(), [], [], _LOOK_SECONDS)
+        sweep.close()
 
     def _submit(self, number: int, root: Path, file: str) -> None:
         if self._link is None:
@@ -153,7 +169,11 @@ class ParsingCrew:
     def _receive(self) -> list[tuple[int, ParseResult]]:
         assert self._link is not None
         if not select.select([self._link], [], [], _LOOK_SECONDS)[0]:
+            self._silent_looks += 1
+            if self._silent_looks * _LOOK_SECONDS > self._limits.timeout + _SILENCE_SECONDS:
+                raise WorkerDied
             return []
+        self._silent_looks = 0
         try:
             data = self._link.recv(_READ_BYTES)
         except OSError:
@@ -168,6 +188,7 @@ class ParsingCrew:
         environment = processes.clean_environment(os.environ.items())
         # A file that walks through a set must give the same document each time.
         environment["PYTHONHASHSEED"] = "0"
+        environment[processes.PARSER_MARK] = self._mark = new_token()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "clockmill.parsing.worker", str(os.getpid())],
@@ -176,3 +197,4 @@ class ParsingCrew:
             )
         self._link = ours
         self._reader = FrameReader()
+        self._silent_looks = 0

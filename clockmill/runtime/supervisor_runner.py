@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clockmill import probes
-from clockmill.clock import Clock, iso
+from clockmill.clock import Clock, iso, parse_iso
 from clockmill.host.wire import Message, encode
 from clockmill.logs.writer import LogWriter
 from clockmill.protocols import AttemptReport, Workload
@@ -20,6 +21,7 @@ from clockmill.runtime.supervisor_attempt import Attempt, Ending, Exit, megabyte
 from clockmill.runtime.supervisor_gateway import GatewayThread
 from clockmill.runtime.supervisor_loop import READ, WRITE, Loop, Outbox
 from clockmill.runtime.supervisor_zygotes import ZygotePool
+from clockmill.runtime.task_result import checked_result
 
 _READ_BYTES = 1 << 16
 
@@ -224,18 +226,24 @@ class Runner:
         """Serve one piece of what the process says; False when there is none now."""
         if attempt.control < 0:
             return False
-        try:
-            if ready & WRITE:
+        if ready & WRITE:
+            with contextlib.suppress(OSError):  # it is gone; what it said before is still to be read
                 attempt.outbox.flush()
-            data = os.read(attempt.control, _READ_BYTES) if ready & READ else None
-            for message in attempt.reader.feed(data) if data else ():
-                self._heard(attempt, message)
+        if not ready & READ:
+            return False
+        try:
+            data = os.read(attempt.control, _READ_BYTES)
         except BlockingIOError:
             return False
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except ConnectionResetError:  # it died before it read all that we said, which is no fault of its own
+            data = b""
+        try:
+            for message in attempt.reader.feed(data):
+                self._heard(attempt, message)
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             self._end(attempt, Ending("failed", f"Its process broke the protocol: {error}"))
             data = b""
-        if data == b"":
+        if not data:
             attempt.control = self._close(attempt.control)
         return bool(data)
 
@@ -248,9 +256,10 @@ class Runner:
         now = self._clock.monotonic()
         match message["op"]:
             case "started":
+                parse_iso(message["at"])
                 attempt.started(message["at"], now)
             case "result":
-                attempt.reported(message["result"], now)
+                attempt.reported(checked_result(message["result"]), now)
             case "ask":
                 identity = {"attempt_id": attempt.id, "token": attempt.workload.token}
                 self._gateway.ask(

@@ -65,7 +65,8 @@ def run_child(zygote: int, control: int, output: int, load: Loader) -> NoReturn:
         _introduce(workload)
         report = pipeline.execute(workload, load=lambda: load(workload), channel=channel)
         _flush()
-        channel.finish(report)
+        if channel.is_own:  # the user's code may have forked, and come back here twice
+            channel.finish(report)
         code = exit_code_of(report)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

@@ -80,8 +80,13 @@ class SocketChannel:
                 self._clock.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether this process is the task itself, and none that it forked."""
+        return os.getpid() == self._owner
+
     def _ask_once(self, method: str, arguments: dict[str, Any]) -> Any:
-        if os.getpid() != self._owner:
+        if not self.is_own:
             raise RuntimeError("Only the process of the task itself can read XComs, variables and connections.")
         with self._lock:
             self._send({"op": "ask", "method": method, "arguments": arguments})

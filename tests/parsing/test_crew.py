@@ -125,7 +125,7 @@ def test_a_file_that_kills_the_parsing_process_is_told_and_no_other_is_blamed(ro
     (root / "bad.py").write_text("import clockmill, os, time\nos.kill(os.getppid(), 9)\ntime.sleep(60)\n")
     (root / "good.py").write_text(GOOD)
     bad, good = crew.parse(root, ["bad.py", "good.py"], lambda: False)
-    assert "killed the parsing process" in only_error(bad).message
+    assert "killed or stopped the parsing process" in only_error(bad).message
     assert [dag.dag_id for dag in good.dags] == ["good"]
 
 
@@ -137,6 +137,32 @@ def test_a_parsing_process_that_is_killed_once_is_replaced(root: Path, tmp_path:
     )
     (once,) = crew.parse(root, ["once.py"], lambda: False)
     assert [dag.dag_id for dag in once.dags] == ["good"]
+
+
+def test_a_file_that_stops_the_parsing_process_is_told_and_no_other_waits_for_ever(root: Path) -> None:
+    (root / "bad.py").write_text("import clockmill, os, signal\nos.kill(os.getppid(), signal.SIGSTOP)\n")
+    (root / "good.py").write_text(GOOD)
+    crew = ParsingCrew(2, timeout=1, memory_mb=256, max_document_mb=1)
+    bad, good = crew.parse(root, ["bad.py", "good.py"], lambda: False)
+    crew.stop()
+    assert "stopped the parsing process" in only_error(bad).message
+    assert [dag.dag_id for dag in good.dags] == ["good"]
+
+
+def test_what_a_file_left_behind_is_gone_with_a_parsing_process_that_was_killed(root: Path, crew: ParsingCrew) -> None:
+    left = root / "left"
+    os.mkfifo(left)
+    (root / "daemon.py").write_text(
+        "import clockmill, os, time\n"
+        "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
+        f"        os.open({str(left)!r}, os.O_WRONLY)\n        time.sleep(600)\n    os._exit(0)\n"
+        "os.wait()\nos.kill(os.getppid(), 9)\ntime.sleep(600)\n"
+    )
+    reader = os.open(left, os.O_RDONLY | os.O_NONBLOCK)
+    (result,) = crew.parse(root, ["daemon.py"], lambda: False)
+    assert "killed" in only_error(result).message
+    assert os.read(reader, 1) == b""  # nobody holds the other end
+    os.close(reader)
 
 
 def test_a_value_that_json_does_not_know_is_told_with_dag_task_and_argument(

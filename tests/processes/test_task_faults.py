@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from clockmill.executors.base import SupervisorDown
 from clockmill.host.processes import ATTEMPT_MARK, marked
 
 pytestmark = pytest.mark.fault
@@ -229,6 +231,75 @@ def test_a_task_that_breaks_the_protocol_fails_alone(bench):
     assert report.outcome == "failed"
     assert "broke the protocol" in report.reason
     assert bench.run(executor, "other").outcome == "success"
+
+
+LIES = [
+    b"[" * 100_000,
+    b'["op"]',
+    b'{"op": "started", "at": "yesterday"}',
+    b'{"op": "started", "at": "0001-01-01T00:00:00+23:59"}',
+    b'{"op": "ask", "method": "close", "arguments": [1]}',
+    b'{"op": "result", "result": [1]}',
+    b'{"op": "result", "result": {}}',
+    b'{"op": "result", "result": {"outcome": "released"}}',
+    b'{"op": "result", "result": {"outcome": "lost"}}',
+    b'{"op": "result", "result": {"outcome": "success", "reason": {"a": 1}}}',
+    b'{"op": "result", "result": {"outcome": "success", "ended_at": "soon"}}',
+    b'{"op": "result", "result": {"outcome": "success", "xcoms": [["key", 1]]}}',
+    b'{"op": "result", "result": {"outcome": "success", "branch": [[]]}}',
+    b'{"op": "result", "result": {"outcome": "failed", "retry_after": NaN}}',
+]
+
+
+def test_no_lie_of_a_task_reaches_the_supervisor_or_its_neighbours(bench):
+    bench.dag_file(
+        "import os\n"
+        f"lies = {LIES!r}\n"
+        "def lie(number):\n"
+        "    os.write(3, len(lies[number]).to_bytes(4) + lies[number])\n"
+        "    os._exit(0)\n" + "".join(f"def lie_{number}(): lie({number})\n" for number in range(len(LIES)))
+    )
+    executor = bench.executor()
+    supervisor = bench.up(executor).supervisor
+    for number, lie in enumerate(LIES):
+        report = bench.run(executor, f"lie_{number}")
+        assert report.outcome == "failed", lie
+        assert "broke the protocol" in report.reason, lie
+    assert Path(f"/proc/{supervisor.pid}").exists()
+    assert [event for event in bench.seen if isinstance(event, SupervisorDown)] == []
+
+
+def test_a_task_that_dies_with_unread_answers_is_lost_and_has_broken_no_rule(bench):
+    bench.dag_file(
+        "import os, signal, json, select\n"
+        "def die():\n"
+        "    ask = json.dumps({'op': 'ask', 'method': 'nothing', 'arguments': {}}).encode()\n"
+        "    for _ in range(100): os.write(3, len(ask).to_bytes(4) + ask)\n"
+        "    select.select([3], [], [])\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    report = bench.run(bench.executor(), "die")
+    assert (report.outcome, report.signal) == ("lost", signal.SIGKILL)
+    assert "SIGKILL" in report.reason
+
+
+def test_what_a_task_forked_and_did_not_end_has_no_word_in_its_result(bench):
+    bench.dag_file(
+        "import os\n"
+        "def parent():\n"
+        "    child = os.fork()\n"
+        "    if child == 0: raise ValueError('the child')\n"
+        "    os.waitpid(child, 0)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    assert bench.run(bench.executor(), "parent").outcome == "lost"
+
+
+def test_a_reason_that_no_database_could_hold_is_told_with_escapes(bench):
+    bench.dag_file("def odd(): raise ValueError('caf\\udce9 \\0')")
+    report = bench.run(bench.executor(), "odd")
+    assert (report.outcome, report.exit_code) == ("failed", 1)
+    assert report.reason == "ValueError: caf\\udce9 \\0"
 
 
 def test_a_missing_dag_is_named_with_the_nearest(bench):

@@ -1,0 +1,56 @@
+"""What a supervisor lets a task process say of its own end: user code may have written anything to that socket."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from clockmill.clock import parse_iso
+
+#: A task cannot give itself back, or be lost: those are told by others.
+_OUTCOMES = frozenset({"success", "failed", "skipped", "stopped"})
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "outcome": str,
+    "reason": str,
+    "started_at": (str, type(None)),
+    "ended_at": (str, type(None)),
+    "retry_after": (int, float, type(None)),
+    "no_retry": bool,
+    "branch": (list, type(None)),
+    "skips": (str, type(None)),
+    "xcoms": list,
+}
+_LONGEST_REASON = 2_000
+
+
+def checked_result(result: object) -> dict[str, Any]:
+    """The fields of an :class:`~clockmill.protocols.AttemptReport` that are the task's to tell, fit to be stored.
+
+    :raises ValueError: when one of them is not what it must be.
+    """
+    if not isinstance(result, dict):
+        raise ValueError(f"its result is a {type(result).__name__}")
+    told = {name: value for name, value in result.items() if name in _KINDS}
+    wrong = [name for name, value in told.items() if not isinstance(value, _KINDS[name])]
+    if wrong or told.get("outcome") not in _OUTCOMES or not _is_sound(told):
+        raise ValueError(f"its result is no good{': ' if wrong else ''}{', '.join(wrong)}")
+    return told | {"reason": storable(told.get("reason", ""))}
+
+
+def _is_sound(told: dict[str, Any]) -> bool:
+    for name in ("started_at", "ended_at"):
+        if told.get(name) is not None:
+            parse_iso(told[name])
+    pairs = told.get("xcoms", [])
+    return (
+        math.isfinite(told.get("retry_after") or 0)
+        and all(isinstance(task_id, str) for task_id in told.get("branch") or [])
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
+        and all(isinstance(part, str) for pair in pairs for part in pair)
+    )
+
+
+def storable(text: str) -> str:
+    """``text`` as any database can store it: no NUL, no lone surrogate, not too long to be read."""
+    text = text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
