@@ -4,6 +4,8 @@ from clockmill.credentials.environment import connection_from_environment, varia
 from clockmill.credentials.fields import ConnectionFields, VariableFields
 from clockmill.credentials.files import (
     FileFormat,
+    as_connection,
+    as_text,
     file_format,
     format_connections,
     format_variables,
@@ -16,6 +18,8 @@ __all__ = [
     "ConnectionFields",
     "FileFormat",
     "VariableFields",
+    "as_connection",
+    "as_text",
     "connection_from_environment",
     "file_format",
     "format_connections",

@@ -49,7 +49,7 @@ def parse_connections(text: str, kind: FileFormat) -> list[ConnectionFields]:
 
     :raises UsageError: when the file cannot be understood.
     """
-    return [_connection(conn_id, value) for conn_id, value in _READERS[kind](text).items()]
+    return [as_connection(conn_id, value) for conn_id, value in _READERS[kind](text).items()]
 
 
 def format_variables(variables: Iterable[VariableFields], kind: FileFormat) -> str:
@@ -72,23 +72,34 @@ def format_connections(connections: Iterable[ConnectionFields], kind: FileFormat
     return _write(kind, {connection.conn_id: _object(connection) for connection in connections})
 
 
+def as_text(key: str, value: Any) -> str:
+    """The value of a variable as it is kept: text as it is, anything else as its JSON.
+
+    :raises UsageError: when JSON does not know it.
+    """
+    try:
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        raise UsageError(f"The value of the variable {key!r} is no text and nothing that JSON knows.") from None
+
+
+def as_connection(conn_id: str, value: Any) -> ConnectionFields:
+    """The connection that a URI, a JSON text or a mapping of fields describes.
+
+    :raises UsageError: when it is none of them.
+    """
+    if isinstance(value, str):
+        return parse_connection(conn_id, value)
+    if isinstance(value, Mapping):
+        return connection_from_mapping(conn_id, value)
+    raise UsageError(f"The connection {conn_id!r} must be a URI or an object of fields.")
+
+
 def _variable(key: str, value: Any) -> VariableFields:
     description = ""
     if isinstance(value, dict) and "value" in value and value.keys() <= {"value", "description"}:
         value, description = value["value"], str(value.get("description") or "")
-    try:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    except TypeError:
-        raise UsageError(f"The value of the variable {key!r} is no text and nothing that JSON knows.") from None
-    return VariableFields(key=key, value=text, description=description)
-
-
-def _connection(conn_id: str, value: Any) -> ConnectionFields:
-    if isinstance(value, str):
-        return parse_connection(conn_id, value)
-    if isinstance(value, dict):
-        return connection_from_mapping(conn_id, value)
-    raise UsageError(f"The connection {conn_id!r} must be a URI or an object of fields.")
+    return VariableFields(key=key, value=as_text(key, value), description=description)
 
 
 def _described(variable: VariableFields) -> Any:

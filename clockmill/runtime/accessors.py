@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
-from urllib.parse import quote, urlencode
 
+from clockmill.credentials import format_uri
+from clockmill.credentials.fields import connection_from_mapping
 from clockmill.errors import NotFound, UsageError
 from clockmill.runtime.channel import TaskChannel
 
@@ -29,7 +30,7 @@ class Connection:
     login: str | None = None
     password: str | None = field(default=None, repr=False)
     extra: str | None = field(default=None, repr=False)
-    description: str | None = None
+    description: str = ""
 
     @property
     def extra_dejson(self) -> dict[str, Any]:
@@ -45,15 +46,18 @@ class Connection:
             raise UsageError(f"The extra of connection {self.conn_id!r} is no JSON object.")
         return loaded
 
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Connection:
+        """The connection of which a channel tells the fields."""
+        extra = fields.get("extra")
+        return cls(**{**fields, "extra": json.dumps(extra) if extra else None})
+
     def get_uri(self) -> str:
-        """The connection as ``type://login:password@host:port/schema?extra``."""
-        login = quote(self.login or "", safe="")
-        secret = f":{quote(self.password, safe='')}" if self.password else ""
-        port = f":{self.port}" if self.port else ""
-        at = "@" if login or secret else ""
-        path = f"/{quote(self.schema, safe='')}" if self.schema else ""
-        query = f"?{urlencode({'__extra__': self.extra})}" if self.extra else ""
-        return f"{self.conn_type.replace('_', '-')}://{login}{secret}{at}{quote(self.host or '')}{port}{path}{query}"
+        """The connection as ``type://login:password@host:port/schema?extra``.
+
+        :raises UsageError: when ``extra`` is no JSON object.
+        """
+        return format_uri(connection_from_mapping(self.conn_id, asdict(self)))
 
 
 class _Named:
@@ -112,7 +116,7 @@ def connections(channel: TaskChannel) -> _Named:
     def look_up(conn_id: str, default: Any) -> Any:
         fields = channel.get_connection(conn_id)
         if fields is not None:
-            return Connection(**fields)
+            return Connection.of(fields)
         if default is _MISSING:
             raise NotFound("connection", conn_id)
         return default

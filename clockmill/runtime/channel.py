@@ -37,7 +37,10 @@ class TaskChannel(Protocol):
         ...
 
     def get_connection(self, conn_id: str) -> dict[str, Any] | None:
-        """The fields ``conn_id conn_type host port schema login password extra description``, or None."""
+        """The fields ``conn_id conn_type host port schema login password extra description``, or None.
+
+        ``extra`` is a mapping.
+        """
         ...
 
     def started(self, at: str) -> None:

@@ -24,7 +24,8 @@ from clockmill.model.dag import DAG
 from clockmill.model.operator import BaseOperator
 from clockmill.model.param import resolve_params
 from clockmill.protocols import AttemptReport, Workload
-from clockmill.runtime import local_values, pipeline
+from clockmill.runtime import pipeline
+from clockmill.runtime.local_values import LocalValues, connections_in, variables_in
 from clockmill.state import (
     FAILED_TASK_STATES,
     Budget,
@@ -118,14 +119,15 @@ def run_dag(
     :param variables: name -> text, or a value that is stored as JSON. They go before those of the file, and these
         before the environment (``CLOCKMILL_VAR_NAME``).
     :param connections: id -> URI or mapping of fields, in the same order (``CLOCKMILL_CONN_ID``).
-    :param variable_file_path: a JSON or YAML file of variables.
-    :param conn_file_path: a JSON or YAML file of connections.
+    :param variable_file_path: a JSON, YAML or ``.env`` file of variables.
+    :param conn_file_path: a JSON, YAML or ``.env`` file of connections.
     :param mark_success_pattern: tasks whose id it matches succeed without being run.
     :raises UsageError: when parameters, variables or connections are not as they must be.
     """
-    values = _Values(
-        {**local_values.read_file(variable_file_path), **(variables or {})},
-        {**local_values.read_file(conn_file_path), **(connections or {})},
+    values = LocalValues(
+        {**variables_in(variable_file_path), **(variables or {})},
+        {**connections_in(conn_file_path), **(connections or {})},
+        os.environ,
     )
     runner = _runner(dag, run_after, logical_date, run_conf, values, clock or SystemClock())
     return runner.work(re.compile(mark_success_pattern) if mark_success_pattern else None)
@@ -149,7 +151,7 @@ def render_task(
     :raises DagDefinitionError: when a template is wrong.
     :raises UsageError: when parameters, variables or connections are not as they must be.
     """
-    values = _Values(variables or {}, connections or {})
+    values = LocalValues(variables or {}, connections or {}, os.environ)
     return _runner(dag, run_after, logical_date, run_conf, values, clock or SystemClock()).rendered(
         dag.get_task(task_id)
     )
@@ -160,7 +162,7 @@ def _runner(
     run_after: datetime | None,
     logical_date: datetime | None,
     run_conf: Mapping[str, Any] | None,
-    values: _Values,
+    values: LocalValues,
     clock: Clock,
 ) -> _Runner:
     """What works off a new manual run of ``dag``."""
@@ -191,18 +193,10 @@ def _runner(
     return _Runner(dag, run, context, values, clock)
 
 
-@dataclass(frozen=True)
-class _Values:
-    """What is known by name in place of the tables of the metadata database."""
-
-    variables: Mapping[str, Any]
-    connections: Mapping[str, Any]
-
-
 class _Channel:
     """Answers a task from what the run holds in memory; satisfies :class:`~clockmill.runtime.channel.TaskChannel`."""
 
-    def __init__(self, run: TestedRun, values: _Values) -> None:
+    def __init__(self, run: TestedRun, values: LocalValues) -> None:
         self._run = run
         self._values = values
 
@@ -227,10 +221,10 @@ class _Channel:
         ]
 
     def get_variable(self, key: str) -> str | None:
-        return local_values.variable(key, self._values.variables, os.environ)
+        return self._values.variable(key)
 
     def get_connection(self, conn_id: str) -> dict[str, Any] | None:
-        return local_values.connection(conn_id, self._values.connections, os.environ)
+        return self._values.connection(conn_id)
 
     def started(self, at: str) -> None:
         """Nobody else watches."""
@@ -244,7 +238,7 @@ class _Runner:
         dag: DAG,
         run: TestedRun,
         context: dict[str, Any],
-        values: _Values,
+        values: LocalValues,
         clock: Clock,
     ) -> None:
         self._dag = dag

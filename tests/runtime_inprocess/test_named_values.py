@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clockmill import DAG, BaseOperator
+from clockmill.credentials import ConnectionFields, parse_connection
 from clockmill.errors import UsageError
 from clockmill.protocols import Workload
 from clockmill.runtime import pipeline
 from clockmill.runtime.accessors import Connection
 from clockmill.runtime.context import MissingFromContext, TaskContext
-from clockmill.runtime.local_values import parse_connection
 from clockmill.testing import run_dag
 
 _TEXT = st.none() | st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1)
@@ -47,7 +47,7 @@ def test_a_connection_is_the_same_after_a_trip_through_its_uri(login: Any, extra
     if login is None:
         told["password"] = None
     connection = Connection(conn_id="c", conn_type="my_sql", **told)
-    assert Connection(conn_id="c", **parse_connection("c", connection.get_uri())) == connection
+    assert Connection.of(parse_connection("c", connection.get_uri()).to_dict()) == connection
 
 
 @pytest.mark.parametrize(("extra", "problem"), [("{", "no JSON:"), ("[1]", "no JSON object")])
@@ -55,6 +55,12 @@ def test_an_extra_that_is_no_object_is_refused(extra: str, problem: str) -> None
     with pytest.raises(UsageError, match=f"connection 'c' is {problem}"):
         _ = Connection(conn_id="c", extra=extra).extra_dejson
     assert Connection(conn_id="c").extra_dejson == {}
+
+
+def test_the_extra_of_a_stored_connection_is_read_as_text_and_as_a_dictionary() -> None:
+    stored = ConnectionFields(conn_id="db", conn_type="http", extra={"tls": True})
+    connection = Connection.of(stored.to_dict())
+    assert (connection.extra, connection.extra_dejson) == ('{"tls": true}', {"tls": True})
 
 
 @pytest.mark.parametrize(

@@ -196,8 +196,8 @@ def test_variables_and_connections_come_from_arguments_files_and_the_environment
 @pytest.mark.parametrize(
     ("connection", "problem"),
     [
-        ("no uri", "neither a URI nor JSON"),
-        ("{broken", "neither a URI nor JSON"),
+        ("no uri", "must be a URI"),
+        ("{broken", "is not valid JSON"),
         ({"hots": "x"}, "'hots'"),
         (5, "must"),
     ],
