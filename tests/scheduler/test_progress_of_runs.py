@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from clockmill import DAG
 from clockmill.operators.bash import BashOperator
@@ -214,3 +214,18 @@ def test_the_begin_of_a_long_task_is_shown_while_it_runs(mill) -> None:
     assert mill.row("d", "a").start_date == mill.clock.now()
     mill.finish("a")
     assert mill.states("d")["b"] is TaskState.RUNNING
+
+
+def test_a_run_that_cannot_be_worked_on_holds_back_no_other_run(mill) -> None:
+    mill.add(chain_dag("bad"))
+    mill.add(chain_dag("good"))
+    mill.trigger("bad")
+    broken = update(tables.dag_version).where(tables.dag_version.c.dag_id == "bad").values(document='{"schema": 99}')
+    mill.db.write(lambda c: c.execute(broken))
+    mill.restart()
+    mill.trigger("good", "r2")
+    mill.executor.finish("a", run_id="r1")
+    mill.executor.finish("a", run_id="r2")
+    mill.pump()
+    assert mill.states("good", "r2")["b"] is TaskState.RUNNING
+    assert mill.states("bad", "r1")["a"] is TaskState.RUNNING

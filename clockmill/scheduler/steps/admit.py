@@ -26,16 +26,18 @@ class Admit:
     def __init__(self, workspace: Workspace) -> None:
         self._space = workspace
 
-    def apply(self, connection: Connection, effects: Effects, now: datetime) -> None:
+    def apply(self, connection: Connection, effects: Effects, now: datetime, aside: set[int]) -> None:
         """Admit as many task instances as there are free slots; the runs that change are among those held.
 
         Candidates are read without locks; then their runs are locked, then the pools, and only then is read what is
         in use. Each round leaves out the pools and runs that the one before found full.
+
+        :param aside: runs that cannot be worked on.
         """
         free = {name: executor.free_slots() for name, executor in self._space.executors.items()}
         room = sum(slots for supervisors in free.values() for slots in supervisors.values())
         full_pools: set[str] = set()
-        full_runs: set[int] = set()
+        full_runs = set(aside)
         for _ in range(_MOST_ROUNDS):
             if room <= 0:
                 return

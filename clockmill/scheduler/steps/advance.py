@@ -42,11 +42,13 @@ class Agenda:
     :param stale: look for runs that somebody else changed.
     :param queued: look for queued runs that may begin.
     :param timers: look for retries and time-outs that are due.
+    :param only: look at no other runs than these, to find the one that makes trouble.
     """
 
     stale: bool = True
     queued: bool = True
     timers: bool = True
+    only: frozenset[int] | None = None
 
 
 @dataclass
@@ -66,27 +68,43 @@ class Advance:
         self._space = workspace
         self._reports = Reports(workspace.settings.core.crash_budget)
         self._admit = Admit(workspace)
+        self._poisoned: dict[int, int] = {}
 
     def run_once(self, inbox: Inbox, agenda: Agenda) -> Outcomes:
         """One pass. What it takes from the inbox is gone from there when this returns.
 
-        A batch that fails for a reason that will not pass is done again report by report; the one that fails alone is
-        the culprit, and its task fails with that reason instead.
+        A batch that fails for a reason that will not pass is done again item by item. A report that fails alone is the
+        culprit, and its task fails with that reason instead; a run that fails alone is left aside until it changes.
         """
         try:
             outcomes = self._commit(dict(inbox.reports), list(inbox.started), agenda)
         except (CommitUnknown, DatabaseUnavailable):
             raise
         except Exception:
-            if not inbox.reports:
-                raise
-            log.exception("a batch of %d reports was refused, trying them one by one", len(inbox.reports))
-            outcomes = self._one_by_one(inbox, agenda)
+            log.exception("a batch of %d reports was refused, trying its parts one by one", len(inbox.reports))
+            outcomes = self._one_by_one(inbox)
+            self._set_aside(agenda)
         inbox.reports.clear()
         inbox.started.clear()
         return outcomes
 
-    def _one_by_one(self, inbox: Inbox, agenda: Agenda) -> Outcomes:
+    def _set_aside(self, agenda: Agenda) -> None:
+        """Look at the runs that changed elsewhere one at a time, and leave aside those that cannot be worked on."""
+        if not agenda.stale:
+            return
+        for ident, revision in self._space.db.read(running_revisions):
+            if self._space.views.revision(ident) == revision or self._poisoned.get(ident) == revision:
+                continue
+            try:
+                self._commit({}, [], Agenda(queued=False, timers=False, only=frozenset({ident})))
+            except (CommitUnknown, DatabaseUnavailable):
+                raise
+            except Exception:
+                log.exception("run %d cannot be worked on and is left aside until it changes", ident)
+                self._poisoned[ident] = revision
+
+    def _one_by_one(self, inbox: Inbox) -> Outcomes:
+        agenda = Agenda(stale=False, queued=False, timers=False)
         outcomes = Outcomes()
         for ident, (name, report) in list(inbox.reports.items()):
             try:
@@ -95,10 +113,21 @@ class Advance:
                 raise
             except Exception as error:
                 log.exception("the report of attempt %s cannot be stored", ident)
-                failed = _unstorable(report, error)
-                outcomes = self._commit({ident: (name, failed)}, [], agenda)
+                self._fail(ident, name, _unstorable(report, error), agenda)
             del inbox.reports[ident]
         return outcomes
+
+    def _fail(self, ident: str, name: str, failed: AttemptReport, agenda: Agenda) -> None:
+        """Let the task of a report that cannot be stored fail; when even that is refused, its run is to blame.
+
+        The supervisor keeps the report then, because nobody acknowledges it.
+        """
+        try:
+            self._commit({ident: (name, failed)}, [], agenda)
+        except (CommitUnknown, DatabaseUnavailable):
+            raise
+        except Exception:
+            log.exception("the run of attempt %s cannot be worked on", ident)
 
     def _commit(
         self,
@@ -131,7 +160,7 @@ class Advance:
         effects, outcomes = Effects(), Outcomes()
         starting = runs_to_start(connection) if agenda.queued else []
         late, retrying = runs_due(connection, now) if agenda.timers else ([], [])
-        stale = self._stale(connection, outcomes) if agenda.stale else []
+        stale = self._stale(connection, outcomes, agenda.only) if agenda.stale else []
         attempts = attempts_by_id(connection, reports) if reports else {}
         began = mark_started(connection, _starts(started)) if started else []
         wanted = {row.dag_run_id for row in attempts.values()} | {*starting, *late, *retrying, *stale}
@@ -156,9 +185,13 @@ class Advance:
         append(connection, effects.events)
         return effects, outcomes
 
-    def _stale(self, connection: Connection, outcomes: Outcomes) -> list[int]:
-        known = self._space.views.revision
-        stale = [ident for ident, revision in running_revisions(connection) if known(ident) != revision]
+    def _stale(self, connection: Connection, outcomes: Outcomes, only: frozenset[int] | None) -> list[int]:
+        known, aside = self._space.views.revision, self._poisoned
+        stale = [
+            ident
+            for ident, revision in running_revisions(connection)
+            if known(ident) != revision and aside.get(ident) != revision and (only is None or ident in only)
+        ]
         outcomes.more = len(stale) > _STALE_BATCH
         return stale[:_STALE_BATCH]
 
@@ -179,7 +212,7 @@ class Advance:
                 view.aggregate.write_tasks(connection)
 
     def _hand_out(self, connection: Connection, effects: Effects, now: datetime) -> int:
-        self._admit.apply(connection, effects, now)
+        self._admit.apply(connection, effects, now, set(self._poisoned))
         for view in self._space.views.touched():
             view.aggregate.flush(connection)
         return sum(len(workloads) for workloads in effects.workloads.values())

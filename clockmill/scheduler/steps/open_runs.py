@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from functools import partial
 
@@ -12,11 +13,13 @@ from clockmill.scheduler.plans import Plan
 from clockmill.scheduler.ticks import plan_ticks, tick_from_json, tick_to_json
 from clockmill.scheduler.workspace import ACTOR, Effects, Workspace
 from clockmill.state import RunType
-from clockmill.storage.engine import Connection
+from clockmill.storage.engine import Connection, DatabaseUnavailable
 from clockmill.storage.events import append
 from clockmill.storage.runs import has_active_run, taken_run
-from clockmill.storage.schedules import due_dags, hold_due_dag, idle_dags, set_next_tick
+from clockmill.storage.schedules import DueDag, due_dags, hold_due_dag, idle_dags, set_next_tick
 from clockmill.timetables import Tick
+
+log = logging.getLogger(__name__)
 
 
 class OpenRuns:
@@ -24,13 +27,24 @@ class OpenRuns:
 
     def __init__(self, workspace: Workspace) -> None:
         self._space = workspace
+        self._poisoned: dict[str, int] = {}
 
     def run_once(self) -> int:
         """Deal with every DAG that is due now, one transaction each; returns how many runs were made."""
         now = self._space.clock.now()
         self._renew_continuous(now)
         due = self._space.db.read(lambda connection: due_dags(connection, now))
-        return sum(self._space.db.write(partial(self._open, dag_id=dag.dag_id, now=now)) for dag in due)
+        return sum(self._open_one(dag, now) for dag in due if self._poisoned.get(dag.dag_id) != dag.version_id)
+
+    def _open_one(self, dag: DueDag, now: datetime) -> int:
+        try:
+            return self._space.db.write(partial(self._open, dag_id=dag.dag_id, now=now))
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            log.exception("DAG %s cannot be scheduled and is left aside until it changes", dag.dag_id)
+            self._poisoned[dag.dag_id] = dag.version_id
+            return 0
 
     def _renew_continuous(self, now: datetime) -> None:
         """A continuous DAG is due again as soon as its run is over."""
