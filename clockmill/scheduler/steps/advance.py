@@ -82,8 +82,9 @@ class Advance:
             raise
         except Exception:
             log.exception("a batch of %d reports was refused, trying its parts one by one", len(inbox.reports))
-            outcomes = self._one_by_one(inbox)
+            self._one_by_one(inbox)
             self._set_aside(agenda)
+            outcomes = Outcomes(more=True)
         inbox.reports.clear()
         inbox.started.clear()
         return outcomes
@@ -103,19 +104,17 @@ class Advance:
                 log.exception("run %d cannot be worked on and is left aside until it changes", ident)
                 self._poisoned[ident] = revision
 
-    def _one_by_one(self, inbox: Inbox) -> Outcomes:
+    def _one_by_one(self, inbox: Inbox) -> None:
         agenda = Agenda(stale=False, queued=False, timers=False)
-        outcomes = Outcomes()
         for ident, (name, report) in list(inbox.reports.items()):
             try:
-                outcomes = self._commit({ident: (name, report)}, [], agenda)
+                self._commit({ident: (name, report)}, [], agenda)
             except (CommitUnknown, DatabaseUnavailable):
                 raise
             except Exception as error:
                 log.exception("the report of attempt %s cannot be stored", ident)
                 self._fail(ident, name, _unstorable(report, error), agenda)
             del inbox.reports[ident]
-        return outcomes
 
     def _fail(self, ident: str, name: str, failed: AttemptReport, agenda: Agenda) -> None:
         """Let the task of a report that cannot be stored fail; when even that is refused, its run is to blame.
