@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from clockmill.actions.conf import checked_conf
 from clockmill.actions.create import RunOrder, place, run_id_for
 from clockmill.clock import Clock, iso
 from clockmill.errors import Conflict, NotFound, UsageError
@@ -51,9 +52,10 @@ def trigger_run(
     :param logical_date: the present instant when None.
     :raises NotFound: when there is no such DAG.
     :raises Conflict: when another run has that logical date.
-    :raises UsageError: when the run id is no good or the parameters do not fit.
+    :raises UsageError: when the run id or the configuration is no good, or the parameters do not fit.
     """
     now = clock.now()
+    values = checked_conf(conf or {})
     if run_id is not None and (problem := id_problem("run", run_id)):
         raise UsageError(problem)
 
@@ -73,10 +75,8 @@ def trigger_run(
             if found.run_id == name:
                 return Triggered(run=found, created=False, is_paused=state.is_paused)
             raise Conflict(f"The run {found.run_id!r} of DAG {dag_id!r} already has the logical date {iso(date)}.")
-        document.run_params(conf or {})
-        order = RunOrder(
-            run_type=RunType.MANUAL, tick=tick, logical_date=date, run_id=name, conf=dict(conf or {}), actor=actor
-        )
+        document.run_params(values)
+        order = RunOrder(run_type=RunType.MANUAL, tick=tick, logical_date=date, run_id=name, conf=values, actor=actor)
         place(connection, document, row.id, order, now)
         event = Event(kind=EventKind.RUN_CREATED, at=now, actor=actor, dag_id=dag_id, run_id=name)
         append(connection, [event])

@@ -81,6 +81,12 @@ class Group(click.Group):
 class Root(Group):
     """The program: turns every error into one line and an exit status."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for argument in args:
+            if any("\udc80" <= character <= "\udcff" for character in argument):  # bytes that Python could not decode
+                ctx.fail(f"The argument {argument!r} is not valid UTF-8.")
+        return super().parse_args(ctx, args)
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run and exit: 0 done, 1 failed, 2 arguments refused."""
         app = kwargs.setdefault("obj", App())

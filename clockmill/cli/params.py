@@ -9,6 +9,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
+#: In each of them any offset from UTC leaves a date that Python knows.
+_YEARS = range(2, 9999)
+
 
 def to_moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
     """Callback of an option or argument that is an ISO 8601 date or time, perhaps without an offset.
@@ -16,9 +19,12 @@ def to_moment(_context: click.Context, _parameter: click.Parameter, value: str |
     :raises click.BadParameter: when it is none.
     """
     try:
-        return None if value is None else datetime.fromisoformat(value)
+        moment = None if value is None else datetime.fromisoformat(value)
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a time such as 2026-01-31 or 2026-01-31T06:00:00+00:00") from None
+    if moment is not None and moment.year not in _YEARS:
+        raise click.BadParameter(f"{value!r} lies outside the years {_YEARS.start} to {_YEARS.stop - 1}")
+    return moment
 
 
 def to_json_object(_context: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, Any] | None:
@@ -32,6 +38,8 @@ def to_json_object(_context: click.Context, _parameter: click.Parameter, value: 
         found = json.loads(value)
     except ValueError as error:
         raise click.BadParameter(f"it is not valid JSON: {error}") from None
+    except RecursionError:
+        raise click.BadParameter("it is nested too deeply") from None
     if not isinstance(found, dict):
         raise click.BadParameter('it must be a JSON object such as {"key": "value"}')
     return found

@@ -91,6 +91,8 @@ def _parse_conf(text: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         place = f"in line {error.lineno}, column {error.colno}"
         raise UsageError(f"The configuration is no JSON: {error.msg} {place}.") from None
+    except ValueError as error:  # a whole number of thousands of digits
+        raise UsageError(f"The configuration cannot be read: {error}.") from None
     except RecursionError:
         raise UsageError("The configuration is nested too deeply.") from None
     if not isinstance(value, dict):

@@ -41,6 +41,16 @@ def finish_all(mill) -> None:
         mill.finish(mill.executor.running()[0])
 
 
+NO_CONF = [
+    ({"a": float("inf")}, "inf"),
+    ({"a": "\ud800"}, "cannot be stored"),
+    ({"a": ["x\0"]}, "cannot be stored"),
+    ({"a\0": 1}, "cannot be stored"),
+    ({"a": object()}, "a object, which JSON"),
+    ({"a": "x" * (1 << 20)}, "bytes"),
+]
+
+
 # --- trigger --------------------------------------------------------------------------------
 
 
@@ -50,6 +60,27 @@ def test_a_triggered_run_has_the_present_as_its_logical_date(mill) -> None:
     assert answer.run.logical_date == mill.clock.now()
     assert answer.run.run_id == "manual__2026-01-01T00:00:00+00:00"
     assert answer.run.state is RunState.QUEUED
+
+
+@pytest.mark.parametrize(("conf", "problem"), NO_CONF)
+def test_a_configuration_that_cannot_be_stored_everywhere_is_refused(mill, conf, problem) -> None:
+    mill.add(chain_dag())
+    with pytest.raises(UsageError, match=problem):
+        trigger_run(mill.db, mill.clock, "d", actor="test", conf=conf)
+
+
+def test_a_configuration_may_be_deep_but_not_bottomless(mill) -> None:
+    mill.add(chain_dag())
+
+    def nested(levels: int) -> dict[str, object]:
+        value: object = 1
+        for _ in range(levels):
+            value = [value]
+        return {"a": value}
+
+    trigger_run(mill.db, mill.clock, "d", actor="test", conf=nested(60))
+    with pytest.raises(UsageError, match="nested more than 64 levels"):
+        trigger_run(mill.db, mill.clock, "d", actor="test", conf=nested(5000))
 
 
 def test_a_second_trigger_with_the_same_run_id_is_answered_with_the_run_that_is_there(mill) -> None:

@@ -235,3 +235,10 @@ def test_a_dag_is_deleted_with_its_history_once_confirmed(program: Any, sales: A
     program.ok("dags", "delete", "sales", "--yes")
 
     assert program.json("dags", "list") == []
+
+
+def test_arguments_that_are_no_text_or_no_time_we_know_are_refused(program: Any) -> None:
+    assert "is not valid UTF-8" in program.refused("variables", "set", "k", "v\udcff", status=2)
+    late = program.refused("dags", "trigger", "d", "--logical-date", "9999-12-31T23:59:59-12:00", status=2)
+    assert "lies outside the years 2 to 9998" in late
+    assert "nested too deeply" in program.refused("dags", "trigger", "d", "--conf", "[" * 100_000, status=2)

@@ -80,6 +80,7 @@ def test_a_trigger_without_anything_takes_the_defaults(client: FlaskClient, note
         ({"conf": "[1]"}, "must be a JSON object"),
         ({"conf": '{"a": NaN}'}, "holds NaN"),
         ({"conf": '{"a":' * 9000}, "The configuration is"),
+        ({"conf": '{"a": ' + "9" * 5000 + "}"}, "The configuration cannot be read"),
         ({"run_id": "../x"}, "may hold only"),
         ({"run_id": "r" * 260}, "at most 250 are allowed"),
     ],
