@@ -1,1 +1,4 @@
-"""See ARCHITECTURE.md for what this package holds."""
+"""What may be done to runs and DAGs: create, trigger, clear, pause, delete, explain.
+
+One implementation for web pages, command line and scheduler. It starts no process and wakes nobody: the caller does.
+"""

@@ -13,13 +13,13 @@ from clockmill.errors import Conflict, NotFound
 from clockmill.events import Event, EventKind
 from clockmill.serde import Document, decode
 from clockmill.state import FAILED_TASK_STATES, Graph, TaskState, descendants
-from clockmill.storage.attempts import drop_xcoms
 from clockmill.storage.engine import Connection, Database
 from clockmill.storage.events import append
 from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.runs import find_run, load_tasks, lock_runs
 from clockmill.storage.transitions import stop_attempts
 from clockmill.storage.versions import version
+from clockmill.storage.xcoms import drop_xcoms
 
 _HAS_ATTEMPT = frozenset({TaskState.QUEUED, TaskState.RUNNING})
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from clockmill.clock import Clock
 from clockmill.errors import Conflict, NotFound
 from clockmill.events import Event, EventKind
+from clockmill.storage import dags
 from clockmill.storage.attempts import live_attempts_of_runs
 from clockmill.storage.engine import Connection, Database
 from clockmill.storage.events import append
-from clockmill.storage.runs import active_runs, lock_dags
-from clockmill.storage.schedules import delete_rows, set_paused_flag
+from clockmill.storage.runs import active_runs
 from clockmill.storage.versions import dag_ids, dag_state
 
 
@@ -25,7 +25,7 @@ def set_paused(db: Database, clock: Clock, dag_id: str, *, paused: bool, actor: 
         state = _require(connection, dag_id)
         if state == paused:
             return False
-        set_paused_flag(connection, dag_id, paused=paused)
+        dags.set_paused_flag(connection, dag_id, paused=paused)
         kind = EventKind.DAG_PAUSED if paused else EventKind.DAG_UNPAUSED
         append(connection, [Event(kind=kind, at=clock.now(), actor=actor, dag_id=dag_id)])
         return True
@@ -42,11 +42,11 @@ def delete_dag(db: Database, clock: Clock, dag_id: str, *, actor: str) -> None:
 
     def work(connection: Connection) -> None:
         _require(connection, dag_id)
-        lock_dags(connection, [dag_id])
+        dags.lock_dags(connection, [dag_id])
         live = live_attempts_of_runs(connection, [run.id for run in active_runs(connection, dag_id)])
         if live:
             raise Conflict(f"{len(live)} tasks of DAG {dag_id!r} are running; wait for them or clear them first.")
-        delete_rows(connection, dag_id)
+        dags.delete_rows(connection, dag_id)
         append(connection, [Event(kind=EventKind.DAG_DELETED, at=clock.now(), actor=actor, dag_id=dag_id)])
 
     db.write(work)

@@ -10,8 +10,9 @@ from clockmill.clock import iso
 from clockmill.errors import NotFound
 from clockmill.serde import decode
 from clockmill.state import FINISHED_TASK_STATES, LimitKey, LimitKind, Progress, RunState, TaskState
-from clockmill.storage.attempts import live_attempts_of_runs, live_holders, pool_slots, usage
+from clockmill.storage.attempts import live_attempts_of_runs, live_holders, usage
 from clockmill.storage.engine import Connection
+from clockmill.storage.pools import pool_slots
 from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.runs import active_runs, find_run, load_tasks
 from clockmill.storage.supervisors import slots_of

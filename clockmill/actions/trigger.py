@@ -15,10 +15,11 @@ from clockmill.events import Event, EventKind
 from clockmill.ids import id_problem
 from clockmill.serde import decode
 from clockmill.state import RunType
+from clockmill.storage.dags import lock_dags
 from clockmill.storage.engine import Connection, Database
 from clockmill.storage.events import append
 from clockmill.storage.records import RunRow
-from clockmill.storage.runs import find_run, lock_dags, taken_run
+from clockmill.storage.runs import find_run, taken_run
 from clockmill.storage.versions import dag_ids, dag_state, version
 from clockmill.timetables import from_dict
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from clockmill.errors import NotFound
 from clockmill.serde import Document, decode
-from clockmill.storage import pages, run_pages, runs
+from clockmill.storage import pages, run_pages, runs, versions
 from clockmill.storage.pages import DagLine
 from clockmill.storage.records import RunRow, TaskRow
 
@@ -23,7 +23,7 @@ def the_dag(connection: Any, dag_id: str) -> DagLine:
     """
     found = pages.find_dag(connection, dag_id)
     if found is None:
-        raise NotFound("DAG", dag_id, pages.dag_ids(connection))
+        raise NotFound("DAG", dag_id, versions.dag_ids(connection))
     return found
 
 

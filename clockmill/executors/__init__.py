@@ -1,1 +1,1 @@
-"""See ARCHITECTURE.md for what this package holds."""
+"""How workloads reach supervisors: the protocol, executors by name, and the local one. Knows no DAG and no table."""

@@ -16,7 +16,7 @@ from clockmill.parsing.crew import ParsingCrew
 from clockmill.parsing.keeper import FolderKeeper
 from clockmill.parsing.sources import make_sources
 from clockmill.parsing.watch import Watcher
-from clockmill.storage import bundles, components
+from clockmill.storage import bundles, components, versions
 from clockmill.storage.engine import Database, DatabaseUnavailable
 from clockmill.storage.wakeup import wake
 
@@ -116,7 +116,7 @@ class DagProcessor:
     def prune(self) -> None:
         """Delete versions that no run needs, then the bundles and files that no version needs, here and on disk."""
         before = self._clock.now() - _PRUNE_AGE
-        while self._db.write(partial(bundles.prune_versions, before=before)):
+        while self._db.write(partial(versions.prune_versions, before=before)):
             self._beat()
         self._db.write(partial(bundles.prune_bundles, before=before))
         kept = self._db.read(bundles.bundle_hashes)

@@ -1,1 +1,4 @@
-"""See ARCHITECTURE.md for what this package holds."""
+"""What runs tasks: supervisor, zygote and task process, and ``dag.test()`` without any of them.
+
+It sees the database only through the gateway that its supervisor is given.
+"""

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
-from clockmill.state import LIVE_ATTEMPT_STATES, AttemptState, LimitKey, LimitKind
-from clockmill.storage.records import AttemptRow, XComValue
-from clockmill.storage.tables import attempt, dag_run, lit, pool, task_instance, xcom
+from clockmill.state import AttemptState, LimitKey, LimitKind
+from clockmill.storage.conditions import LIVE_ATTEMPT
+from clockmill.storage.records import AttemptRow
+from clockmill.storage.rows import columns_of
+from clockmill.storage.tables import attempt, dag_run, task_instance
 
 _FIELDS = tuple(AttemptRow.__slots__)
-_COLUMNS = [attempt.c[name] for name in _FIELDS]
-LIVE = attempt.c.state.in_([lit(state) for state in sorted(LIVE_ATTEMPT_STATES)])
-
-
+_COLUMNS = columns_of(AttemptRow, attempt)
 _BY_ID = select(*_COLUMNS).where(attempt.c.id.in_(bindparam("ids", expanding=True)))
-_IN_USE = select(attempt.c.pool, attempt.c.pool_slots, attempt.c.dag_run_id).where(LIVE)
-_LOCK_POOLS = select(pool.c.name, pool.c.slots).order_by(pool.c.name).with_for_update()
+_IN_USE = select(attempt.c.pool, attempt.c.pool_slots, attempt.c.dag_run_id).where(LIVE_ATTEMPT)
 
 
 def _record(row: Row[Any]) -> AttemptRow:
@@ -36,13 +34,15 @@ def attempts_by_id(connection: Connection, ids: Collection[str]) -> dict[str, At
 
 def live_attempts_of(connection: Connection, supervisor_id: str) -> list[AttemptRow]:
     """What a supervisor should have."""
-    statement = select(*_COLUMNS).where(LIVE, attempt.c.supervisor_id == supervisor_id).order_by(attempt.c.id)
+    statement = select(*_COLUMNS).where(LIVE_ATTEMPT, attempt.c.supervisor_id == supervisor_id).order_by(attempt.c.id)
     return [_record(row) for row in connection.execute(statement)]
 
 
 def live_attempts_of_runs(connection: Connection, dag_run_ids: Collection[int]) -> list[AttemptRow]:
     """The live attempts of runs."""
-    statement = select(*_COLUMNS).where(LIVE, attempt.c.dag_run_id.in_(list(dag_run_ids))).order_by(attempt.c.id)
+    statement = (
+        select(*_COLUMNS).where(LIVE_ATTEMPT, attempt.c.dag_run_id.in_(list(dag_run_ids))).order_by(attempt.c.id)
+    )
     return [_record(row) for row in connection.execute(statement)]
 
 
@@ -61,7 +61,7 @@ def mark_started(connection: Connection, started: Iterable[tuple[str, str, datet
     for ident, token, moment in started:
         statement = (
             update(attempt)
-            .where(attempt.c.id == ident, attempt.c.token == token, attempt.c.started_at.is_(None), LIVE)
+            .where(attempt.c.id == ident, attempt.c.token == token, attempt.c.started_at.is_(None), LIVE_ATTEMPT)
             .values(started_at=moment)
             .returning(attempt.c.dag_run_id, attempt.c.task_instance_id)
         )
@@ -79,16 +79,6 @@ def usage(connection: Connection) -> dict[LimitKey, int]:
     return used
 
 
-def lock_pools(connection: Connection) -> dict[str, int]:
-    """Hold every pool in the order of names, so that nobody else admits; returns their slots."""
-    return {row.name: row.slots for row in connection.execute(_LOCK_POOLS)}
-
-
-def pool_slots(connection: Connection, name: str) -> int | None:
-    """The slots of one pool, or None when there is no such pool."""
-    return connection.execute(select(pool.c.slots).where(pool.c.name == name)).scalar_one_or_none()
-
-
 def live_holders(connection: Connection, *, pool_name: str | None = None, limit: int = 20) -> list[dict[str, Any]]:
     """Who holds slots, oldest first: ``dag_id run_id task_id map_index pool_slots since``."""
     statement = (
@@ -102,23 +92,10 @@ def live_holders(connection: Connection, *, pool_name: str | None = None, limit:
         )
         .join(task_instance, task_instance.c.id == attempt.c.task_instance_id)
         .join(dag_run, dag_run.c.id == attempt.c.dag_run_id)
-        .where(LIVE)
+        .where(LIVE_ATTEMPT)
         .order_by(attempt.c.queued_at, attempt.c.id)  # by id alone, SQLite would walk through all of history
         .limit(limit)
     )
     if pool_name is not None:
         statement = statement.where(attempt.c.pool == pool_name)
     return [dict(row._mapping) for row in connection.execute(statement)]
-
-
-def store_xcoms(connection: Connection, values: Sequence[XComValue], now: datetime) -> None:
-    """Make the values of successful tries visible."""
-    if values:
-        rows = [{**{name: getattr(value, name) for name in XComValue.__slots__}, "created_at": now} for value in values]
-        connection.execute(insert(xcom), rows)
-
-
-def drop_xcoms(connection: Connection, task_instance_ids: Collection[int]) -> None:
-    """Forget the values of task instances that were cleared."""
-    if task_instance_ids:
-        connection.execute(delete(xcom).where(xcom.c.task_instance_id.in_(list(task_instance_ids))))

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from clockmill.state import ACTIVE_RUN_STATES
-from clockmill.storage.tables import bundle, bundle_file, dag, dag_run, dag_version, lit
+from clockmill.storage.conditions import ACTIVE_RUN
+from clockmill.storage.tables import bundle, bundle_file, dag, dag_run, dag_version
 
 _AT_ONCE = 500
 
@@ -72,29 +72,9 @@ def bundle_hashes(connection: Connection) -> set[str]:
 def needed_bundles(connection: Connection) -> set[str]:
     """The hashes of bundles that tasks may need: of the newest version of an active DAG, or of an active run."""
     joined = select(bundle.c.hash).join(dag_version, dag_version.c.bundle_id == bundle.c.id)
-    active = [lit(state) for state in sorted(ACTIVE_RUN_STATES)]
     newest = joined.join(dag, dag.c.version_id == dag_version.c.id).where(dag.c.is_active)
-    running = joined.join(dag_run, dag_run.c.version_id == dag_version.c.id).where(dag_run.c.state.in_(active))
+    running = joined.join(dag_run, dag_run.c.version_id == dag_version.c.id).where(ACTIVE_RUN)
     return {*connection.scalars(newest), *connection.scalars(running)}
-
-
-def prune_versions(connection: Connection, before: datetime, *, limit: int = 500) -> int:
-    """Delete DAG versions from before ``before`` that no run is pinned to and that are not the newest of their DAG.
-
-    :returns: how many went; call again while it is ``limit``.
-    """
-    is_newest = select(dag.c.dag_id).where(dag.c.version_id == dag_version.c.id).exists()
-    is_used = select(dag_run.c.id).where(dag_run.c.version_id == dag_version.c.id).exists()
-    unused = (
-        select(dag_version.c.id)
-        .where(dag_version.c.created_at < before, ~is_newest, ~is_used)
-        .order_by(dag_version.c.id)
-        .limit(limit)
-    )
-    found = list(connection.scalars(unused))
-    if found:
-        connection.execute(delete(dag_version).where(dag_version.c.id.in_(found)))
-    return len(found)
 
 
 def prune_bundles(connection: Connection, before: datetime) -> int:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from clockmill.state import RunType
+from clockmill.storage.rows import columns_of, values_of
 from clockmill.storage.tables import dag, dag_run, dag_version, import_error, lit, parsed_file
 
 #: What a database raises when it refuses rows for what they hold; the others of a batch can still be stored.
@@ -130,8 +131,7 @@ def add_versions(connection: Connection, versions: Sequence[NewVersion], at: dat
     """Add versions and make each the newest of its DAG."""
     if not versions:
         return
-    columns = NewVersion.__slots__
-    rows = [{**{name: getattr(version, name) for name in columns}, "created_at": at} for version in versions]
+    rows = [{**values_of(version), "created_at": at} for version in versions]
     added = connection.execute(insert(dag_version).returning(dag_version.c.id, dag_version.c.dag_id), rows)
     change_dags(connection, [{"dag_id": row.dag_id, "version_id": row.id} for row in added])
 
@@ -160,6 +160,11 @@ def known_files(connection: Connection) -> set[tuple[str, str]]:
     return found
 
 
+def missing_dags(connection: Connection, dag_ids: Collection[str]) -> set[str]:
+    """Which of these DAGs have no row, as after somebody deleted them."""
+    return set(dag_ids) - set(connection.scalars(select(dag.c.dag_id)))
+
+
 def deactivate(connection: Connection, dag_ids: Collection[str]) -> list[str]:
     """Note that DAGs have no file any more: they start no more runs, their history stays.
 
@@ -169,17 +174,34 @@ def deactivate(connection: Connection, dag_ids: Collection[str]) -> list[str]:
     return sorted(connection.scalars(statement.returning(dag.c.dag_id)))
 
 
+def lock_dags(connection: Connection, dag_ids: Collection[str]) -> None:
+    """Hold the rows of DAGs, so that nobody else creates or starts runs of them."""
+    statement = select(dag.c.dag_id).where(dag.c.dag_id.in_(sorted(dag_ids))).order_by(dag.c.dag_id)
+    connection.execute(statement.with_for_update()).all()
+
+
+def set_paused_flag(connection: Connection, dag_id: str, *, paused: bool) -> None:
+    """Note whether a DAG is paused."""
+    connection.execute(update(dag).where(dag.c.dag_id == dag_id).values(is_paused=paused))
+
+
+def delete_rows(connection: Connection, dag_id: str) -> None:
+    """Delete a DAG, its runs and its versions, in the order that the foreign keys ask for."""
+    connection.execute(update(dag).where(dag.c.dag_id == dag_id).values(version_id=None))
+    connection.execute(delete(dag_run).where(dag_run.c.dag_id == dag_id))
+    connection.execute(delete(dag_version).where(dag_version.c.dag_id == dag_id))
+    connection.execute(delete(dag).where(dag.c.dag_id == dag_id))
+
+
 # --- import errors -------------------------------------------------------------------------------------------------
 
 
 def import_errors(connection: Connection, source: str, files: Collection[str]) -> dict[str, ImportErrorRow]:
     """The import errors of files."""
-    statement = select(import_error).where(import_error.c.source == source, import_error.c.file.in_(sorted(files)))
-    return {row.file: _error_row(row) for row in connection.execute(statement)}
-
-
-def _error_row(row: Row[Any]) -> ImportErrorRow:
-    return ImportErrorRow(source=row.source, file=row.file, line=row.line, message=row.message, traceback=row.traceback)
+    statement = select(*columns_of(ImportErrorRow, import_error)).where(
+        import_error.c.source == source, import_error.c.file.in_(sorted(files))
+    )
+    return {row.file: ImportErrorRow(**row._mapping) for row in connection.execute(statement)}
 
 
 def set_import_error(connection: Connection, error: ImportErrorRow, at: datetime) -> bool:
@@ -188,8 +210,7 @@ def set_import_error(connection: Connection, error: ImportErrorRow, at: datetime
     if known == error:
         return False
     clear_import_errors(connection, error.source, [error.file])
-    values = {name: getattr(error, name) for name in ImportErrorRow.__slots__}
-    connection.execute(insert(import_error).values(**values, created_at=at))
+    connection.execute(insert(import_error).values(**values_of(error), created_at=at))
     return True
 
 
@@ -204,18 +225,13 @@ def clear_import_errors(connection: Connection, source: str, files: Collection[s
 
 def parsed_files(connection: Connection, source: str) -> dict[str, ParsedFileRow]:
     """What the files of a source were parsed from."""
-    statement = select(parsed_file).where(parsed_file.c.source == source)
-    return {
-        row.file: ParsedFileRow(
-            file=row.file, fingerprint=row.fingerprint, dependencies=row.dependencies, parsed_at=row.parsed_at
-        )
-        for row in connection.execute(statement)
-    }
+    statement = select(*columns_of(ParsedFileRow, parsed_file)).where(parsed_file.c.source == source)
+    return {row.file: ParsedFileRow(**row._mapping) for row in connection.execute(statement)}
 
 
 def save_parsed_files(connection: Connection, source: str, rows: Iterable[ParsedFileRow]) -> None:
     """Note what files were parsed from, in place of what was noted before."""
-    values = [{"source": source, **{name: getattr(row, name) for name in ParsedFileRow.__slots__}} for row in rows]
+    values = [{"source": source, **values_of(row)} for row in rows]
     if values:
         forget_parsed_files(connection, source, [row["file"] for row in values])
         connection.execute(insert(parsed_file), values)
@@ -231,8 +247,3 @@ def forget_parsed_files(
     if files is not None:
         statement = statement.where(parsed_file.c.file.in_(sorted(files)))
     connection.execute(statement)
-
-
-def missing_dags(connection: Connection, dag_ids: Collection[str]) -> set[str]:
-    """Which of these DAGs have no row, as after somebody deleted them."""
-    return set(dag_ids) - set(connection.scalars(select(dag.c.dag_id)))

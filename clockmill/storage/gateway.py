@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, literal_column, select
 from clockmill.credentials import connection_from_environment, variable_from_environment
 from clockmill.errors import DatabaseError, GatewayUnavailable, TaskGone
 from clockmill.storage import connections, variables, xcoms
-from clockmill.storage.attempts import LIVE
+from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.crypto import Cipher
 from clockmill.storage.engine import Database
 from clockmill.storage.tables import attempt
@@ -23,7 +23,7 @@ T = TypeVar("T")
 FACTORY = f"{__name__}:open_gateway"
 
 _IS_LIVE: Select[Any] = select(literal_column("1")).where(
-    attempt.c.id == bindparam("attempt_id"), attempt.c.token == bindparam("token"), LIVE
+    attempt.c.id == bindparam("attempt_id"), attempt.c.token == bindparam("token"), LIVE_ATTEMPT
 )
 
 

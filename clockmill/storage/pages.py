@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, String, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, String, and_, case, cast, func, or_, select
 
-from clockmill.state import ACTIVE_RUN_STATES, RunState
-from clockmill.storage.tables import dag, dag_run, dag_version, import_error, lit
+from clockmill.state import RunState
+from clockmill.storage.conditions import ACTIVE_RUN
+from clockmill.storage.paging import page_by_name, page_newest_first
+from clockmill.storage.rows import columns_of
+from clockmill.storage.tables import dag, dag_run, dag_version, import_error
 
 
 class DagFilter(StrEnum):
@@ -86,17 +88,6 @@ class ImportErrorLine:
     created_at: datetime
 
 
-def _columns(record: type[Any], table: Any) -> list[ColumnElement[Any]]:
-    return [table.c[field.name] for field in fields(record)]
-
-
-def _line(record: type[Any], row: Row[Any]) -> Any:
-    return record(**row._mapping)
-
-
-_IS_ACTIVE_RUN = dag_run.c.state.in_([lit(state) for state in sorted(ACTIVE_RUN_STATES)])
-
-
 def _newest_state() -> ScalarSelect[str]:
     newest = select(dag_run.c.state).where(dag_run.c.dag_id == dag.c.dag_id)
     return newest.order_by(dag_run.c.id.desc()).limit(1).scalar_subquery()
@@ -111,7 +102,7 @@ def _shown_by(which: DagFilter) -> ColumnElement[bool]:
         case DagFilter.PAUSED:
             return and_(dag.c.is_active, dag.c.is_paused)
         case DagFilter.RUNNING:
-            busy = select(dag_run.c.id).where(dag_run.c.dag_id == dag.c.dag_id, _IS_ACTIVE_RUN)
+            busy = select(dag_run.c.id).where(dag_run.c.dag_id == dag.c.dag_id, ACTIVE_RUN)
             return and_(dag.c.is_active, busy.exists())
         case DagFilter.FAILING:
             return and_(dag.c.is_active, _newest_state() == RunState.FAILED.value)
@@ -131,10 +122,10 @@ def list_dags(
     :param search: text found in the id, description, owner or a tag, whatever its case.
     :param after: the last id of the page before.
     """
-    statement = select(*_columns(DagLine, dag)).where(_shown_by(which), dag.c.dag_id > after)
+    statement = select(*columns_of(DagLine, dag)).where(_shown_by(which))
     if search:
         statement = statement.where(_matches(search))
-    return [_line(DagLine, row) for row in connection.execute(statement.order_by(dag.c.dag_id).limit(limit))]
+    return [DagLine(**row._mapping) for row in connection.execute(page_by_name(statement, dag.c.dag_id, after, limit))]
 
 
 def count_dags(connection: Connection) -> DagCounts:
@@ -145,21 +136,16 @@ def count_dags(connection: Connection) -> DagCounts:
 
 def find_dag(connection: Connection, dag_id: str) -> DagLine | None:
     """The DAG with that id, also when its file is gone, or None."""
-    row = connection.execute(select(*_columns(DagLine, dag)).where(dag.c.dag_id == dag_id)).first()
-    return None if row is None else _line(DagLine, row)
-
-
-def dag_ids(connection: Connection) -> list[str]:
-    """Every DAG id, for a suggestion."""
-    return list(connection.execute(select(dag.c.dag_id)).scalars())
+    row = connection.execute(select(*columns_of(DagLine, dag)).where(dag.c.dag_id == dag_id)).first()
+    return None if row is None else DagLine(**row._mapping)
 
 
 def find_version(connection: Connection, version_id: int) -> DagVersionLine | None:
     """A stored version of a DAG, or None."""
     row = connection.execute(
-        select(*_columns(DagVersionLine, dag_version)).where(dag_version.c.id == version_id)
+        select(*columns_of(DagVersionLine, dag_version)).where(dag_version.c.id == version_id)
     ).first()
-    return None if row is None else _line(DagVersionLine, row)
+    return None if row is None else DagVersionLine(**row._mapping)
 
 
 def newest_runs(connection: Connection, ids: Collection[str], *, per_dag: int) -> dict[str, list[RunLine]]:
@@ -178,15 +164,14 @@ def list_runs(
     :param state: only runs in that state; all when empty.
     :param before: the last row id of the page before.
     """
-    statement = select(*_columns(RunLine, dag_run)).where(dag_run.c.dag_id == dag_id)
+    statement = select(*columns_of(RunLine, dag_run)).where(dag_run.c.dag_id == dag_id)
     if state:
         statement = statement.where(dag_run.c.state == state)
-    if before is not None:
-        statement = statement.where(dag_run.c.id < before)
-    return [_line(RunLine, row) for row in connection.execute(statement.order_by(dag_run.c.id.desc()).limit(limit))]
+    statement = page_newest_first(statement, dag_run.c.id, before, limit)
+    return [RunLine(**row._mapping) for row in connection.execute(statement)]
 
 
 def list_import_errors(connection: Connection, *, limit: int = 100) -> list[ImportErrorLine]:
     """DAG files that could not be imported, by name."""
-    statement = select(*_columns(ImportErrorLine, import_error)).order_by(import_error.c.file).limit(limit)
-    return [_line(ImportErrorLine, row) for row in connection.execute(statement)]
+    statement = select(*columns_of(ImportErrorLine, import_error)).order_by(import_error.c.file).limit(limit)
+    return [ImportErrorLine(**row._mapping) for row in connection.execute(statement)]

@@ -13,10 +13,12 @@ from clockmill.credentials.fields import check_name, check_text
 from clockmill.errors import NotFound, UsageError
 from clockmill.events import Event, EventKind
 from clockmill.storage import events
-from clockmill.storage.attempts import LIVE
+from clockmill.storage.conditions import LIVE_ATTEMPT
+from clockmill.storage.rows import values_of
 from clockmill.storage.tables import attempt, pool
 from clockmill.storage.upsert import upsert
 
+_LOCK_POOLS = select(pool.c.name, pool.c.slots).order_by(pool.c.name).with_for_update()
 #: Made by the first migration; tasks go there that name no pool.
 DEFAULT_POOL = "default_pool"
 MAX_SLOTS = 2**31 - 1
@@ -64,8 +66,7 @@ class PoolUsage:
 def set_pools(connection: Connection, pools: Iterable[Pool], *, at: datetime, actor: str) -> None:
     """Make pools, or change those that exist; a pool that is made smaller empties by and by."""
     for each in pools:
-        values = {name: getattr(each, name) for name in ("name", "slots", "description", "include_deferred")}
-        upsert(connection, pool, values)
+        upsert(connection, pool, values_of(each))
         events.append(connection, [_changed(each.name, at, actor, {"slots": each.slots})])
 
 
@@ -109,8 +110,18 @@ def delete_pool(connection: Connection, name: str, *, at: datetime, actor: str) 
     events.append(connection, [_changed(name, at, actor, {"deleted": True})])
 
 
+def lock_pools(connection: Connection) -> dict[str, int]:
+    """Hold every pool in the order of names, so that nobody else admits; returns their slots."""
+    return {row.name: row.slots for row in connection.execute(_LOCK_POOLS)}
+
+
+def pool_slots(connection: Connection, name: str) -> int | None:
+    """The slots of one pool, or None when there is no such pool."""
+    return connection.execute(select(pool.c.slots).where(pool.c.name == name)).scalar_one_or_none()
+
+
 def _usage() -> Any:
-    return select(attempt.c.pool, func.sum(attempt.c.pool_slots)).where(LIVE).group_by(attempt.c.pool)
+    return select(attempt.c.pool, func.sum(attempt.c.pool_slots)).where(LIVE_ATTEMPT).group_by(attempt.c.pool)
 
 
 def _changed(name: str, at: datetime, actor: str, detail: dict[str, Any]) -> Event:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
 from clockmill.storage.records import TaskRow
-from clockmill.storage.runs import task_row
+from clockmill.storage.rows import columns_of
+from clockmill.storage.runs import TASK_COLUMNS, task_row
 from clockmill.storage.tables import attempt, task_instance, xcom
-
-_TASK_COLUMNS = [task_instance.c[name] for name in TaskRow.__slots__]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,7 @@ def list_tasks(
     :param states: only those in one of these states; all when empty.
     :param after: the last row id of the page before.
     """
-    statement = select(*_TASK_COLUMNS).where(task_instance.c.dag_run_id == dag_run_id, task_instance.c.id > after)
+    statement = select(*TASK_COLUMNS).where(task_instance.c.dag_run_id == dag_run_id, task_instance.c.id > after)
     if states:
         statement = statement.where(task_instance.c.state.in_(sorted(states)))
     return [task_row(row) for row in connection.execute(statement.order_by(task_instance.c.id).limit(limit))]
@@ -59,7 +58,7 @@ def list_tasks(
 
 def tasks_named(connection: Connection, dag_run_id: int, task_ids: Collection[str], *, limit: int) -> list[TaskRow]:
     """Task instances of a run that belong to these tasks, in the order in which they were made."""
-    statement = select(*_TASK_COLUMNS).where(
+    statement = select(*TASK_COLUMNS).where(
         task_instance.c.dag_run_id == dag_run_id, task_instance.c.task_id.in_(sorted(task_ids))
     )
     return [task_row(row) for row in connection.execute(statement.order_by(task_instance.c.id).limit(limit))]
@@ -67,7 +66,7 @@ def tasks_named(connection: Connection, dag_run_id: int, task_ids: Collection[st
 
 def find_task(connection: Connection, dag_run_id: int, task_id: str, map_index: int | None) -> TaskRow | None:
     """One task instance; the first of a mapped task when ``map_index`` is None; None when there is none."""
-    statement = select(*_TASK_COLUMNS).where(
+    statement = select(*TASK_COLUMNS).where(
         task_instance.c.dag_run_id == dag_run_id, task_instance.c.task_id == task_id
     )
     if map_index is not None:
@@ -84,8 +83,11 @@ def count_states(connection: Connection, dag_run_id: int) -> dict[str, int]:
 
 def list_attempts(connection: Connection, task_instance_id: int) -> list[AttemptLine]:
     """The attempts of a task instance, oldest first."""
-    columns = [attempt.c[field.name] for field in fields(AttemptLine)]
-    statement = select(*columns).where(attempt.c.task_instance_id == task_instance_id).order_by(attempt.c.id)
+    statement = (
+        select(*columns_of(AttemptLine, attempt))
+        .where(attempt.c.task_instance_id == task_instance_id)
+        .order_by(attempt.c.id)
+    )
     return [AttemptLine(**row._mapping) for row in connection.execute(statement)]
 
 

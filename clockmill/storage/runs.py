@@ -9,15 +9,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, func, or_, select
 
-from clockmill.state import ACTIVE_RUN_STATES, RunState, RunType, TaskState
+from clockmill.state import RunState, RunType, TaskState
+from clockmill.storage.conditions import ACTIVE_RUN
 from clockmill.storage.records import RunRow, TaskRow
+from clockmill.storage.rows import columns_of
 from clockmill.storage.tables import dag, dag_run, lit, task_instance
 
 _RUN_FIELDS = tuple(RunRow.__slots__)
 _TASK_FIELDS = tuple(TaskRow.__slots__)
-_RUN_COLUMNS = [dag_run.c[name] for name in _RUN_FIELDS]
-_TASK_COLUMNS = [task_instance.c[name] for name in _TASK_FIELDS]
-_ACTIVE = dag_run.c.state.in_([lit(state) for state in sorted(ACTIVE_RUN_STATES)])
+_RUN_COLUMNS = columns_of(RunRow, dag_run)
+TASK_COLUMNS = columns_of(TaskRow, task_instance)
 
 
 def run_row(row: Row[Any]) -> RunRow:
@@ -59,7 +60,7 @@ def find_run(connection: Connection, dag_id: str, run_id: str) -> RunRow | None:
 
 def load_tasks(connection: Connection, dag_run_id: int, *, after_revision: int = -1) -> list[TaskRow]:
     """The task instances of a run that changed after a revision of it, in the order in which they were made."""
-    statement = select(*_TASK_COLUMNS).where(task_instance.c.dag_run_id == dag_run_id)
+    statement = select(*TASK_COLUMNS).where(task_instance.c.dag_run_id == dag_run_id)
     if after_revision >= 0:
         statement = statement.where(task_instance.c.revision > after_revision)
     return [task_row(row) for row in connection.execute(statement.order_by(task_instance.c.id))]
@@ -114,7 +115,7 @@ def dags_with_queued_runs(connection: Connection) -> list[DagLoad]:
     statement = (
         select(dag.c.dag_id, running.label("running"), dag.c.max_active_runs)
         .join(dag, dag.c.dag_id == dag_run.c.dag_id)
-        .where(_ACTIVE, ~dag.c.is_paused)
+        .where(ACTIVE_RUN, ~dag.c.is_paused)
         .group_by(dag.c.dag_id, dag.c.max_active_runs)
         .having(and_(queued > 0, running < dag.c.max_active_runs))
         .order_by(dag.c.dag_id)
@@ -122,17 +123,11 @@ def dags_with_queued_runs(connection: Connection) -> list[DagLoad]:
     return [DagLoad(dag_id=row[0], running=row[1], max_active_runs=row[2]) for row in connection.execute(statement)]
 
 
-def lock_dags(connection: Connection, dag_ids: Collection[str]) -> None:
-    """Hold the rows of DAGs, so that nobody else creates or starts runs of them."""
-    statement = select(dag.c.dag_id).where(dag.c.dag_id.in_(sorted(dag_ids))).order_by(dag.c.dag_id)
-    connection.execute(statement.with_for_update()).all()
-
-
 def oldest_queued(connection: Connection, dag_id: str, limit: int) -> list[int]:
     """The queued runs of a DAG that come first."""
     statement = (
         select(dag_run.c.id)
-        .where(_ACTIVE, dag_run.c.dag_id == dag_id, dag_run.c.state == lit(RunState.QUEUED))
+        .where(ACTIVE_RUN, dag_run.c.dag_id == dag_id, dag_run.c.state == lit(RunState.QUEUED))
         .order_by(dag_run.c.run_after, dag_run.c.id)
         .limit(limit)
     )
@@ -142,16 +137,15 @@ def oldest_queued(connection: Connection, dag_id: str, limit: int) -> list[int]:
 def running_count(connection: Connection, dag_id: str) -> int:
     """How many runs of a DAG are in state ``running``."""
     statement = select(func.count()).where(
-        _ACTIVE, dag_run.c.dag_id == dag_id, dag_run.c.state == lit(RunState.RUNNING)
+        ACTIVE_RUN, dag_run.c.dag_id == dag_id, dag_run.c.state == lit(RunState.RUNNING)
     )
     return int(connection.execute(statement).scalar_one())
 
 
 def has_active_run(connection: Connection, dag_id: str) -> bool:
     """Whether a run of that DAG is queued or running."""
-    return (
-        connection.execute(select(dag_run.c.id).where(_ACTIVE, dag_run.c.dag_id == dag_id).limit(1)).first() is not None
-    )
+    statement = select(dag_run.c.id).where(ACTIVE_RUN, dag_run.c.dag_id == dag_id).limit(1)
+    return connection.execute(statement).first() is not None
 
 
 def taken_run(connection: Connection, dag_id: str, run_id: str, logical_date: datetime | None) -> RunRow | None:
@@ -166,11 +160,11 @@ def taken_run(connection: Connection, dag_id: str, run_id: str, logical_date: da
 def running_revisions(connection: Connection) -> list[tuple[int, int]]:
     """Every running run with its revision, ascending by id: what a memory of runs is compared with."""
     # Sorted here: for ORDER BY id, SQLite walks through the whole history instead of the index of live rows.
-    statement = select(dag_run.c.id, dag_run.c.revision).where(_ACTIVE, dag_run.c.state == lit(RunState.RUNNING))
+    statement = select(dag_run.c.id, dag_run.c.revision).where(ACTIVE_RUN, dag_run.c.state == lit(RunState.RUNNING))
     return sorted((row.id, row.revision) for row in connection.execute(statement))
 
 
 def active_runs(connection: Connection, dag_id: str) -> list[RunRow]:
     """The queued and running runs of a DAG, oldest first."""
-    statement = _select_runs().where(_ACTIVE, dag_run.c.dag_id == dag_id).order_by(dag_run.c.id)
+    statement = _select_runs().where(ACTIVE_RUN, dag_run.c.dag_id == dag_id).order_by(dag_run.c.id)
     return [run_row(row) for row in connection.execute(statement)]

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, select, update
 
-from clockmill.state import RunState
-from clockmill.storage.tables import dag, dag_run, dag_version, lit
+from clockmill.storage.conditions import ACTIVE_RUN
+from clockmill.storage.rows import columns_of
+from clockmill.storage.tables import dag, dag_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class DueDag:
 def due_dags(connection: Connection, now: datetime, *, limit: int = 100) -> list[DueDag]:
     """The active, unpaused DAGs whose next tick is due, the longest due first."""
     statement = (
-        select(dag.c.dag_id, dag.c.version_id, dag.c.next_tick)
+        select(*columns_of(DueDag, dag))
         .where(
             dag.c.next_run_after.is_not(None),
             dag.c.next_run_after <= now,
@@ -44,7 +45,7 @@ def due_dags(connection: Connection, now: datetime, *, limit: int = 100) -> list
 def hold_due_dag(connection: Connection, dag_id: str, now: datetime) -> DueDag | None:
     """Hold the row of a DAG that is still due; None when another scheduler was faster or it was paused."""
     statement = (
-        select(dag.c.dag_id, dag.c.version_id, dag.c.next_tick)
+        select(*columns_of(DueDag, dag))
         .where(dag.c.dag_id == dag_id, dag.c.next_run_after <= now, dag.c.is_active, ~dag.c.is_paused)
         .with_for_update()
     )
@@ -62,24 +63,10 @@ def set_next_tick(
 
 def idle_dags(connection: Connection, schedule: str) -> list[tuple[str, int]]:
     """The active, unpaused DAGs of a schedule that have no active run and no next tick, with their version."""
-    active = (lit(RunState.QUEUED), lit(RunState.RUNNING))
-    busy = select(dag_run.c.id).where(dag_run.c.dag_id == dag.c.dag_id, dag_run.c.state.in_(active)).exists()
+    busy = select(dag_run.c.id).where(dag_run.c.dag_id == dag.c.dag_id, ACTIVE_RUN).exists()
     statement = (
         select(dag.c.dag_id, dag.c.version_id)
         .where(dag.c.schedule == schedule, dag.c.next_run_after.is_(None), dag.c.is_active, ~dag.c.is_paused, ~busy)
         .order_by(dag.c.dag_id)
     )
     return [(row.dag_id, row.version_id) for row in connection.execute(statement) if row.version_id is not None]
-
-
-def set_paused_flag(connection: Connection, dag_id: str, *, paused: bool) -> None:
-    """Note whether a DAG is paused."""
-    connection.execute(update(dag).where(dag.c.dag_id == dag_id).values(is_paused=paused))
-
-
-def delete_rows(connection: Connection, dag_id: str) -> None:
-    """Delete a DAG, its runs and its versions, in the order that the foreign keys ask for."""
-    connection.execute(update(dag).where(dag.c.dag_id == dag_id).values(version_id=None))
-    connection.execute(delete(dag_run).where(dag_run.c.dag_id == dag_id))
-    connection.execute(delete(dag_version).where(dag_version.c.dag_id == dag_id))
-    connection.execute(delete(dag).where(dag.c.dag_id == dag_id))

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from clockmill.storage.attempts import LIVE
+from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.tables import attempt, counter, supervisor
 
 
@@ -56,7 +56,7 @@ def bury(connection: Connection, ident: str) -> None:
 
 def with_live_attempts(connection: Connection, executor: str, host: str) -> list[str]:
     """Ids of the supervisors of an executor on one host that hold live attempts, dead or alive."""
-    holds = select(attempt.c.id).where(LIVE, attempt.c.supervisor_id == supervisor.c.id).exists()
+    holds = select(attempt.c.id).where(LIVE_ATTEMPT, attempt.c.supervisor_id == supervisor.c.id).exists()
     statement = select(supervisor.c.id).where(supervisor.c.executor == executor, supervisor.c.host == host, holds)
     return [row.id for row in connection.execute(statement.order_by(supervisor.c.id))]
 
@@ -64,5 +64,5 @@ def with_live_attempts(connection: Connection, executor: str, host: str) -> list
 def slots_of(connection: Connection) -> tuple[int, int]:
     """The slots of all living supervisors, and how many live attempts hold one."""
     slots = select(func.coalesce(func.sum(supervisor.c.slots), 0)).where(supervisor.c.is_alive)
-    busy = select(func.count()).where(LIVE, attempt.c.supervisor_id.is_not(None))
+    busy = select(func.count()).where(LIVE_ATTEMPT, attempt.c.supervisor_id.is_not(None))
     return int(connection.execute(slots).scalar_one()), int(connection.execute(busy).scalar_one())

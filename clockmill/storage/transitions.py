@@ -17,6 +17,7 @@ from sqlalchemy import Connection, insert, select, update
 from clockmill.state import AttemptState, RunState, RunType, TaskState, is_legal
 from clockmill.storage.batches import Columns, update_rows
 from clockmill.storage.records import AttemptEnd, NewTask, TaskRow
+from clockmill.storage.rows import values_of
 from clockmill.storage.tables import attempt, dag, dag_run, task_instance
 
 
@@ -57,14 +58,14 @@ def create_run(connection: Connection, run: NewRun, tasks: Sequence[NewTask]) ->
 
     :raises sqlalchemy.exc.IntegrityError: when the run id or the logical date is taken.
     """
-    values = {name: getattr(run, name) for name in NewRun.__slots__}
+    values = values_of(run)
     limit = select(dag.c.max_active_tasks).where(dag.c.dag_id == run.dag_id).scalar_subquery()
     values.update(state=RunState.QUEUED.value, run_type=run.run_type.value, max_active_tasks=limit)
     ident: int = connection.execute(insert(dag_run).values(**values).returning(dag_run.c.id)).scalar_one()
     if tasks:
         connection.execute(
             insert(task_instance),
-            [{"dag_run_id": ident, **{name: getattr(task, name) for name in NewTask.__slots__}} for task in tasks],
+            [{"dag_run_id": ident, **values_of(task)} for task in tasks],
         )
     return ident
 
@@ -104,7 +105,7 @@ def move_runs(connection: Connection, moves: Iterable[RunMove]) -> set[int]:
     for move in moves:
         if move.old is not move.new:
             _check("run", move.id, move.old, move.new)
-        rows.append({**{name: getattr(move, name) for name in RunMove.__slots__}, "state": move.new})
+        rows.append({**values_of(move), "state": move.new})
     return update_rows(connection, "dag_run", _RUN_COLUMNS, _RUN_ASSIGNED, "dag_run.state = v.old", rows)
 
 
@@ -172,7 +173,7 @@ def create_attempts(connection: Connection, attempts: Sequence[NewAttempt]) -> N
     for new in attempts:
         state = AttemptState.QUEUED if new.supervisor_id is None else AttemptState.RUNNING
         claimed_at = None if new.supervisor_id is None else new.queued_at
-        values = {name: getattr(new, name) for name in NewAttempt.__slots__}
+        values = values_of(new)
         rows.append({**values, "state": state.value, "claimed_at": claimed_at})
     if rows:
         connection.execute(insert(attempt), rows)
@@ -199,7 +200,7 @@ def end_attempts(connection: Connection, ends: Iterable[AttemptEnd]) -> set[str]
     rows = []
     for end in ends:
         _check("attempt", end.id, end.old, end.new)
-        rows.append({**{name: getattr(end, name) for name in AttemptEnd.__slots__}, "state": end.new})
+        rows.append({**values_of(end), "state": end.new})
     condition = "attempt.state = v.old AND attempt.token = v.token"
     return update_rows(connection, "attempt", _END_COLUMNS, _END_ASSIGNED, condition, rows)
 

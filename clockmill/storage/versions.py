@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
-from clockmill.storage.tables import bundle, dag, dag_version
+from clockmill.storage.rows import columns_of
+from clockmill.storage.tables import bundle, dag, dag_run, dag_version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class DagState:
 
 def dag_state(connection: Connection, dag_id: str) -> DagState | None:
     """A DAG as it stands, or None when there is none of that name."""
-    statement = select(*(dag.c[name] for name in DagState.__slots__)).where(dag.c.dag_id == dag_id)
+    statement = select(*columns_of(DagState, dag)).where(dag.c.dag_id == dag_id)
     row = connection.execute(statement).first()
     return None if row is None else DagState(**row._mapping)
 
@@ -62,3 +64,22 @@ def dag_state(connection: Connection, dag_id: str) -> DagState | None:
 def dag_ids(connection: Connection) -> list[str]:
     """Every DAG id, for a suggestion."""
     return [row.dag_id for row in connection.execute(select(dag.c.dag_id).order_by(dag.c.dag_id))]
+
+
+def prune_versions(connection: Connection, before: datetime, *, limit: int = 500) -> int:
+    """Delete DAG versions from before ``before`` that no run is pinned to and that are not the newest of their DAG.
+
+    :returns: how many went; call again while it is ``limit``.
+    """
+    is_newest = select(dag.c.dag_id).where(dag.c.version_id == dag_version.c.id).exists()
+    is_used = select(dag_run.c.id).where(dag_run.c.version_id == dag_version.c.id).exists()
+    unused = (
+        select(dag_version.c.id)
+        .where(dag_version.c.created_at < before, ~is_newest, ~is_used)
+        .order_by(dag_version.c.id)
+        .limit(limit)
+    )
+    found = list(connection.scalars(unused))
+    if found:
+        connection.execute(delete(dag_version).where(dag_version.c.id.in_(found)))
+    return len(found)

@@ -1,4 +1,4 @@
-"""Reading XComs. A row exists only while the try that pushed it counts as a success, so what is there is visible.
+"""XComs. A row exists only while the try that pushed it counts as a success, so what is there is visible.
 
 Tasks read often and one value at a time, so the statements are built once.
 """
@@ -6,11 +6,14 @@ Tasks read often and one value at a time, so the statements are built once.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select
 
+from clockmill.storage.records import XComValue
+from clockmill.storage.rows import values_of
 from clockmill.storage.tables import dag_run, xcom
 
 _THIS_RUN = (dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.run_id == bindparam("run_id"))
@@ -77,6 +80,19 @@ def list_xcoms(connection: Connection, dag_id: str, run_id: str, task_id: str | 
         statement = statement.where(xcom.c.task_id == task_id)
     rows = connection.execute(statement, {"dag_id": dag_id, "run_id": run_id})
     return [dict(row._mapping) for row in rows]
+
+
+def store_xcoms(connection: Connection, values: Sequence[XComValue], now: datetime) -> None:
+    """Make the values of successful tries visible."""
+    if values:
+        rows = [{**values_of(value), "created_at": now} for value in values]
+        connection.execute(insert(xcom), rows)
+
+
+def drop_xcoms(connection: Connection, task_instance_ids: Collection[int]) -> None:
+    """Forget the values of task instances that were cleared."""
+    if task_instance_ids:
+        connection.execute(delete(xcom).where(xcom.c.task_instance_id.in_(list(task_instance_ids))))
 
 
 @cache

@@ -10,6 +10,7 @@ from werkzeug import Response
 from clockmill.state import RunState
 from clockmill.storage import pages
 from clockmill.storage.pages import DagFilter, DagLine, RunLine
+from clockmill.storage.versions import dag_ids
 from clockmill.webserver.display import heights, seconds_taken
 from clockmill.webserver.errors import PageNotFound
 from clockmill.webserver.rendering import LIST_LIVE_MILLIS, choice, integer, page
@@ -71,7 +72,7 @@ def find_dag(dag_id: str) -> DagLine:
     database = current_site().database
     found = database.read(lambda c: pages.find_dag(c, dag_id))
     if found is None:
-        raise PageNotFound("DAG", dag_id, database.read(pages.dag_ids))
+        raise PageNotFound("DAG", dag_id, database.read(dag_ids))
     return found
 
 

@@ -11,8 +11,9 @@ from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects, Workspace
 from clockmill.state import Candidate, LimitKey, LimitKind, RunState, TaskState, admit
 from clockmill.storage.admission import ReadyTask, ready_tasks
-from clockmill.storage.attempts import lock_pools, usage
+from clockmill.storage.attempts import usage
 from clockmill.storage.engine import Connection
+from clockmill.storage.pools import lock_pools
 from clockmill.storage.transitions import NewAttempt, create_attempts
 
 #: How many candidates are read for each free slot: some of them will find their limits full.

@@ -21,10 +21,10 @@ from clockmill.state import (
     after_attempt,
     left_out_by,
 )
-from clockmill.storage.attempts import store_xcoms
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import AttemptEnd, AttemptRow, TaskRow, XComValue
 from clockmill.storage.transitions import end_attempts
+from clockmill.storage.xcoms import store_xcoms
 from clockmill.xcom import length
 
 

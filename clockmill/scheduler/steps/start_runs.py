@@ -6,8 +6,9 @@ from datetime import datetime
 
 from clockmill.scheduler.views import RunView
 from clockmill.state import RunState
+from clockmill.storage.dags import lock_dags
 from clockmill.storage.engine import Connection
-from clockmill.storage.runs import dags_with_queued_runs, lock_dags, oldest_queued, running_count
+from clockmill.storage.runs import dags_with_queued_runs, oldest_queued, running_count
 
 
 def runs_to_start(connection: Connection) -> list[int]:
