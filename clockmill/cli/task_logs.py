@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +12,7 @@ from clockmill.cli.app import App
 from clockmill.cli.base import Command, pass_app
 from clockmill.cli.params import map_index_option
 from clockmill.errors import NotFound, UsageError
+from clockmill.logs import reader
 from clockmill.logs.paths import path_for
 from clockmill.state import FINISHED_TASK_STATES, TaskState
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from clockmill.storage.records import RunRow, TaskRow
 
 _LOOK_SECONDS = 0.2
-_BLOCK_BYTES = 1 << 20
 _OVER = FINISHED_TASK_STATES | {TaskState.NONE, TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE}
 
 
@@ -55,8 +53,8 @@ def logs(
     )
     if not path.exists() and not follow:
         raise NotFound("log file", str(path))
-    for block in _followed(app, run, row, number, path) if follow else _blocks(path, 0):
-        sys.stdout.buffer.write(block)
+    for data in reader.follow(path, app.clock, lambda: not follow or _is_over(app, run, row, number)):
+        sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 
 
@@ -69,25 +67,7 @@ def _await_try(app: App, run: RunRow, row: TaskRow) -> TaskRow:
     return row
 
 
-def _followed(app: App, run: RunRow, row: TaskRow, number: int, path: Path) -> Iterator[bytes]:
-    """What is in the log, and what comes to it until the try is over."""
-    offset = 0
-    while True:
-        now = app.read(lambda connection: lookup.the_task(connection, run, row.task_id, row.map_index))
-        is_over = now.try_number != number or now.state in _OVER
-        for block in _blocks(path, offset):
-            offset += len(block)
-            yield block
-        if is_over:
-            return
-        app.clock.sleep(_LOOK_SECONDS)
-
-
-def _blocks(path: Path, offset: int) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            while block := file.read(_BLOCK_BYTES):
-                yield block
-    except FileNotFoundError:
-        return  # the attempt is offered and has not begun to write
+def _is_over(app: App, run: RunRow, row: TaskRow, number: int) -> bool:
+    """Whether a try writes no more."""
+    now = app.read(lambda connection: lookup.the_task(connection, run, row.task_id, row.map_index))
+    return now.try_number != number or now.state in _OVER

@@ -1,18 +1,14 @@
-"""Task logs as harmless text: a bounded piece at a time, without terminal control sequences."""
+"""Task logs as harmless text, without terminal control sequences, and only from the folder of the logs."""
 
 from __future__ import annotations
 
-import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from clockmill.errors import UsageError
 from clockmill.logs.paths import path_for
 from clockmill.storage.records import RunRow, TaskRow
-
-#: Bytes of one answer; a page shows so much of the end of a log.
-CHUNK_BYTES = 256 * 1024
 
 _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, cursor moves
@@ -23,21 +19,6 @@ _CONTROL = re.compile(
 )
 #: What the log writer puts before every line; ``***`` marks its own.
 _STAMP = re.compile(r"(?P<stamp>\d{4}-\d\d-\d\dT(?P<time>\d\d:\d\d:\d\d\.\d{3})\d{3}\+00:00) ?(?P<own>\*\*\* )?")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chunk:
-    """A piece of a log.
-
-    :param offset: the byte at which it begins.
-    :param next_offset: the byte at which the next piece begins.
-    :param size: how many bytes the file had.
-    """
-
-    text: str
-    offset: int
-    next_offset: int
-    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,33 +54,9 @@ def log_path(logs_folder: Path, run: RunRow, task: TaskRow, try_number: int) -> 
     return path
 
 
-def read_chunk(path: Path, offset: int, *, growing: bool, limit: int = CHUNK_BYTES) -> Chunk:
-    """Whole lines from byte ``offset`` on, at most ``limit`` bytes; empty when there is no such file yet.
-
-    :param growing: somebody still writes, so a line without an end comes with a later piece.
-    """
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(min(offset, size))
-            data = file.read(limit)
-    except FileNotFoundError:
-        return Chunk(text="", offset=offset, next_offset=offset, size=0)
-    if growing or offset + len(data) < size:
-        data = _whole_lines(data, limit)
-    return Chunk(text=plain(data.decode(errors="replace")), offset=offset, next_offset=offset + len(data), size=size)
-
-
-def read_tail(path: Path, *, growing: bool, limit: int = CHUNK_BYTES) -> Chunk:
-    """The last ``limit`` bytes of a log, from the beginning of a line on."""
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        size = 0
-    if size <= limit:
-        return read_chunk(path, 0, growing=growing, limit=limit)
-    chunk = read_chunk(path, size - limit, growing=growing, limit=limit)
-    return replace(chunk, text=chunk.text.partition("\n")[2])
+def text_of(data: bytes) -> str:
+    """A piece of a log as harmless text."""
+    return plain(data.decode(errors="replace"))
 
 
 def plain(text: str) -> str:
@@ -117,9 +74,3 @@ def _line(line: str) -> LogLine:
     if match is None:
         return LogLine(stamp="", time="", is_own=False, text=line)
     return LogLine(stamp=match["stamp"], time=match["time"], is_own=match["own"] is not None, text=line[match.end() :])
-
-
-def _whole_lines(data: bytes, limit: int) -> bytes:
-    end = data.rfind(b"\n") + 1
-    # A line longer than a whole piece is given out as it is, or nothing would ever come.
-    return data[:end] if end or len(data) < limit else data

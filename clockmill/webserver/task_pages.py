@@ -8,6 +8,7 @@ from pathlib import Path
 from flask import Blueprint, Response, send_file
 
 from clockmill.actions.explain import Explanation, explain
+from clockmill.logs.reader import Chunk, read_chunk, read_tail
 from clockmill.state import FINISHED_TASK_STATES, TaskState
 from clockmill.storage import run_pages as reads
 from clockmill.storage.events import list_events
@@ -16,7 +17,6 @@ from clockmill.storage.run_pages import AttemptLine
 from clockmill.storage.runs import task_ids_known
 from clockmill.webserver import logtail, xcoms
 from clockmill.webserver.errors import PageNotFound
-from clockmill.webserver.logtail import Chunk
 from clockmill.webserver.rendering import LIVE_MILLIS, integer, page
 from clockmill.webserver.run_pages import EVENTS_SHOWN, find_run
 from clockmill.webserver.site import current_site
@@ -86,7 +86,7 @@ def show_task(dag_id: str, run_id: str, task_id: str) -> str:
         tries=tries,
         number=number,
         log=log,
-        lines=logtail.lines(log.text) if log else [],
+        lines=logtail.lines(logtail.text_of(log.data)) if log else [],
         log_live=_is_growing(task, number),
         xcoms=[xcoms.shown(line) for line in xcom_lines],
         events=events,
@@ -126,8 +126,8 @@ def read_log(dag_id: str, run_id: str, task_id: str) -> Response:
         return _whole_file(path, f"{dag_id}.{run_id}.{task_id}.{number}.log")
     # Asked before reading: what is written between the two comes with the next request.
     growing = _is_growing(task, number)
-    chunk = logtail.read_chunk(path, offset, growing=growing)
-    response = Response(chunk.text, mimetype="text/plain")
+    chunk = read_chunk(path, offset, growing=growing)
+    response = Response(logtail.text_of(chunk.data), mimetype="text/plain")
     response.headers["X-Log-Offset"] = str(chunk.next_offset)
     if not growing and chunk.next_offset >= chunk.size:
         response.headers["X-Log-Complete"] = "1"
@@ -142,7 +142,7 @@ def _whole_file(path: Path, name: str) -> Response:
 
 def _tail(run: RunRow, task: TaskRow, number: int) -> Chunk:
     path = logtail.log_path(current_site().options.logs_folder, run, task, number)
-    return logtail.read_tail(path, growing=_is_growing(task, number))
+    return read_tail(path, growing=_is_growing(task, number))
 
 
 def _is_growing(task: TaskRow, number: int) -> bool:

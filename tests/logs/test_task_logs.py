@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clockmill.errors import NotFound, UsageError
+from clockmill.errors import UsageError
 from clockmill.logs import reader
 from clockmill.logs.paths import path_for
 from clockmill.logs.writer import MAX_LINE_BYTES, LogWriter
@@ -134,36 +134,33 @@ def test_a_log_is_read_piece_by_piece_in_whole_lines(tmp_path):
     path = tmp_path / "1.log"
     path.write_text("".join(f"line {number:03d}\n" for number in range(100)))
     pieces, offset = [], 0
-    while True:
-        chunk = reader.read(path, offset, limit=100)
-        pieces.append(chunk.text)
+    while (chunk := reader.read_chunk(path, offset, growing=False, limit=100)).data:
+        pieces.append(chunk.data)
         offset = chunk.next_offset
-        if chunk.is_end:
-            break
-    assert "".join(pieces) == path.read_text()
-    assert all(piece.endswith("\n") for piece in pieces)
+    assert b"".join(pieces) == path.read_bytes()
+    assert all(piece.endswith(b"\n") for piece in pieces)
+
+
+@pytest.mark.parametrize(("growing", "data"), [(True, b"one\n"), (False, b"one\ntw")])
+def test_a_line_without_an_end_is_kept_back_while_somebody_writes(tmp_path, growing, data):
+    path = tmp_path / "1.log"
+    path.write_bytes(b"one\ntw")
+    assert reader.read_chunk(path, 0, growing=growing).data == data
 
 
 def test_the_tail_of_a_big_log_begins_with_a_whole_line(tmp_path):
     path = tmp_path / "1.log"
     path.write_text("".join(f"line {number:05d}\n" for number in range(10_000)))
-    chunk = reader.tail(path, limit=100)
-    assert chunk.text.startswith("line 09991\n")
-    assert chunk.text.endswith("line 09999\n")
-    assert chunk.next_offset == path.stat().st_size
+    chunk = reader.read_tail(path, growing=False, limit=100)
+    assert chunk.data.startswith(b"line 09991\n")
+    assert chunk.data.endswith(b"line 09999\n")
+    assert path.read_bytes()[chunk.offset :] == chunk.data
+    assert chunk.next_offset == chunk.size == path.stat().st_size
 
 
-def test_a_log_that_is_no_utf_8_is_readable(tmp_path):
-    path = tmp_path / "1.log"
-    path.write_bytes(b"caf\xe9\n\xff\xfe\n")
-    assert reader.read(path).text.count("\ufffd") == 3
-
-
-def test_a_log_that_is_not_there_is_said_so(tmp_path):
-    with pytest.raises(NotFound):
-        reader.read(tmp_path / "1.log")
-    with pytest.raises(NotFound):
-        reader.tail(tmp_path / "1.log")
+def test_a_log_that_is_not_there_yet_is_empty(tmp_path):
+    assert reader.read_chunk(tmp_path / "1.log", 7, growing=True) == reader.Chunk(data=b"", offset=7, size=0)
+    assert reader.read_tail(tmp_path / "1.log", growing=True).data == b""
 
 
 def test_following_gives_what_is_added_until_it_is_over(tmp_path):
@@ -175,5 +172,5 @@ def test_following_gives_what_is_added_until_it_is_over(tmp_path):
             file.write(next(additions))
 
     remaining = iter([False, False, False, False, True])
-    texts = list(reader.follow(path, StillClock(add), lambda: next(remaining)))
-    assert "".join(texts) == "one\ntwo\nthree\n"
+    pieces = list(reader.follow(path, StillClock(add), lambda: next(remaining)))
+    assert b"".join(pieces) == b"one\ntwo\nthree\n"

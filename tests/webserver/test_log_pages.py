@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clockmill.logs import reader
 from clockmill.webserver import logtail
 
 PAGE = "/dags/weather/runs/one/tasks/extract"
@@ -81,7 +82,7 @@ def test_of_a_large_log_the_page_shows_the_end_and_offers_all(client: FlaskClien
 
     assert "line 59999" in text
     assert "line 1000\n" not in text
-    assert len(text) < 4 * logtail.CHUNK_BYTES
+    assert len(text) < 4 * reader.CHUNK_BYTES
     whole = client.get(f"{PAGE}/log?try=1", buffered=True)
     assert whole.headers["Content-Disposition"].startswith("attachment")
     assert whole.mimetype == "text/plain"
@@ -137,7 +138,7 @@ def test_the_pieces_of_a_log_together_are_all_of_it(
 
     found, offset = b"", 0
     while offset < path.stat().st_size:
-        chunk = logtail.read_chunk(path, offset, growing=True, limit=limit)
+        chunk = reader.read_chunk(path, offset, growing=True, limit=limit)
         assert chunk.next_offset > offset
         found += path.read_bytes()[offset : chunk.next_offset]
         offset = chunk.next_offset
