@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -25,6 +26,8 @@ from clockmill.parsing.results import Dependencies, FileError, ParsedDag, ParseR
 from clockmill.serde import dumps, encode
 
 _MB = 1 << 20
+#: A NUL in JSON; a backslash before it would make it the text ``\\u0000``.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _LONGEST_MESSAGE = 4_000
 _LONGEST_TRACEBACK = 40_000
 #: Room for saying that the memory ran out.
@@ -138,6 +141,9 @@ def _encoded(job: Job, dag: DAG) -> ParsedDag | FileError:
         return FileError(message=_shown(str(error)), line=getattr(error, "line", None) or dag.line, dag_id=dag.dag_id)
     except UnicodeEncodeError:
         message = f"DAG {dag.dag_id!r} holds text that is no valid Unicode."
+        return FileError(message=message, line=dag.line, dag_id=dag.dag_id)
+    if _NUL.search(text):
+        message = f"DAG {dag.dag_id!r} holds text with a NUL character, which not every database can store."
         return FileError(message=message, line=dag.line, dag_id=dag.dag_id)
     if size > job.max_document_mb * _MB:
         message = (

@@ -72,6 +72,8 @@ def protect(app: Flask, secret_key: bytes, allowed_hosts: frozenset[str]) -> Non
         if request.method not in SAFE_METHODS:
             _check_origin(request)
             _check_token(request)
+        if any("\0" in value for fields in (request.args, request.form) for _, value in fields.items(multi=True)):
+            abort(400, "A value holds a NUL character, which no text has.")
 
     app.before_request(check)
     app.after_request(_add_headers)

@@ -187,6 +187,17 @@ def test_a_document_that_is_too_large_is_refused_with_its_size(parse: Callable[.
     assert "max_document_mb" in error.message
 
 
+def test_text_that_not_every_database_can_store_is_refused(parse: Callable[..., dict[str, ParseResult]]) -> None:
+    results = parse(
+        nul="from clockmill import DAG\nd = DAG('nul', description='a\\0b')\n",
+        half="from clockmill import DAG\nd = DAG('half', doc_md='\\ud800')\n",
+        fine="from clockmill import DAG\nd = DAG('fine', doc_md=r'\\u0000 and \\\\u0000')\n",
+    )
+    assert "NUL character" in only_error(results["nul.py"]).message
+    assert "no valid Unicode" in only_error(results["half.py"]).message
+    assert [dag.dag_id for dag in results["fine.py"].dags] == ["fine"]
+
+
 def test_the_traceback_is_that_of_the_authors_code(parse: Callable[..., dict[str, ParseResult]]) -> None:
     results = parse(
         helper="def fail():\n    raise ValueError('deep')\n", user="import clockmill\nfrom helper import fail\nfail()\n"

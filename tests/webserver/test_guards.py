@@ -200,3 +200,8 @@ def test_a_crash_shows_a_page_without_its_reason(
     assert answer.status_code == 500
     assert "hunter2" not in answer.text
     assert "Something went wrong here" in answer.text
+
+
+@pytest.mark.parametrize("address", ["/dags?after=%00", "/dags?q=a%00b", "/dags?show=%00"])
+def test_a_nul_never_reaches_the_database(client: FlaskClient, address: str) -> None:
+    assert client.get(address).status_code == 400
