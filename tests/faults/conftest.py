@@ -81,9 +81,7 @@ def make_mill(place: Path) -> Iterator[Callable[..., Mill]]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def mill(
-    request: pytest.FixtureRequest, make_mill: Callable[..., Mill], place: Path, sqlite_template: Path
-) -> Mill:
+def mill(request: pytest.FixtureRequest, make_mill: Callable[..., Mill], place: Path, sqlite_template: Path) -> Mill:
     """A mill on each database."""
     if request.param == "postgres":
         return make_mill(request.getfixturevalue("sturdy_url"))

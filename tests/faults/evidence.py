@@ -102,7 +102,10 @@ def read_ledger(path: Path) -> list[Entry]:
 
 def read_rows(connection: Connection, entries: list[Entry], answered: set[str]) -> Evidence:
     """Put ledger and database side by side, in one look at the database."""
-    runs = {row.id: row for row in connection.execute(select(dag_run.c.id, dag_run.c.dag_id, dag_run.c.run_id, dag_run.c.state))}
+    runs = {
+        row.id: row
+        for row in connection.execute(select(dag_run.c.id, dag_run.c.dag_id, dag_run.c.run_id, dag_run.c.state))
+    }
     names = {ident: f"{row.dag_id}/{row.run_id}" for ident, row in runs.items()}
     values: dict[int, dict[str, str]] = defaultdict(dict)
     for row in connection.execute(select(xcom.c.task_instance_id, xcom.c.key, xcom.c.value)):

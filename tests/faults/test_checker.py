@@ -32,7 +32,11 @@ def values(ident: str) -> dict[str, str]:
 def sound() -> Evidence:
     """Two tasks one after the other, the second one lost once."""
     return Evidence(
-        entries=[*executed("a", "d/r/one", 1, 2), Entry("START", "b", "d/r/two", 1, 3), *executed("c", "d/r/two", 5, 6)],
+        entries=[
+            *executed("a", "d/r/one", 1, 2),
+            Entry("START", "b", "d/r/two", 1, 3),
+            *executed("c", "d/r/two", 5, 6),
+        ],
         runs={"d/r": "success"},
         tasks=[Task("d/r/one", "success", 1, 0, values("a")), Task("d/r/two", "success", 1, 1, values("c"))],
         attempts=[attempt("a", "d/r/one", 0, 2), attempt("b", "d/r/two", 2, 4, "lost"), attempt("c", "d/r/two", 4, 6)],
