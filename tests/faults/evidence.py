@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -181,11 +182,11 @@ def no_overlap(evidence: Evidence) -> Iterator[str]:
             yield f"I3: attempt {ident} was begun {count} times"
     ended = {entry.attempt: entry.at for entry in evidence.of("END")}
     for task, starts in _grouped(evidence.of("START"), lambda entry: entry.task).items():
-        for before, after in zip(starts, starts[1:], strict=False):
+        for before, after in pairwise(starts):
             if ended.get(before.attempt, before.at) > after.at:
                 yield f"I3: two attempts of {task} overlap in the ledger"
     for task, rows in _grouped(evidence.attempts, lambda each: each.task).items():
-        for one, two in zip(rows, rows[1:], strict=False):
+        for one, two in pairwise(rows):
             if one.ended_at is None or one.ended_at > two.queued_at:
                 yield f"I3: two attempts of {task} overlap in the rows"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from click.testing import CliRunner
+from sqlalchemy import func
 from sqlalchemy import select as select_rows
 
 from clockmill import config
@@ -106,7 +107,9 @@ class Service:
 class Mill:
     """A home, a database, a DAG folder and a ledger; several may share all but the home.
 
-    :param files: the DAG files to put into the folder.
+    :param place: where the DAG folder and the ledger are.
+    :param answered: the runs that have to be there, as ``dag/run``.
+    :param extra: settings as environment variables.
     """
 
     home: Path
@@ -196,6 +199,11 @@ class Mill:
         known = select_rows(supervisor.c.pid).where(supervisor.c.is_alive)
         pids = self.database.read(lambda connection: list(connection.execute(known).scalars()))
         return [pid for pid in pids if mark_of(pid, "CLOCKMILL_HOME") == str(self.home)]
+
+    def epoch(self) -> int:
+        """The highest epoch of a scheduler that controls a supervisor."""
+        newest = select_rows(func.max(supervisor.c.epoch)).where(supervisor.c.is_alive)
+        return self.database.read(lambda connection: connection.execute(newest).scalar()) or 0
 
     def zygotes(self) -> list[int]:
         """The process ids of their zygotes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from tests.faults.harness import Mill, wait_until
@@ -11,30 +13,41 @@ KILLS = (1, 2, 3, 5, 8, 12, 17, 23)
 TICKS = {f"ticks/scheduled__2026-01-0{day}T00:00:00+00:00" for day in range(1, 7)}
 
 
-def kill_along_the_way(mill: Mill, point: str, *arguments: str) -> int:
-    """Start a service once for each of KILLS, with a new run to do; returns how often it was killed."""
-    kills = 0
-    for number in KILLS:
-        mill.trigger("ticks", f"kill{number}")
-        service = mill.start(*arguments, probes=f"store.commit.{point}:{number}=kill")
-        wait_until(lambda now=service: now.is_over() or mill.is_done(), f"commit {number}", tell=mill.tell)
-        kills += service.is_over()
-        if not service.is_over():
-            service.kill()
-    return kills
-
-
-@pytest.mark.parametrize("point", ["before", "after"])
-def test_a_scheduler_killed_at_its_commits_loses_nothing_and_runs_nothing_twice(mill: Mill, point: str) -> None:
+def kill_along_the_way(mill: Mill, points: Iterable[str], *arguments: str) -> int:
+    """Start a service once for each point, with a new run to do; returns how often it was killed."""
     mill.parse("fan.py", "ticks.py")
     mill.answered |= TICKS
     mill.trigger("fan", "all")
+    kills = 0
+    for number, point in enumerate(points):
+        mill.trigger("ticks", f"kill{number}")
+        service = mill.start(*arguments, probes=f"store.commit.{point}=kill")
+        wait_until(lambda now=service: now.is_over() or mill.is_done(), f"commit {point}", tell=mill.tell)
+        kills += service.is_over()
+        service.kill()
+    return kills
 
-    kills = kill_along_the_way(mill, point, "scheduler")
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_scheduler_killed_at_its_commits_loses_nothing_and_runs_nothing_twice(mill: Mill, side: str) -> None:
+    kills = kill_along_the_way(mill, [f"{side}:{number}" for number in KILLS], "scheduler")
+
     last = mill.start("scheduler", "--grace", "5")
     mill.wait_for_runs()
 
     assert kills >= len(KILLS) - 2
+    mill.check()
+    assert last.end() == 0
+    mill.check_gone()
+
+
+def test_standalone_killed_at_commits_of_any_of_its_services_loses_nothing(mill: Mill) -> None:
+    kills = kill_along_the_way(mill, ["before:4", "after:9", "before:15"], "standalone", "--port", "0")
+
+    last = mill.standalone("--grace", "5")
+    mill.wait_for_runs()
+
+    assert kills >= 2
     mill.check()
     assert last.end() == 0
     mill.check_gone()

@@ -23,3 +23,8 @@ with DAG("fan", schedule=None):
 with DAG("long", schedule=None):
     for name in ("one", "two"):
         PythonOperator(task_id=name, python_callable=work, op_kwargs={"gate": True})
+
+with DAG("reading", schedule=None):
+    writer = PythonOperator(task_id="writer", python_callable=work)
+    reader = PythonOperator(task_id="reader", python_callable=work, op_kwargs={"gate": True, "reads": "writer"})
+    writer >> reader

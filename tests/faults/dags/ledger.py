@@ -28,8 +28,11 @@ def be_alone(task: str) -> None:
         note("OVERLAP", task)
 
 
-def work(seconds: float = 0.0, gate: bool = False, failures: int = 0) -> str:
-    """Take some time, or until the gate opens; fail the first tries; hand on the id of this attempt twice."""
+def work(seconds: float = 0.0, gate: bool = False, failures: int = 0, reads: str = "") -> str:
+    """Take some time, or until the gate opens; fail the first tries; hand on the id of this attempt twice.
+
+    :param reads: a task whose value must be there then.
+    """
     instance = get_current_context()["ti"]
     task = f"{instance.dag_id}/{instance.run_id}/{instance.task_id}"
     be_alone(task)
@@ -38,6 +41,8 @@ def work(seconds: float = 0.0, gate: bool = False, failures: int = 0) -> str:
         while not os.path.exists(f"{os.environ[LEDGER]}.gate"):
             time.sleep(0.02)
     time.sleep(seconds)
+    if reads and not instance.xcom_pull(task_ids=reads, key="proof"):
+        raise RuntimeError(f"the value of {reads} is not there")
     instance.xcom_push(key="proof", value=os.environ["ATTEMPT_ID"])
     note("END", task)
     if instance.try_number <= failures:

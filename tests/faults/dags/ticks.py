@@ -1,6 +1,6 @@
 """Six ticks of the past, each a run of four tasks, one of which fails once."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from ledger import work
 
@@ -10,8 +10,8 @@ from clockmill.operators.python import PythonOperator
 with DAG(
     "ticks",
     schedule="@daily",
-    start_date=datetime(2026, 1, 1),
-    end_date=datetime(2026, 1, 6),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    end_date=datetime(2026, 1, 6, tzinfo=UTC),
     catchup=True,
     max_active_runs=2,
 ):
