@@ -79,7 +79,7 @@ class Executor(Protocol):
         ...
 
     def is_dead(self, supervisor_id: str) -> bool:
-        """Whether a supervisor that this host once had is surely dead: its lock is free or gone. Asked at start."""
+        """Whether a supervisor of this home is surely dead: its lock is free or gone. Asked at start."""
         ...
 
     def submit(self, supervisor_id: str, workloads: Sequence[Workload]) -> None:

@@ -83,6 +83,24 @@ class SupervisorFiles:
             self.path(kind).unlink(missing_ok=True)
 
 
+def home_mark(folder: Path) -> str:
+    """How the ids of all supervisors of one home begin: a random name, made at first use.
+
+    Host names do not tell homes apart: there may be several on one host, and hosts that share a name.
+
+    :param folder: where the files of its supervisors are.
+    """
+    path = folder.with_name("home-mark")
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text()
+    draft = path.with_name(f".home-mark-{os.getpid()}")
+    draft.write_text(new_token()[:8])
+    with contextlib.suppress(FileExistsError):  # another process was faster
+        path.hardlink_to(draft)
+    draft.unlink()
+    return path.read_text()
+
+
 def find_all(folder: Path) -> list[SupervisorFiles]:
     """The supervisors that this host has files of, alive or dead."""
     here = processes.host_name()
@@ -98,7 +116,7 @@ def launch(folder: Path, settings: dict[str, Any]) -> tuple[SupervisorFiles, int
 
     :param settings: what it reads from standard input; its id and results file are added.
     """
-    files = SupervisorFiles(folder, new_token()[:12])
+    files = SupervisorFiles(folder, f"{home_mark(folder)}-{new_token()[:12]}")
     life = os.open(files.path("lock"), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(life, fcntl.LOCK_EX)

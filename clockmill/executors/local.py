@@ -11,7 +11,7 @@ from typing import Any
 
 from clockmill.clock import Clock, SystemClock
 from clockmill.executors.base import ExecutorEvent, Finished, Started, SupervisorDown, SupervisorInfo, SupervisorUp
-from clockmill.executors.link import SupervisorFiles, SupervisorLink, find_all, launch
+from clockmill.executors.link import SupervisorFiles, SupervisorLink, find_all, home_mark, launch
 from clockmill.host import processes
 from clockmill.host.wire import Message
 from clockmill.protocols import AttemptReport, Workload
@@ -177,10 +177,14 @@ class LocalExecutor:
         return bool(self._links or self._limbo or self._sweeps)
 
     def is_dead(self, supervisor_id: str) -> bool:
-        """Whether a supervisor is surely dead, and nothing more will be heard of what it held."""
+        """Whether a supervisor is surely dead, and nothing more will be heard of what it held.
+
+        Of the supervisors of another home nothing can be told here: their locks cannot be seen.
+        """
         if supervisor_id in self._links or supervisor_id in self._limbo or supervisor_id in self._sweeps:
             return False
-        return SupervisorFiles(self._folder, supervisor_id).is_dead()
+        is_ours = supervisor_id.startswith(f"{home_mark(self._folder)}-")
+        return is_ours and SupervisorFiles(self._folder, supervisor_id).is_dead()
 
     def detach(self) -> None:
         """Let go of the supervisors and leave them running, for the next scheduler to find."""
