@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from clockmill.bundles import Bundle, BundleIncomplete, BundleStore
 from clockmill.model.param import NO_DEFAULT
 from clockmill.serde import Document, TaskDoc, decode
 from clockmill.state import Graph, RetryRule
+from clockmill.storage.bundles import load_manifest, read_contents
 from clockmill.storage.engine import Connection
 from clockmill.storage.versions import version
 from clockmill.timetables import Schedule, Timetable, from_dict
+
+log = logging.getLogger(__name__)
 
 _KEPT = 500
 
@@ -60,9 +65,13 @@ class Plan:
 
 
 class Plans:
-    """The plans used last; a version never changes, so nothing here grows old."""
+    """The plans used last; a version never changes, so nothing here grows old.
 
-    def __init__(self) -> None:
+    :param bundles: where the code of a plan is put when this home does not have it, because it was parsed elsewhere.
+    """
+
+    def __init__(self, bundles: BundleStore) -> None:
+        self._bundles = bundles
         self._plans: OrderedDict[int, Plan] = OrderedDict()
 
     def get(self, connection: Connection, version_id: int) -> Plan:
@@ -70,10 +79,22 @@ class Plans:
         plan = self._plans.get(version_id)
         if plan is None:
             plan = self._plans[version_id] = _read(connection, version_id)
+            self._bring(connection, plan.bundle)
             if len(self._plans) > _KEPT:
                 self._plans.popitem(last=False)
         self._plans.move_to_end(version_id)
         return plan
+
+    def _bring(self, connection: Connection, bundle_hash: str) -> None:
+        """Materialise a bundle; a task whose bundle cannot be had says so in its own log."""
+        if self._bundles.path(bundle_hash).is_dir() or (manifest := load_manifest(connection, bundle_hash)) is None:
+            return
+        try:
+            self._bundles.materialise(
+                Bundle.from_manifest(manifest), lambda hashes: read_contents(connection, list(hashes))
+            )
+        except (BundleIncomplete, OSError):
+            log.exception("bundle %s cannot be restored", bundle_hash)
 
 
 def _read(connection: Connection, version_id: int) -> Plan:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from clockmill.bundles import BundleStore
 from clockmill.clock import Clock
 from clockmill.config import Settings
 from clockmill.events import Event, EventKind
@@ -29,10 +30,11 @@ class Workspace:
     clock: Clock
     settings: Settings
     executors: Mapping[str, Executor]
-    plans: Plans = field(default_factory=Plans)
+    plans: Plans = field(init=False)
     views: Views = field(init=False)
 
     def __post_init__(self) -> None:
+        self.plans = Plans(BundleStore(self.settings.bundles_folder))
         self.views = Views(self.plans)
 
     @property
