@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 from click.testing import CliRunner
 from sqlalchemy import func
 from sqlalchemy import select as select_rows
@@ -21,7 +22,7 @@ from sqlalchemy import select as select_rows
 from clockmill import config
 from clockmill.cli.main import cli
 from clockmill.clock import SystemClock
-from clockmill.executors.processes import children_of, mark_of
+from clockmill.host.processes import children_of, mark_of
 from clockmill.probes import ENVIRONMENT
 from clockmill.storage.crypto import KEY_FILE, create_key_file
 from clockmill.storage.engine import Database
@@ -199,6 +200,14 @@ class Mill:
         known = select_rows(supervisor.c.pid).where(supervisor.c.is_alive)
         pids = self.database.read(lambda connection: list(connection.execute(known).scalars()))
         return [pid for pid in pids if mark_of(pid, "CLOCKMILL_HOME") == str(self.home)]
+
+    def busy_services(self) -> list[Service]:
+        """The services whose supervisors hold live attempts."""
+        holders = {each.supervisor for each in self.live().values()}
+        known = select_rows(supervisor.c.pid).where(supervisor.c.id.in_(holders))
+        pids = self.database.read(lambda connection: list(connection.execute(known).scalars()))
+        parents = {psutil.Process(pid).ppid() for pid in pids}
+        return [service for service in self.services if service.process.pid in parents]
 
     def epoch(self) -> int:
         """The highest epoch of a scheduler that controls a supervisor."""
