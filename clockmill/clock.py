@@ -41,6 +41,11 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+def iso_or_none(moment: datetime | None) -> str | None:
+    """``moment`` as :func:`iso` writes it; None stays None."""
+    return None if moment is None else iso(moment)
+
+
 def parse_iso(text: str) -> datetime:
     """The instant written by :func:`iso`; a text without an offset is taken as UTC.
 
@@ -48,3 +53,8 @@ def parse_iso(text: str) -> datetime:
     """
     moment = datetime.fromisoformat(text)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def parse_iso_or_none(text: str | None) -> datetime | None:
+    """The instant that :func:`parse_iso` reads; None, or an empty text, is None."""
+    return parse_iso(text) if text else None

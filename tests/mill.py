@@ -16,7 +16,6 @@ from clockmill import DAG
 from clockmill.actions.trigger import trigger_run
 from clockmill.config import Settings
 from clockmill.scheduler.service import SchedulerService
-from clockmill.scheduler.ticks import tick_to_json
 from clockmill.serde import dumps, encode
 from clockmill.state import RunState, TaskState
 from clockmill.storage import tables
@@ -93,7 +92,7 @@ class Mill:
                     max_active_runs=dag.max_active_runs or 16,
                     max_active_tasks=dag.max_active_tasks or 16,
                     created_at=now,
-                    next_tick=tick_to_json(tick),
+                    next_tick=tick and tick.to_dict(),
                     next_run_after=tick.run_after if tick else None,
                 )
             )

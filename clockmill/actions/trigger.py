@@ -14,6 +14,7 @@ from clockmill.errors import Conflict, NotFound, UsageError
 from clockmill.events import Event, EventKind
 from clockmill.ids import id_problem
 from clockmill.serde import decode
+from clockmill.serde.schedule import schedule_of
 from clockmill.state import RunType
 from clockmill.storage.dags import lock_dags
 from clockmill.storage.engine import Connection, Database
@@ -21,7 +22,6 @@ from clockmill.storage.events import append
 from clockmill.storage.records import RunRow
 from clockmill.storage.runs import find_run, taken_run
 from clockmill.storage.versions import dag_ids, dag_state, version
-from clockmill.timetables import from_dict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def trigger_run(
         lock_dags(connection, [dag_id])
         row = version(connection, state.version_id)
         document = decode(row.document)
-        tick = from_dict(dict(document.timetable)).manual(logical_date or now)
+        tick = schedule_of(document).timetable.manual(logical_date or now)
         date = logical_date or tick.logical_date
         name = run_id or run_id_for(RunType.MANUAL, date)
         if found := taken_run(connection, dag_id, name, date):

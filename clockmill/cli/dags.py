@@ -108,9 +108,11 @@ def unpause(app: App, dag_ids: tuple[str, ...]) -> None:
 @pass_app
 def next_execution(app: App, dag_id: str, num_executions: int, after: datetime | None, output: str) -> None:
     """Show when a DAG is due next."""
+    from clockmill.serde.schedule import schedule_of
+
     document = app.read(lambda connection: lookup.newest_document(connection, dag_id))
     moment = aware(after, document.timezone) if after else app.clock.now()
-    rows = list(_ticks(_schedule(document), moment, num_executions))
+    rows = list(_ticks(schedule_of(document), moment, num_executions))
     show_rows(rows, ["run_after", "logical_date", "data_interval_start", "data_interval_end"], output)
     if app.read(lambda connection: lookup.the_dag(connection, dag_id)).is_paused:
         warn(f"The DAG {dag_id!r} is paused.")
@@ -167,12 +169,6 @@ def _details(line: DagLine, document: Document) -> dict[str, Any]:
         "tasks": [task.task_id for task in document.tasks],
         "doc_md": document.doc_md,
     }
-
-
-def _schedule(document: Document) -> Schedule:
-    from clockmill.timetables import Schedule, from_dict
-
-    return Schedule(from_dict(dict(document.timetable)), document.start_date, document.end_date)
 
 
 def _ticks(schedule: Schedule, moment: datetime, number: int) -> Iterator[dict[str, Any]]:

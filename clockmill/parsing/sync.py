@@ -13,16 +13,17 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from clockmill.clock import iso
 from clockmill.config.settings import CoreSettings
 from clockmill.events import Event, EventKind
 from clockmill.parsing.fingerprint import Fingerprints
 from clockmill.parsing.results import FileError, ParsedDag, ParseResult
 from clockmill.serde import Document, decode
+from clockmill.serde.schedule import schedule_of
 from clockmill.storage import dags, events
 from clockmill.storage.dags import HeldDag, ImportErrorRow, NewVersion, ParsedFileRow
 from clockmill.storage.engine import Connection
-from clockmill.timetables import Schedule, Tick, first_tick, from_dict, tick_after_change
+from clockmill.storage.schedules import next_tick_columns
+from clockmill.timetables import first_tick, tick_after_change
 
 ACTOR = "dag-processor"
 
@@ -198,12 +199,14 @@ class _Batch:
         """The columns of the next tick of a DAG that is new or whose schedule changed; else none, so that it stays."""
         schedule, now = schedule_of(document), self._context.now
         if held is None or held.version_id is None:
-            return _tick_columns(first_tick(schedule, catchup=document.catchup, seen_at=now))
+            return next_tick_columns(first_tick(schedule, catchup=document.catchup, seen_at=now))
         before = decode(dags.documents(self._connection, [held.version_id])[held.version_id])
         if _timing(before) == _timing(document):
             return {}
         newest = dags.newest_scheduled(self._connection, document.dag_id)
-        return _tick_columns(tick_after_change(schedule, catchup=document.catchup, changed_at=now, newest_run=newest))
+        return next_tick_columns(
+            tick_after_change(schedule, catchup=document.catchup, changed_at=now, newest_run=newest)
+        )
 
     def _tell(self, kind: EventKind, dag_id: str, detail: dict[str, Any]) -> None:
         self._work.events.append(Event(kind=kind, at=self._context.now, actor=ACTOR, dag_id=dag_id, detail=detail))
@@ -275,21 +278,9 @@ def error_row(source: str, result: ParseResult) -> ImportErrorRow:
     )
 
 
-def schedule_of(document: Document) -> Schedule:
-    """When runs of a document are due."""
-    return Schedule(from_dict(dict(document.timetable)), document.start_date, document.end_date)
-
-
 def _timing(document: Document) -> tuple[object, ...]:
     """What the next tick depends on."""
     return dict(document.timetable), document.start_date, document.end_date, document.catchup
-
-
-def _tick_columns(tick: Tick | None) -> dict[str, Any]:
-    if tick is None:
-        return {"next_tick": None, "next_run_after": None}
-    names = ("run_after", "logical_date", "start", "end")
-    return {"next_tick": {name: iso(getattr(tick, name)) for name in names}, "next_run_after": tick.run_after}
 
 
 def _is_change(held: HeldDag, version: NewVersion) -> bool:

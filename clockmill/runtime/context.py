@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib import import_module
 from typing import Any
 
-from clockmill.clock import parse_iso
+from clockmill.clock import parse_iso_or_none
 from clockmill.errors import UsageError, did_you_mean
 from clockmill.model.operator import BaseOperator
 from clockmill.protocols import Workload
@@ -150,7 +150,7 @@ def _previous(workload: Workload) -> dict[str, Callable[[], Any]]:
         return {}
 
     def maker(name: str) -> Callable[[], Any]:
-        return lambda: parse_iso(known[name]) if known.get(name) else None
+        return lambda: parse_iso_or_none(known.get(name))
 
     return {name: maker(name) for name in _PREVIOUS}
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from clockmill.clock import Clock, SystemClock, iso, parse_iso
+from clockmill.clock import Clock, SystemClock, iso, parse_iso_or_none
 from clockmill.errors import NotFound
 from clockmill.ids import new_attempt_id, new_token
 from clockmill.model.dag import DAG
@@ -295,8 +295,8 @@ class _Runner:
                 no_retry=report.no_retry,
             )
             instance.state, instance.reason = step.state, step.reason
-            instance.start_date = _moment(report.started_at)
-            instance.end_date = _moment(report.ended_at)
+            instance.start_date = parse_iso_or_none(report.started_at)
+            instance.end_date = parse_iso_or_none(report.ended_at)
             _say(f"{task.task_id}: try {instance.try_number} {report.outcome} {report.reason}")
             if step.state is not TaskState.UP_FOR_RETRY:
                 instance.xcoms = dict(report.xcoms)
@@ -368,10 +368,6 @@ def _environment(**values: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _moment(text: str | None) -> datetime | None:
-    return parse_iso(text) if text else None
 
 
 def _say(line: str) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 from clockmill.bundles import Bundle, BundleIncomplete, BundleStore
 from clockmill.model.param import NO_DEFAULT
 from clockmill.serde import Document, TaskDoc, decode
+from clockmill.serde.schedule import schedule_of
 from clockmill.state import Graph, RetryRule
 from clockmill.storage.bundles import load_manifest, read_contents
 from clockmill.storage.engine import Connection
 from clockmill.storage.versions import version
-from clockmill.timetables import Schedule, Timetable, from_dict
+from clockmill.timetables import Schedule
 
 log = logging.getLogger(__name__)
 
@@ -38,17 +39,13 @@ class Plan:
     file: str
 
     @property
-    def timetable(self) -> Timetable:
-        """When its runs are due."""
-        return from_dict(dict(self.document.timetable))
-
-    @property
     def schedule(self) -> Schedule:
-        """Its timetable between its start and its end."""
-        return Schedule(self.timetable, self.document.start_date, self.document.end_date)
+        """When its runs are due."""
+        return schedule_of(self.document)
 
     @property
     def dagrun_timeout(self) -> timedelta | None:
+        """How long a run may take, or None for no limit."""
         seconds = self.document.dagrun_timeout
         return None if seconds is None else timedelta(seconds=seconds)
 

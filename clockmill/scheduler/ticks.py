@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from clockmill.clock import iso, parse_iso
 from clockmill.timetables import Schedule, Tick
 
 #: Runs made in one transaction; a long catch-up goes on in the next.
@@ -59,19 +58,3 @@ def plan_ticks(schedule: Schedule, due: Tick, now: datetime, *, catchup: bool, b
         last_dropped=missed[-1] if missed else None,
         next=schedule.next_after(newest.run_after),
     )
-
-
-def tick_to_json(tick: Tick | None) -> dict[str, str | None] | None:
-    """A tick as the column ``next_tick`` keeps it."""
-    if tick is None:
-        return None
-    return {name: _text(getattr(tick, name)) for name in ("run_after", "logical_date", "start", "end")}
-
-
-def tick_from_json(data: dict[str, str]) -> Tick:
-    """The tick that :func:`tick_to_json` wrote."""
-    return Tick(**{name: parse_iso(text) for name, text in data.items()})
-
-
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else iso(moment)

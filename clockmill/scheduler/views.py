@@ -30,6 +30,7 @@ class RunView:
 
     @property
     def run(self) -> RunRow:
+        """The row of the run as it stands."""
         return self.aggregate.run
 
     def task(self, key: TaskKey) -> TaskRow:

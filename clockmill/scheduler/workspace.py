@@ -39,6 +39,7 @@ class Workspace:
 
     @property
     def default_executor(self) -> str:
+        """The name of the executor for tasks that name none."""
         return next(iter(self.executors))
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import datetime
 from typing import Any
 
-from clockmill.clock import parse_iso
+from clockmill.clock import parse_iso_or_none
 from clockmill.errors import SerializationError
 from clockmill.serde.document import SCHEMA_VERSION, Document, GroupDoc, ParamDoc, TaskDoc
 from clockmill.state import TriggerRule
@@ -41,8 +40,8 @@ def _document(data: Mapping[str, Any]) -> Document:
         **{
             **_known(Document, data),
             "tags": tuple(data["tags"]),
-            "start_date": _instant(data["start_date"]),
-            "end_date": _instant(data["end_date"]),
+            "start_date": parse_iso_or_none(data["start_date"]),
+            "end_date": parse_iso_or_none(data["end_date"]),
             "params": _params(data["params"]),
             "tasks": tuple(_task(task) for task in data["tasks"]),
             "groups": tuple(GroupDoc(**_known(GroupDoc, group)) for group in data["groups"]),
@@ -56,8 +55,8 @@ def _task(data: Mapping[str, Any]) -> TaskDoc:
             **_known(TaskDoc, data),
             "upstream": tuple(data["upstream"]),
             "trigger_rule": TriggerRule(data["trigger_rule"]),
-            "start_date": _instant(data["start_date"]),
-            "end_date": _instant(data["end_date"]),
+            "start_date": parse_iso_or_none(data["start_date"]),
+            "end_date": parse_iso_or_none(data["end_date"]),
             "params": _params(data["params"]),
         }
     )
@@ -72,7 +71,3 @@ def _known(record: type, data: Mapping[str, Any]) -> dict[str, Any]:
     """The keys that ``record`` has; a later program of the same schema may have added others."""
     names = {field.name for field in fields(record)}
     return {name: value for name, value in data.items() if name in names}
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else parse_iso(text)

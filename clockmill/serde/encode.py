@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from clockmill.clock import iso
+from clockmill.clock import iso_or_none
 from clockmill.errors import SerializationError
 from clockmill.model.dag import DAG
 from clockmill.model.operator import BaseOperator
@@ -36,8 +36,8 @@ def encode(dag: DAG) -> dict[str, Any]:
         "timezone": dag.timezone,
         "timetable": dag.timetable.to_dict(),
         "schedule": dag.timetable.summary,
-        "start_date": _instant(dag.start_date),
-        "end_date": _instant(dag.end_date),
+        "start_date": iso_or_none(dag.start_date),
+        "end_date": iso_or_none(dag.end_date),
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
         "max_active_tasks": dag.max_active_tasks,
@@ -92,8 +92,8 @@ def _task(dag: DAG, task: BaseOperator, priority: int) -> dict[str, Any]:
         "max_active_per_run": task.max_active_tis_per_dagrun,
         "is_empty": task.is_empty,
         "do_xcom_push": task.do_xcom_push,
-        "start_date": _instant(task.start_date),
-        "end_date": _instant(task.end_date),
+        "start_date": iso_or_none(task.start_date),
+        "end_date": iso_or_none(task.end_date),
         "doc_md": task.doc_md,
         "ui_color": task.ui_color,
         "params": _params(owner, task.params),
@@ -126,10 +126,6 @@ def _json(owner: str, field: str, value: Any) -> Any:
         raise SerializationError(
             f"{owner}: {field} cannot be stored as JSON: {error}. Use strings, numbers, lists and dictionaries."
         ) from None
-
-
-def _instant(moment: datetime | None) -> str | None:
-    return None if moment is None else iso(moment.astimezone(UTC))
 
 
 def _seconds(length: timedelta | None) -> float | None:

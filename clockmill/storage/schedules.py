@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select, update
 from clockmill.storage.conditions import ACTIVE_RUN
 from clockmill.storage.rows import columns_of
 from clockmill.storage.tables import dag, dag_run
+from clockmill.timetables import Tick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +54,20 @@ def hold_due_dag(connection: Connection, dag_id: str, now: datetime) -> DueDag |
     return None if row is None or row.version_id is None else DueDag(**row._mapping)
 
 
-def set_next_tick(
-    connection: Connection, dag_id: str, next_tick: dict[str, Any] | None, next_run_after: datetime | None
-) -> None:
-    """Note the tick that comes next, or that none does."""
-    values = {"next_tick": next_tick, "next_run_after": next_run_after}
+def set_next_tick(connection: Connection, dag_id: str, tick: Tick | None, *, due: datetime | None = None) -> None:
+    """Note the tick that comes next, or that none does.
+
+    :param due: when the scheduler is to look at it; at its ``run_after`` when None.
+    """
+    values = next_tick_columns(tick) if due is None else next_tick_columns(tick) | {"next_run_after": due}
     connection.execute(update(dag).where(dag.c.dag_id == dag_id).values(**values))
+
+
+def next_tick_columns(tick: Tick | None) -> dict[str, Any]:
+    """What the columns of the next tick hold for ``tick``."""
+    if tick is None:
+        return {"next_tick": None, "next_run_after": None}
+    return {"next_tick": tick.to_dict(), "next_run_after": tick.run_after}
 
 
 def idle_dags(connection: Connection, schedule: str) -> list[tuple[str, int]]:

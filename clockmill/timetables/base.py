@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from clockmill.clock import iso, parse_iso
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,15 @@ class Tick:
     logical_date: datetime
     start: datetime
     end: datetime
+
+    def to_dict(self) -> dict[str, str]:
+        """This tick as ISO 8601 texts by the names of its fields."""
+        return {name: iso(getattr(self, name)) for name in self.__slots__}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, str]) -> Tick:
+        """The tick that :meth:`to_dict` wrote."""
+        return cls(**{name: parse_iso(text) for name, text in data.items()})
 
 
 @runtime_checkable

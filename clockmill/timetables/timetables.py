@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 from dateutil.relativedelta import relativedelta
 
-from clockmill.clock import iso, parse_iso
+from clockmill.clock import iso_or_none, parse_iso_or_none
 from clockmill.errors import DagDefinitionError
 from clockmill.timetables.base import Recurrence, Tick, instant_tick
 from clockmill.timetables.cron import CronRecurrence
@@ -178,7 +178,7 @@ class _Delta:
             "type": self.kind,
             "delta": delta_parts(self.delta),
             "calendar": isinstance(self.delta, relativedelta),
-            "anchor": None if self.anchor is None else iso(self.anchor),
+            "anchor": iso_or_none(self.anchor),
             "timezone": self.timezone,
         }
 
@@ -186,7 +186,7 @@ class _Delta:
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """The timetable that :meth:`to_dict` wrote."""
         delta = delta_from_parts(data["delta"], calendar=data["calendar"])
-        anchor = None if data["anchor"] is None else parse_iso(data["anchor"])
+        anchor = parse_iso_or_none(data["anchor"])
         return cls(delta, anchor, data["timezone"])
 
 
@@ -234,12 +234,12 @@ class OnceTimetable:
 
     def to_dict(self) -> dict[str, Any]:
         """This timetable as JSON."""
-        return {"type": self.kind, "at": None if self.at is None else iso(self.at)}
+        return {"type": self.kind, "at": iso_or_none(self.at)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """The timetable that :meth:`to_dict` wrote."""
-        return cls(None if data["at"] is None else parse_iso(data["at"]))
+        return cls(parse_iso_or_none(data["at"]))
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import logging
 from datetime import datetime
 from functools import partial
 
-from clockmill.actions.create import RunOrder, place
-from clockmill.clock import iso
+from clockmill.actions.create import RunOrder, place, run_id_for
+from clockmill.clock import iso, iso_or_none
 from clockmill.events import EventKind
 from clockmill.scheduler.plans import Plan
-from clockmill.scheduler.ticks import plan_ticks, tick_from_json, tick_to_json
+from clockmill.scheduler.ticks import plan_ticks
 from clockmill.scheduler.workspace import ACTOR, Effects, Workspace
 from clockmill.state import RunType
 from clockmill.storage.engine import Connection, DatabaseUnavailable
@@ -54,17 +54,17 @@ class OpenRuns:
     def _renew(self, connection: Connection, dag_id: str, version_id: int, now: datetime) -> None:
         tick = self._space.plans.get(connection, version_id).schedule.next_after(now)
         if tick is not None:
-            set_next_tick(connection, dag_id, tick_to_json(tick), now)
+            set_next_tick(connection, dag_id, tick, due=now)
 
     def _open(self, connection: Connection, dag_id: str, now: datetime) -> int:
         due = hold_due_dag(connection, dag_id, now)
         if due is None:
             return 0
         plan = self._space.plans.get(connection, due.version_id)
-        if plan.timetable.kind == "continuous" and has_active_run(connection, dag_id):
-            set_next_tick(connection, dag_id, None, None)
+        if plan.schedule.timetable.kind == "continuous" and has_active_run(connection, dag_id):
+            set_next_tick(connection, dag_id, None)
             return 0
-        ticks = plan_ticks(plan.schedule, tick_from_json(due.next_tick), now, catchup=plan.document.catchup)
+        ticks = plan_ticks(plan.schedule, Tick.from_dict(due.next_tick), now, catchup=plan.document.catchup)
         effects = Effects()
         if ticks.dropped:
             effects.tell(
@@ -72,19 +72,19 @@ class OpenRuns:
                 now,
                 dag_id=dag_id,
                 count=ticks.dropped,
-                first=iso(ticks.first_dropped) if ticks.first_dropped else None,
-                last=iso(ticks.last_dropped) if ticks.last_dropped else None,
+                first=iso_or_none(ticks.first_dropped),
+                last=iso_or_none(ticks.last_dropped),
                 why="catchup is off: the newest tick stands for those before it",
             )
         made = sum(self._make(connection, plan, tick, now, effects) for tick in ticks.make)
-        set_next_tick(connection, dag_id, tick_to_json(ticks.next), ticks.next.run_after if ticks.next else None)
+        set_next_tick(connection, dag_id, ticks.next)
         append(connection, effects.events)
         return made
 
     def _make(self, connection: Connection, plan: Plan, tick: Tick, now: datetime, effects: Effects) -> int:
         dag_id = plan.document.dag_id
         order = RunOrder(run_type=RunType.SCHEDULED, tick=tick, logical_date=tick.logical_date, conf={}, actor=ACTOR)
-        taken = taken_run(connection, dag_id, f"scheduled__{tick.logical_date.isoformat()}", tick.logical_date)
+        taken = taken_run(connection, dag_id, run_id_for(RunType.SCHEDULED, tick.logical_date), tick.logical_date)
         if taken is not None:
             why = f"the run {taken.run_id} already has this logical date"
             effects.tell(EventKind.TICKS_DROPPED, now, dag_id=dag_id, count=1, first=iso(tick.run_after), why=why)

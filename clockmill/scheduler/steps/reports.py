@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from clockmill.clock import parse_iso
+from clockmill.clock import parse_iso_or_none
 from clockmill.events import EventKind
 from clockmill.protocols import AttemptReport
 from clockmill.scheduler.views import RunView
@@ -102,14 +102,10 @@ class Reports:
             state=step.state,
             crashes=step.crashes,
             due_at=None if step.delay is None else now + timedelta(seconds=step.delay),
-            start_date=_instant(report.started_at) or row.start_date,
-            end_date=_instant(report.ended_at) or now,
+            start_date=parse_iso_or_none(report.started_at) or row.start_date,
+            end_date=parse_iso_or_none(report.ended_at) or now,
             reason=step.reason,
         )
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else parse_iso(text)
 
 
 def _end(item: Ended, now: datetime) -> AttemptEnd:
@@ -123,8 +119,8 @@ def _end(item: Ended, now: datetime) -> AttemptEnd:
         token=report.token,
         old=item.attempt.state,
         new=new,
-        started_at=_instant(report.started_at) or item.attempt.started_at,
-        ended_at=_instant(report.ended_at) or now,
+        started_at=parse_iso_or_none(report.started_at) or item.attempt.started_at,
+        ended_at=parse_iso_or_none(report.ended_at) or now,
         exit_code=report.exit_code,
         signal=report.signal,
         reason=report.reason,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from clockmill.clock import iso
+from clockmill.clock import iso, iso_or_none
 from clockmill.config import Settings
+from clockmill.logs.paths import path_for
 from clockmill.protocols import Workload
 from clockmill.scheduler.views import RunView
 from clockmill.storage.records import RunRow, TaskRow
@@ -18,7 +19,14 @@ def workload_for(
     """All that an executor needs to run this attempt."""
     run = view.run
     task = view.plan.tasks[row.task_id]
-    log = settings.logs_folder / run.dag_id / run.run_id / row.task_id / str(row.map_index) / f"{row.try_number}.log"
+    log_path = path_for(
+        settings.logs_folder,
+        dag_id=run.dag_id,
+        run_id=run.run_id,
+        task_id=row.task_id,
+        map_index=row.map_index,
+        try_number=row.try_number,
+    )
     return Workload(
         attempt_id=attempt_id,
         token=token,
@@ -30,7 +38,7 @@ def workload_for(
         bundle=view.plan.bundle,
         bundle_path=str(settings.bundles_folder / view.plan.bundle),
         file=view.plan.file,
-        log_path=str(log),
+        log_path=str(log_path),
         queue=row.queue,
         priority=row.priority,
         execution_timeout=task.execution_timeout,
@@ -49,9 +57,5 @@ def workload_for(
 
 def _run_context(run: RunRow) -> dict[str, Any]:
     dates = ("logical_date", "data_interval_start", "data_interval_end", "run_after", "queued_at", "start_date")
-    context: dict[str, Any] = {name: _text(getattr(run, name)) for name in dates}
+    context: dict[str, Any] = {name: iso_or_none(getattr(run, name)) for name in dates}
     return {**context, "run_id": run.run_id, "run_type": run.run_type, "conf": run.conf, "note": run.note}
-
-
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else iso(moment)
