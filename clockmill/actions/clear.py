@@ -66,7 +66,9 @@ def preview_clear(connection: Connection, request: ClearRequest) -> ClearPreview
     return _preview(connection, request, run)
 
 
-def apply_clear(db: Database, clock: Clock, request: ClearRequest, *, fingerprint: str, actor: str) -> ClearPreview:
+def apply_clear(
+    database: Database, clock: Clock, request: ClearRequest, *, fingerprint: str, actor: str
+) -> ClearPreview:
     """Clear what a preview showed; running tasks are stopped first. The caller wakes the scheduler.
 
     :param fingerprint: of the preview.
@@ -96,7 +98,7 @@ def apply_clear(db: Database, clock: Clock, request: ClearRequest, *, fingerprin
         append(connection, [event])
         return shown
 
-    return db.write(work)
+    return database.write(work)
 
 
 def clear_tasks(

@@ -13,7 +13,7 @@ from clockmill.storage.runs import active_runs
 from clockmill.storage.versions import dag_ids, dag_state
 
 
-def set_paused(db: Database, clock: Clock, dag_id: str, *, paused: bool, actor: str) -> bool:
+def set_paused(database: Database, clock: Clock, dag_id: str, *, paused: bool, actor: str) -> bool:
     """Pause a DAG, or let it go on; returns whether that changed anything. The caller wakes the scheduler.
 
     A paused DAG begins no run and no task; what runs is left to finish.
@@ -30,10 +30,10 @@ def set_paused(db: Database, clock: Clock, dag_id: str, *, paused: bool, actor: 
         append(connection, [Event(kind=kind, at=clock.now(), actor=actor, dag_id=dag_id)])
         return True
 
-    return db.write(work)
+    return database.write(work)
 
 
-def delete_dag(db: Database, clock: Clock, dag_id: str, *, actor: str) -> None:
+def delete_dag(database: Database, clock: Clock, dag_id: str, *, actor: str) -> None:
     """Delete a DAG with all of its runs; while its file is there, it comes back without them.
 
     :raises NotFound: when there is no such DAG.
@@ -49,7 +49,7 @@ def delete_dag(db: Database, clock: Clock, dag_id: str, *, actor: str) -> None:
         dags.delete_rows(connection, dag_id)
         append(connection, [Event(kind=EventKind.DAG_DELETED, at=clock.now(), actor=actor, dag_id=dag_id)])
 
-    db.write(work)
+    database.write(work)
 
 
 def _require(connection: Connection, dag_id: str) -> bool:

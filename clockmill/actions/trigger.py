@@ -38,7 +38,7 @@ class Triggered:
 
 
 def trigger_run(
-    db: Database,
+    database: Database,
     clock: Clock,
     dag_id: str,
     *,
@@ -86,4 +86,4 @@ def trigger_run(
             raise AssertionError("the run that was just made is not there")
         return Triggered(run=found, created=True, is_paused=state.is_paused)
 
-    return db.write(work)
+    return database.write(work)

@@ -44,7 +44,7 @@ class FolderKeeper:
 
     def __init__(
         self,
-        db: Database,
+        database: Database,
         clock: Clock,
         settings: Settings,
         *,
@@ -55,7 +55,7 @@ class FolderKeeper:
         beat: Callable[[], None],
         is_stopped: Callable[[], bool],
     ) -> None:
-        self._db = db
+        self._database = database
         self._clock = clock
         self._settings = settings
         self._store = store
@@ -73,12 +73,12 @@ class FolderKeeper:
         A file is forgotten, and parsed again, when somebody deleted one of its DAGs. Folders that are no longer used
         lose their DAGs.
         """
-        stored = self._db.read(dags.known_files)
+        stored = self._database.read(dags.known_files)
         for source in self._sources.values():
-            source.parsed = self._db.read(partial(dags.parsed_files, source=source.name))
+            source.parsed = self._database.read(partial(dags.parsed_files, source=source.name))
             source.stored = {file for name, file in stored if name == source.name}
             theirs = {dag_id: row.file for row in source.parsed.values() for dag_id in row.dependencies["dags"]}
-            for dag_id in self._db.read(partial(dags.missing_dags, dag_ids=theirs)):
+            for dag_id in self._database.read(partial(dags.missing_dags, dag_ids=theirs)):
                 source.parsed.pop(theirs[dag_id], None)
         for name in sorted({name for name, _ in stored} - self._sources.keys()):
             files = [file for each, file in stored if each == name]
@@ -86,15 +86,15 @@ class FolderKeeper:
 
     def restore_bundles(self) -> None:
         """Materialise, from the database, bundles that tasks may need and that this host does not have."""
-        for bundle_hash in sorted(self._db.read(bundles.needed_bundles)):
+        for bundle_hash in sorted(self._database.read(bundles.needed_bundles)):
             if self._store.path(bundle_hash).is_dir():
                 continue
-            manifest = self._db.read(partial(bundles.load_manifest, bundle_hash=bundle_hash))
+            manifest = self._database.read(partial(bundles.load_manifest, bundle_hash=bundle_hash))
             if manifest is not None:
                 self._store.materialise(Bundle.from_manifest(manifest), self._fetch)
 
     def _fetch(self, hashes: Iterable[str]) -> dict[str, bytes]:
-        return self._db.read(partial(bundles.read_contents, hashes=list(hashes)))
+        return self._database.read(partial(bundles.read_contents, hashes=list(hashes)))
 
     def is_reparse_due(self) -> bool:
         """Whether a file asked to be parsed again by now although nothing changed."""
@@ -152,7 +152,9 @@ class FolderKeeper:
         rows = [
             ImportErrorRow(source=source.name, file=file, line=None, message=text) for file, text in problems.items()
         ]
-        self._db.write(partial(_store_problems, source=source.name, rows=rows, healed=healed, now=self._clock.now()))
+        self._database.write(
+            partial(_store_problems, source=source.name, rows=rows, healed=healed, now=self._clock.now())
+        )
         for file in {*healed, *problems}:
             (source.parsed or {}).pop(file, None)
         source.problems = dict(problems)
@@ -203,15 +205,15 @@ class FolderKeeper:
         hashes = {entry.sha256: entry.size for entry in bundle.files.values()}
         batch: dict[str, bytes] = {}
         size = 0
-        for sha256 in sorted(self._db.read(partial(bundles.missing_contents, hashes=hashes))):
+        for sha256 in sorted(self._database.read(partial(bundles.missing_contents, hashes=hashes))):
             batch[sha256] = self._store.read(sha256)
             size += hashes[sha256]
             if size >= _CONTENT_BATCH_BYTES:
-                self._db.write(partial(bundles.add_contents, contents=batch))
+                self._database.write(partial(bundles.add_contents, contents=batch))
                 batch, size = {}, 0
-        self._db.write(partial(bundles.add_contents, contents=batch))
+        self._database.write(partial(bundles.add_contents, contents=batch))
         at = self._clock.now()
-        return self._db.write(lambda c: bundles.store_bundle(c, name, bundle.hash, bundle.manifest, at))
+        return self._database.write(lambda c: bundles.store_bundle(c, name, bundle.hash, bundle.manifest, at))
 
     def _sync(self, source: Source, context: SyncContext, results: list[ParseResult]) -> list[ParseResult]:
         """Store results in one transaction; when the database refuses them, one by one.
@@ -220,7 +222,7 @@ class FolderKeeper:
         """
         context = replace(context, now=self._clock.now())
         try:
-            outcome = self._db.write(partial(sync_results, context=context, results=results))
+            outcome = self._database.write(partial(sync_results, context=context, results=results))
         except DatabaseUnavailable:
             raise
         except dags.REFUSALS as error:
@@ -229,7 +231,7 @@ class FolderKeeper:
             log.exception("the DAGs of a file cannot be stored", extra={"file": results[0].file})
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             refused = failure(results[0].file, f"The DAGs of the file cannot be stored: {reason}")
-            outcome = self._db.write(partial(sync_results, context=context, results=[refused]))
+            outcome = self._database.write(partial(sync_results, context=context, results=[refused]))
         for row in outcome.parsed:
             if source.parsed is not None:
                 source.parsed[row.file] = row
@@ -252,7 +254,7 @@ class FolderKeeper:
         for first in range(0, len(files), _FORGET_AT_ONCE):
             part = files[first : first + _FORGET_AT_ONCE]
             now = self._clock.now()
-            if self._db.write(partial(_forget_files, source=name, files=part, reason=reason, now=now)):
+            if self._database.write(partial(_forget_files, source=name, files=part, reason=reason, now=now)):
                 self._wake()
 
 

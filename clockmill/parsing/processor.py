@@ -40,9 +40,9 @@ class DagProcessor:
     """
 
     def __init__(
-        self, db: Database, clock: Clock, settings: Settings, *, wake_scheduler: Callable[[], None] | None = None
+        self, database: Database, clock: Clock, settings: Settings, *, wake_scheduler: Callable[[], None] | None = None
     ) -> None:
-        self._db = db
+        self._database = database
         self._clock = clock
         self._settings = settings
         self._store = BundleStore(settings.bundles_folder)
@@ -55,13 +55,13 @@ class DagProcessor:
         )
         self._stop = Flag()
         self._keeper = FolderKeeper(
-            db,
+            database,
             clock,
             settings,
             store=self._store,
             crew=self._crew,
             sources=self._sources,
-            wake=wake_scheduler or partial(wake, db, settings.run_folder),
+            wake=wake_scheduler or partial(wake, database, settings.run_folder),
             beat=self._beat,
             is_stopped=lambda: self._stop.is_set(),
         )
@@ -93,7 +93,7 @@ class DagProcessor:
                 self._careful(self._housekeep)
         finally:
             self.close()
-            self._careful(lambda: self._db.write(lambda c: components.leave(c, NAME, self._instance)))
+            self._careful(lambda: self._database.write(lambda c: components.leave(c, NAME, self._instance)))
 
     def run_once(self, *, full: bool = True) -> None:
         """Look at every folder, parse what changed, store it.
@@ -116,10 +116,10 @@ class DagProcessor:
     def prune(self) -> None:
         """Delete versions that no run needs, then the bundles and files that no version needs, here and on disk."""
         before = self._clock.now() - _PRUNE_AGE
-        while self._db.write(partial(versions.prune_versions, before=before)):
+        while self._database.write(partial(versions.prune_versions, before=before)):
             self._beat()
-        self._db.write(partial(bundles.prune_bundles, before=before))
-        kept = self._db.read(bundles.bundle_hashes)
+        self._database.write(partial(bundles.prune_bundles, before=before))
+        kept = self._database.read(bundles.bundle_hashes)
         kept |= {source.snapshot.bundle.hash for source in self._sources if source.snapshot}
         self._store.prune(kept, before)
 
@@ -148,4 +148,4 @@ class DagProcessor:
         if now >= self._beat_due:
             self._beat_due = now + _BEAT_SECONDS
             at = self._clock.now()
-            self._db.write(lambda c: components.beat(c, NAME, self._instance, at, period_seconds=_BEAT_SECONDS))
+            self._database.write(lambda c: components.beat(c, NAME, self._instance, at, period_seconds=_BEAT_SECONDS))

@@ -47,7 +47,7 @@ class SchedulerService:
 
     def __init__(
         self,
-        db: Database,
+        database: Database,
         clock: Clock,
         settings: Settings,
         executors: Mapping[str, Executor],
@@ -55,7 +55,7 @@ class SchedulerService:
         *,
         grace: float | None = None,
     ) -> None:
-        self._space = Workspace(db, clock, settings, executors)
+        self._space = Workspace(database, clock, settings, executors)
         self._listener = listener
         self._grace = grace
         self._inbox = Inbox()
@@ -85,7 +85,7 @@ class SchedulerService:
 
     def start(self) -> None:
         """Take control of the executors under a new epoch, and find what was lost while nobody looked."""
-        epoch = self._space.db.write(next_epoch)
+        epoch = self._space.database.write(next_epoch)
         self._rescue = Rescue(self._space, epoch)
         for executor in self._space.executors.values():
             executor.start(epoch)
@@ -138,7 +138,7 @@ class SchedulerService:
             raise
         self._again = outcomes.more or outcomes.finished_runs > 0
         if agenda.timers:
-            self._deadline = self._space.db.read(next_deadline)
+            self._deadline = self._space.database.read(next_deadline)
         elif outcomes.next_due is not None:
             self._deadline = min(self._deadline or outcomes.next_due, outcomes.next_due)
 
@@ -151,7 +151,7 @@ class SchedulerService:
 
     def _beat(self) -> None:
         moment = self._space.clock.now()
-        self._space.db.write(
+        self._space.database.write(
             lambda connection: beat(connection, "scheduler", self._instance, moment, period_seconds=_BEAT_SECONDS)
         )
 
@@ -171,7 +171,7 @@ class SchedulerService:
                 executor.detach()
         else:
             self._stop_executors(self._grace)
-        self._space.db.write(lambda connection: leave(connection, "scheduler", self._instance))
+        self._space.database.write(lambda connection: leave(connection, "scheduler", self._instance))
         self.close()
         log.info("scheduler %s left", self._instance)
 

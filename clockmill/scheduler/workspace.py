@@ -26,7 +26,7 @@ class Workspace:
     :param executors: by name; the first is the default.
     """
 
-    db: Database
+    database: Database
     clock: Clock
     settings: Settings
     executors: Mapping[str, Executor]

@@ -35,18 +35,18 @@ class WakeListener(Protocol):
         ...
 
 
-def listen(db: Database, run_folder: Path, name: str) -> WakeListener:
+def listen(database: Database, run_folder: Path, name: str) -> WakeListener:
     """Begin to listen for calls to the scheduler ``name``."""
-    return DatagramListener(run_folder, name) if db.is_sqlite else NotifyListener(db)
+    return DatagramListener(run_folder, name) if database.is_sqlite else NotifyListener(database)
 
 
-def wake(db: Database, run_folder: Path) -> None:
+def wake(database: Database, run_folder: Path) -> None:
     """Call every scheduler of this database; never fails, because a scheduler looks by itself soon enough."""
-    if db.is_sqlite:
+    if database.is_sqlite:
         _send_datagrams(run_folder)
         return
     with contextlib.suppress(DatabaseUnavailable):
-        db.write(lambda connection: connection.execute(text(f"NOTIFY {CHANNEL}")))
+        database.write(lambda connection: connection.execute(text(f"NOTIFY {CHANNEL}")))
 
 
 class DatagramListener:
@@ -82,8 +82,8 @@ class DatagramListener:
 class NotifyListener:
     """A connection that LISTENs; it is opened again after the server went away."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._connection: Any = None
         self._connect()
 
@@ -107,7 +107,7 @@ class NotifyListener:
     def _connect(self) -> bool:
         import psycopg
 
-        url = self._db.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        url = self._database.url.set(drivername="postgresql").render_as_string(hide_password=False)
         try:
             self._connection = psycopg.connect(url, autocommit=True, connect_timeout=5)
             self._connection.execute(f"LISTEN {CHANNEL}")

@@ -93,7 +93,7 @@ class Advance:
         """Look at the runs that changed elsewhere one at a time, and leave aside those that cannot be worked on."""
         if not agenda.stale:
             return
-        for ident, revision in self._space.db.read(running_revisions):
+        for ident, revision in self._space.database.read(running_revisions):
             if self._space.views.revision(ident) == revision or self._poisoned.get(ident) == revision:
                 continue
             try:
@@ -139,7 +139,7 @@ class Advance:
         def work(connection: Connection) -> tuple[Effects, Outcomes]:
             return self._work(connection, reports, started, agenda, now)
 
-        effects, outcomes = self._space.db.write(work)
+        effects, outcomes = self._space.database.write(work)
         self._space.views.committed()
         for ident, (name, _) in reports.items():
             effects.acknowledged.setdefault(name, []).append(ident)

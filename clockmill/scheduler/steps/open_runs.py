@@ -33,12 +33,12 @@ class OpenRuns:
         """Deal with every DAG that is due now, one transaction each; returns how many runs were made."""
         now = self._space.clock.now()
         self._renew_continuous(now)
-        due = self._space.db.read(lambda connection: due_dags(connection, now))
+        due = self._space.database.read(lambda connection: due_dags(connection, now))
         return sum(self._open_one(dag, now) for dag in due if self._poisoned.get(dag.dag_id) != dag.version_id)
 
     def _open_one(self, dag: DueDag, now: datetime) -> int:
         try:
-            return self._space.db.write(partial(self._open, dag_id=dag.dag_id, now=now))
+            return self._space.database.write(partial(self._open, dag_id=dag.dag_id, now=now))
         except DatabaseUnavailable:
             raise
         except Exception:
@@ -48,8 +48,8 @@ class OpenRuns:
 
     def _renew_continuous(self, now: datetime) -> None:
         """A continuous DAG is due again as soon as its run is over."""
-        for dag_id, version_id in self._space.db.read(partial(idle_dags, schedule="@continuous")):
-            self._space.db.write(partial(self._renew, dag_id=dag_id, version_id=version_id, now=now))
+        for dag_id, version_id in self._space.database.read(partial(idle_dags, schedule="@continuous")):
+            self._space.database.write(partial(self._renew, dag_id=dag_id, version_id=version_id, now=now))
 
     def _renew(self, connection: Connection, dag_id: str, version_id: int, now: datetime) -> None:
         tick = self._space.plans.get(connection, version_id).schedule.next_after(now)

@@ -19,4 +19,4 @@ class Prune:
     def run_once(self) -> int:
         """Delete one batch; returns how many events went."""
         before = self._space.clock.now() - timedelta(days=self._space.settings.scheduler.prune_events_days)
-        return self._space.db.write(lambda connection: prune_events(connection, before, limit=_BATCH))
+        return self._space.database.write(lambda connection: prune_events(connection, before, limit=_BATCH))

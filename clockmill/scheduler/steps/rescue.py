@@ -41,7 +41,7 @@ class Rescue:
     def look_for_dead(self, host: str, inbox: Inbox) -> None:
         """Find attempts on this host whose supervisor is surely dead, though nobody saw it die."""
         for name, executor in self._space.executors.items():
-            for ident in self._space.db.read(partial(with_live_attempts, executor=name, host=host)):
+            for ident in self._space.database.read(partial(with_live_attempts, executor=name, host=host)):
                 if executor.is_dead(ident):
                     self._mourn(name, ident, "Its supervisor died.", inbox)
 
@@ -63,7 +63,7 @@ class Rescue:
             )
             return self._send_again(connection, name, up, inbox, now)
 
-        effects = self._space.db.write(work)
+        effects = self._space.database.write(work)
         self._space.views.committed()
         effects.perform(self._space.executors)
 
@@ -93,7 +93,7 @@ class Rescue:
             bury(connection, supervisor_id)
             return live_attempts_of(connection, supervisor_id)
 
-        for row in self._space.db.write(work):
+        for row in self._space.database.write(work):
             if row.id not in inbox.reports:
                 inbox.reports[row.id] = (name, _report(row, Outcome.LOST, reason, now))
 
