@@ -13,6 +13,8 @@ from clockmill.errors import DagDefinitionError, DatabaseError, NotFound, UsageE
 from clockmill.model.loader import load_dags
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from clockmill.model.dag import DAG
 
 _NOT_SOURCES = frozenset({"__pycache__", "node_modules", "venv"})
@@ -43,7 +45,24 @@ def find_dag(app: App, dag_id: str, file: Path | None = None) -> DAG:
     raise NotFound("DAG", dag_id, known)
 
 
-def stored_values(app: App) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+def run_arguments(app: App, logical_date: datetime | None, conf: dict[str, Any] | None) -> dict[str, Any]:
+    """What ``run_dag`` and ``render_task`` are told of a run at that date, with what is stored by name."""
+    variables, connections = _stored_values(app)
+    return {
+        "run_after": logical_date,
+        "logical_date": logical_date,
+        "run_conf": conf,
+        "variables": variables,
+        "connections": connections,
+    }
+
+
+def show_logging() -> None:
+    """Print what the code of a DAG logs, as it would stand in the log of a task."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _stored_values(app: App) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     """The variables and connections of the metadata database; nothing where there is none."""
     from clockmill.storage.connections import export_connections
     from clockmill.storage.variables import export_variables
@@ -55,11 +74,6 @@ def stored_values(app: App) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
         return {}, {}
     fields = {each.conn_id: each.to_dict() for each in connections}
     return {each.key: each.value for each in variables}, fields
-
-
-def show_logging() -> None:
-    """Print what the code of a DAG logs, as it would stand in the log of a task."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(name)s: %(message)s")
 
 
 def _candidates(app: App, dag_id: str) -> Iterator[tuple[Path, Path]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import click
 
 from clockmill.cli.app import App
@@ -13,7 +11,6 @@ from clockmill.serde import decode
 from clockmill.storage import components, pages, reports
 
 _ALL = 100_000
-_LOOPS_MISSED = 3
 
 
 @click.command("list-import-errors", cls=Command)
@@ -68,8 +65,4 @@ def reserialize(app: App) -> None:
 
 def _is_parsing(app: App) -> bool:
     now = app.clock.now()
-    return any(
-        now - each.last_loop < timedelta(seconds=_LOOPS_MISSED * each.period_seconds)
-        for each in app.read(components.list_components)
-        if each.name == "dag-processor"
-    )
+    return any(each.name == "dag-processor" and each.is_recent(now) for each in app.read(components.list_components))

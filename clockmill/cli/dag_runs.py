@@ -12,7 +12,7 @@ from clockmill.cli import lookup
 from clockmill.cli.app import App
 from clockmill.cli.base import EXIT_FAILED, Command, pass_app
 from clockmill.cli.output import output_option, show_record, show_rows, warn
-from clockmill.cli.params import aware, to_json_object, to_moment
+from clockmill.cli.params import aware, conf_option, to_moment
 from clockmill.state import RunState
 from clockmill.storage import pages
 
@@ -41,7 +41,7 @@ def list_runs(app: App, dag_id: str, state: str | None, limit: int | None, outpu
 
 @click.command("trigger", cls=Command)
 @click.argument("dag_id")
-@click.option("--conf", callback=to_json_object, metavar="JSON", help="Parameters of the run, a JSON object.")
+@conf_option
 @click.option("--run-id", help="The id of the run; made from the time when it is left out.")
 @click.option("--logical-date", callback=to_moment, metavar="TIME", help="The logical date; now when it is left out.")
 @click.option("--wait", is_flag=True, help="Wait for the end of the run; exit 1 when it failed.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,22 +10,19 @@ from clockmill.cli import dag_files
 from clockmill.cli.app import App
 from clockmill.cli.base import EXIT_FAILED, Command
 from clockmill.cli.output import show_rows
-from clockmill.cli.params import to_json_object, to_moment
+from clockmill.cli.params import conf_option, dag_file_option, to_moment
 from clockmill.state import RunState
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
 
 @click.command(cls=Command)
 @click.argument("dag_id")
 @click.argument("logical_date", required=False, callback=to_moment)
-@click.option("--conf", callback=to_json_object, metavar="JSON", help="Parameters of the run, a JSON object.")
-@click.option(
-    "--file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The DAG file; else the DAG folder and the examples are looked through.",
-)
+@conf_option
+@dag_file_option
 @click.pass_context
 def test(
     context: click.Context, dag_id: str, logical_date: datetime | None, conf: dict[str, Any] | None, file: Path | None
@@ -37,15 +33,7 @@ def test(
     app = context.ensure_object(App)
     dag_files.show_logging()
     dag = dag_files.find_dag(app, dag_id, file)
-    variables, connections = dag_files.stored_values(app)
-    run = run_dag(
-        dag,
-        run_after=logical_date,
-        logical_date=logical_date,
-        run_conf=conf,
-        variables=variables,
-        connections=connections,
-    )
+    run = run_dag(dag, **dag_files.run_arguments(app, logical_date, conf))
     rows = [
         {"task_id": each.task_id, "state": each.state, "try_number": each.try_number, "reason": each.reason}
         for each in run.get_task_instances()

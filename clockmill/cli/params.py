@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,6 +46,14 @@ def to_json_object(_context: click.Context, _parameter: click.Parameter, value: 
     return found
 
 
+conf_option = click.option(
+    "--conf", callback=to_json_object, metavar="JSON", help="Parameters of the run, a JSON object."
+)
+dag_file_option = click.option(
+    "--file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The DAG file; else the DAG folder and the examples are looked through.",
+)
 map_index_option = click.option(
     "--map-index", type=int, default=-1, show_default=True, help="Which one of a mapped task; -1 of an unmapped one."
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,22 +11,19 @@ from clockmill.cli import dag_files
 from clockmill.cli.app import App
 from clockmill.cli.base import EXIT_FAILED, Command, same_options
 from clockmill.cli.output import output_option, show_record
-from clockmill.cli.params import to_json_object, to_moment
+from clockmill.cli.params import conf_option, dag_file_option, to_moment
 from clockmill.state import TaskState
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
 _options = same_options(
     click.argument("dag_id"),
     click.argument("task_id"),
     click.argument("logical_date", required=False, callback=to_moment),
-    click.option("--conf", callback=to_json_object, metavar="JSON", help="Parameters of the run, a JSON object."),
-    click.option(
-        "--file",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help="The DAG file; else the DAG folder and the examples are looked through.",
-    ),
+    conf_option,
+    dag_file_option,
 )
 
 
@@ -49,17 +45,8 @@ def test(
     dag_files.show_logging()
     dag = dag_files.find_dag(app, dag_id, file)
     dag.get_task(task_id)
-    variables, connections = dag_files.stored_values(app)
     others = rf"^(?!{re.escape(task_id)}\Z)"
-    run = run_dag(
-        dag,
-        run_after=logical_date,
-        logical_date=logical_date,
-        run_conf=conf,
-        variables=variables,
-        connections=connections,
-        mark_success_pattern=others,
-    )
+    run = run_dag(dag, **dag_files.run_arguments(app, logical_date, conf), mark_success_pattern=others)
     done = run.get_task_instance(task_id)
     click.echo(f"The task {task_id} ended as {done.state}." + (f" {done.reason}" if done.reason else ""))
     if done.state is not TaskState.SUCCESS:
@@ -84,14 +71,4 @@ def render(
 
     app = context.ensure_object(App)
     dag = dag_files.find_dag(app, dag_id, file)
-    variables, connections = dag_files.stored_values(app)
-    fields = render_task(
-        dag,
-        task_id,
-        run_after=logical_date,
-        logical_date=logical_date,
-        run_conf=conf,
-        variables=variables,
-        connections=connections,
-    )
-    show_record(fields, output)
+    show_record(render_task(dag, task_id, **dag_files.run_arguments(app, logical_date, conf)), output)

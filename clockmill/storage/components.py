@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, select
 
 from clockmill.host.processes import host_name
 from clockmill.storage.tables import component
 from clockmill.storage.upsert import upsert
+
+#: A service may miss so many loops, and be late by so many seconds more, before it counts as stopped.
+_LOOPS_MISSED = 3
+_SECONDS_LATE = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,10 @@ class ComponentRow:
     pid: int
     last_loop: datetime
     period_seconds: float
+
+    def is_recent(self, now: datetime) -> bool:
+        """Whether it said so lately enough to count as running."""
+        return now - self.last_loop <= timedelta(seconds=_LOOPS_MISSED * self.period_seconds + _SECONDS_LATE)
 
 
 def beat(connection: Connection, name: str, instance: str, now: datetime, *, period_seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from clockmill.storage.engine import Database
 
 _EXTENSION = "clockmill"
-#: A service may miss so many loops, and be late by so many seconds more, before it counts as stopped.
-_LOOPS_MISSED = 3
-_SECONDS_LATE = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +82,7 @@ def current_site() -> Site:
 def _judge(found: Sequence[ComponentRow], required: Sequence[str], now: datetime) -> list[Health]:
     """Of several instances of a service, one that goes round is enough: the newest loop counts."""
     newest = {row.name: row for row in sorted(found, key=lambda row: row.last_loop)}
-    known = {name: Health(name, _is_recent(row, now), row.last_loop) for name, row in newest.items()}
+    known = {name: Health(name, row.is_recent(now), row.last_loop) for name, row in newest.items()}
     for name in required:
         known.setdefault(name, Health(name, False, None))
     return [known[name] for name in sorted(known)]
-
-
-def _is_recent(row: ComponentRow, now: datetime) -> bool:
-    return now - row.last_loop <= timedelta(seconds=_LOOPS_MISSED * row.period_seconds + _SECONDS_LATE)
