@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from clockmill.clock import Clock
-from clockmill.errors import Conflict, NotFound
+from clockmill.errors import Conflict
 from clockmill.events import Event, EventKind
 from clockmill.storage import dags
 from clockmill.storage.attempts import live_attempts_of_runs
 from clockmill.storage.engine import Connection, Database
 from clockmill.storage.events import append
 from clockmill.storage.runs import active_runs
-from clockmill.storage.versions import dag_ids, dag_state
+from clockmill.storage.versions import dag_state
 
 
 def set_paused(database: Database, clock: Clock, dag_id: str, *, paused: bool, actor: str) -> bool:
@@ -22,8 +22,7 @@ def set_paused(database: Database, clock: Clock, dag_id: str, *, paused: bool, a
     """
 
     def work(connection: Connection) -> bool:
-        state = _require(connection, dag_id)
-        if state == paused:
+        if dag_state(connection, dag_id).is_paused == paused:
             return False
         dags.set_paused_flag(connection, dag_id, paused=paused)
         kind = EventKind.DAG_PAUSED if paused else EventKind.DAG_UNPAUSED
@@ -41,7 +40,7 @@ def delete_dag(database: Database, clock: Clock, dag_id: str, *, actor: str) -> 
     """
 
     def work(connection: Connection) -> None:
-        _require(connection, dag_id)
+        dag_state(connection, dag_id)  # refuses a DAG that is not there
         dags.lock_dags(connection, [dag_id])
         live = live_attempts_of_runs(connection, [run.id for run in active_runs(connection, dag_id)])
         if live:
@@ -50,11 +49,3 @@ def delete_dag(database: Database, clock: Clock, dag_id: str, *, actor: str) -> 
         append(connection, [Event(kind=EventKind.DAG_DELETED, at=clock.now(), actor=actor, dag_id=dag_id)])
 
     database.write(work)
-
-
-def _require(connection: Connection, dag_id: str) -> bool:
-    """Whether the DAG is paused."""
-    state = dag_state(connection, dag_id)
-    if state is None:
-        raise NotFound("DAG", dag_id, dag_ids(connection))
-    return state.is_paused

@@ -16,7 +16,7 @@ from clockmill.storage.pools import pool_slots
 from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.runs import active_runs, find_run, load_tasks
 from clockmill.storage.supervisors import slots_of
-from clockmill.storage.versions import dag_ids, dag_state, version
+from clockmill.storage.versions import dag_state, version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +52,7 @@ def explain(connection: Connection, dag_id: str, run_id: str, task_id: str, map_
 
     :raises NotFound: when there is no such DAG, run or task.
     """
-    if dag_state(connection, dag_id) is None:
-        raise NotFound("DAG", dag_id, dag_ids(connection))
+    dag_state(connection, dag_id)  # refuses a DAG that is not there
     run = find_run(connection, dag_id, run_id)
     if run is None:
         raise NotFound("run", run_id, (row.run_id for row in active_runs(connection, dag_id)))
@@ -87,8 +86,6 @@ def _fill(connection: Connection, answer: Explanation, run: RunRow, row: TaskRow
 
 def _explain_queued_run(connection: Connection, answer: Explanation, run: RunRow) -> None:
     state = dag_state(connection, run.dag_id)
-    if state is None:
-        raise NotFound("DAG", run.dag_id)
     if state.is_paused:
         answer.verdict = f"The DAG is paused; 'clockmill dags unpause {run.dag_id}' lets its runs begin."
         return
@@ -114,8 +111,7 @@ def _explain_upstream(
 
 
 def _explain_limits(connection: Connection, answer: Explanation, run: RunRow, row: TaskRow) -> None:
-    state = dag_state(connection, run.dag_id)
-    if state is not None and state.is_paused:
+    if dag_state(connection, run.dag_id).is_paused:
         answer.verdict = f"The DAG is paused; 'clockmill dags unpause {run.dag_id}' lets its tasks go on."
         return
     in_use = usage(connection)

@@ -62,7 +62,7 @@ def trigger_run(
 
     def work(connection: Connection) -> Triggered:
         state = dag_state(connection, dag_id)
-        if state is None or state.version_id is None:
+        if state.version_id is None:
             raise NotFound("DAG", dag_id, dag_ids(connection))
         if not state.is_active:
             raise UsageError(f"The file of DAG {dag_id!r} is gone, so it cannot be triggered.")

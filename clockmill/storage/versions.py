@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
 
+from clockmill.errors import NotFound
 from clockmill.storage.rows import columns_of
 from clockmill.storage.tables import bundle, dag, dag_run, dag_version
 
@@ -54,11 +55,16 @@ class DagState:
     max_active_runs: int
 
 
-def dag_state(connection: Connection, dag_id: str) -> DagState | None:
-    """A DAG as it stands, or None when there is none of that name."""
+def dag_state(connection: Connection, dag_id: str) -> DagState:
+    """A DAG as it stands.
+
+    :raises NotFound: when there is none of that name.
+    """
     statement = select(*columns_of(DagState, dag)).where(dag.c.dag_id == dag_id)
     row = connection.execute(statement).first()
-    return None if row is None else DagState(**row._mapping)
+    if row is None:
+        raise NotFound("DAG", dag_id, dag_ids(connection))
+    return DagState(**row._mapping)
 
 
 def dag_ids(connection: Connection) -> list[str]:
