@@ -36,6 +36,13 @@ class _ShortFormatter(FieldsFormatter):
         return super().format(record).partition("\n")[0]
 
 
+class _File(logging.handlers.RotatingFileHandler):
+    """The file of a service; what it cannot take, on a full disk for one, is passed over without a word."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        return
+
+
 def log_path(settings: Settings) -> Path:
     """The file that services write to."""
     return settings.logs_folder / FILE_NAME
@@ -43,9 +50,7 @@ def log_path(settings: Settings) -> Path:
 
 def set_up(settings: Settings) -> None:
     """Send the log of this process to the file, and warnings to stderr."""
-    file = logging.handlers.RotatingFileHandler(
-        log_path(settings), maxBytes=_FILE_BYTES, backupCount=_OLD_FILES, encoding="utf-8"
-    )
+    file = _File(log_path(settings), maxBytes=_FILE_BYTES, backupCount=_OLD_FILES, encoding="utf-8")
     file.setFormatter(FieldsFormatter())
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -29,6 +30,8 @@ _IDLE_SECONDS = 30.0
 _DOWN_PAUSE = 0.5
 _PRUNE_SECONDS = 3600.0
 _PRUNE_AGE = timedelta(days=1)
+#: A disk that is full is waited out, like a database that is away.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DagProcessor:
@@ -127,8 +130,10 @@ class DagProcessor:
         """Take a step; when the database is away, wait a little and forget what is known, which may have changed."""
         try:
             step()
-        except DatabaseUnavailable as error:
-            log.warning("the database is away", extra={"reason": str(error)})
+        except (DatabaseUnavailable, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+                raise
+            log.warning("the database is away, or there is no room", extra={"reason": str(error)})
             for source in self._sources:
                 source.parsed = None
             self._stop.wait(_DOWN_PAUSE)

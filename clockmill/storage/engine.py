@@ -34,7 +34,7 @@ _RETRIES = 12
 
 
 class DatabaseUnavailable(DatabaseError):
-    """The database cannot be reached now; it may be back later."""
+    """The database cannot be reached, or has no room, now; services wait until that has passed."""
 
 
 class CommitUnknown(DatabaseUnavailable):
@@ -186,13 +186,16 @@ def _explained(error: DBAPIError, name: str) -> Exception:
     """A refusal of the environment becomes one clear line; a mistake in our own SQL stays what it is."""
     if isinstance(error.orig, sqlite3.OperationalError):
         code = error.orig.sqlite_errorcode & 0xFF
-        environment = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR}
-        environment |= {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PERM}
+        if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            return DatabaseUnavailable(f"{name} cannot be used: {_line(error)}.")
+        environment = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
         return DatabaseError(f"{name} cannot be used: {_line(error)}.") if code in environment else error
     if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig):
         return DatabaseError(f"{name} cannot be used: {_line(error)}.")
     state = _sqlstate(error)
-    if state[:2] in {"28", "3D", "53"} or state in {"42501", "25006"}:
+    if state[:2] == "53":  # no room, no memory, no connection left
+        return DatabaseUnavailable(f"{name} cannot be used: {_line(error)}.")
+    if state[:2] in {"28", "3D"} or state in {"42501", "25006"}:
         return DatabaseError(f"{name} cannot be used: {_line(error)}.")
     return error
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import func, select, update
+import pytest
+from sqlalchemy import event, func, select, update
 
 from clockmill import DAG
 from clockmill.operators.bash import BashOperator
 from clockmill.operators.empty import EmptyOperator
 from clockmill.state import RunState, TaskState
 from clockmill.storage import tables
+from clockmill.storage.engine import DatabaseUnavailable
 
 
 def chain_dag(dag_id: str = "d", **arguments: object) -> DAG:
@@ -229,3 +231,24 @@ def test_a_run_that_cannot_be_worked_on_holds_back_no_other_run(mill) -> None:
     mill.pump()
     assert mill.states("good", "r2")["b"] is TaskState.RUNNING
     assert mill.states("bad", "r1")["a"] is TaskState.RUNNING
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the size of a server cannot be limited
+def test_a_success_that_finds_the_disk_full_is_stored_when_there_is_room(mill) -> None:
+    database = mill.open_database()
+    mill.open_database = lambda: database
+    mill.restart()
+    mill.add(chain_dag())
+    mill.trigger("d")
+    limit = mill.db.read(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar_one()) + 1
+
+    @event.listens_for(database.engine, "begin")
+    def restrain(connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count={limit}")
+
+    with pytest.raises(DatabaseUnavailable, match="full"):
+        mill.finish("a", xcoms=[("return_value", f'"{"x" * 100_000}"')])
+    assert mill.states("d")["a"] is not TaskState.FAILED
+    limit = 1_000_000
+    mill.pump()
+    assert mill.states("d")["a"] is TaskState.SUCCESS

@@ -100,7 +100,7 @@ def test_a_full_disk_is_an_error_that_loses_nothing(sqlite_url: str) -> None:
         for number in range(10_000):
             resize(f"pool{number}", 1)(connection)
 
-    with pytest.raises(DatabaseError, match="cannot be used: database or disk is full"):
+    with pytest.raises(DatabaseUnavailable, match="cannot be used: database or disk is full"):
         database.write(fill)
     assert database.read(slots_of("pool1")) is None
     assert database.read(slots_of("default_pool")) == 128
