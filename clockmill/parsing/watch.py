@@ -57,9 +57,11 @@ class Watcher:
             stop_event=self._stop,
             raise_interrupt=False,
         )
+        is_new = True  # and nobody was told of what came before it
         for changes in found:
             self.is_up = len(roots) == len(self._roots)
-            yield bool(changes)
+            yield bool(changes) or is_new
+            is_new = False
             if self._identities() != seen:
                 return  # a folder appeared, or a link leads elsewhere now: watch what is there
 

@@ -118,3 +118,15 @@ def test_where_the_kernel_refuses_to_watch_it_looks_by_itself(tmp_path: Path, mo
     assert not watcher.is_up
     stop.set()
     assert list(answers) == []
+
+
+def test_what_came_with_a_folder_before_it_was_watched_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clockmill.parsing.watch._PAUSE", 1)
+    folder, stop = tmp_path / "dags", threading.Event()
+    answers = Watcher([folder], stop).changes()
+    assert [next(answers), next(answers)] == [True, False]
+    folder.mkdir()
+    (folder / "dag.py").touch()
+    assert next(answers)
+    stop.set()
+    assert not any(answers)
