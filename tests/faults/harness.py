@@ -26,7 +26,7 @@ from clockmill.host.processes import children_of, mark_of
 from clockmill.probes import ENVIRONMENT
 from clockmill.storage.crypto import KEY_FILE, create_key_file
 from clockmill.storage.engine import Database
-from clockmill.storage.tables import supervisor
+from clockmill.storage.tables import dag_run, supervisor
 from tests.faults.evidence import LIVE, Attempt, Entry, Evidence, read_ledger, read_rows, violations
 
 T = TypeVar("T")
@@ -244,7 +244,9 @@ class Mill:
 
     def is_done(self) -> bool:
         """Whether all runs that were asked for are over."""
-        runs = self.evidence().runs
+        states = select_rows(dag_run.c.dag_id, dag_run.c.run_id, dag_run.c.state)
+        rows = self.database.read(lambda connection: list(connection.execute(states)))
+        runs = {f"{row.dag_id}/{row.run_id}": row.state for row in rows}
         return all(runs.get(name) in {"success", "failed"} for name in self.answered)
 
     def wait_for_runs(self, seconds: float = 40.0) -> None:
