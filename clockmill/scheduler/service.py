@@ -99,17 +99,24 @@ class SchedulerService:
 
         An outage of the database is waited out; everything else that goes wrong ends the service.
         """
-        self.start()
+        is_started = False
         while not stop.is_set():
             try:
-                if not self.run_once():
+                if not is_started:
+                    self.start()
+                    is_started = True
+                elif not self.run_once():
                     self._wait()
             except DatabaseUnavailable as error:
-                log.warning("the database is away, waiting: %s", error)
-                self._space.views.forget()
-                self._full_look_due = 0.0
+                self._miss_database(error)
                 self._space.clock.sleep(_DOWN_PAUSE)
         self._shut_down()
+
+    def _miss_database(self, error: DatabaseUnavailable) -> None:
+        """Trust nothing in memory, and look at everything once the database is back."""
+        log.warning("the database is away, waiting: %s", error)
+        self._space.views.forget()
+        self._full_look_due = 0.0
 
     def run_once(self) -> bool:
         """One pass over all duties; whether another one should follow at once."""
@@ -171,7 +178,8 @@ class SchedulerService:
                 executor.detach()
         else:
             self._stop_executors(self._grace)
-        self._space.database.write(lambda connection: leave(connection, "scheduler", self._instance))
+        with contextlib.suppress(DatabaseUnavailable):  # its last sign of life grows old by itself
+            self._space.database.write(lambda connection: leave(connection, "scheduler", self._instance))
         self.close()
         log.info("scheduler %s left", self._instance)
 
@@ -196,12 +204,19 @@ class SchedulerService:
             self._take_in()
 
     def _take_in(self) -> None:
-        """Write down what the executors report, without new work: they offer no free slots any more."""
+        """Write down what the executors report, without new work: they offer no free slots any more.
+
+        While the database is away, the executors keep what is not acknowledged, at last for the next scheduler.
+        """
+        self._listener.drain()  # a call that nobody takes in would keep this scheduler awake
         self._collect.run_once(self._inbox)
-        if self._rescue is not None:
-            self._rescue.run_once(self._inbox)
-        if self._inbox.reports or self._inbox.started:
-            self._advance.run_once(self._inbox, Agenda(stale=False, queued=False, timers=False))
+        try:
+            if self._rescue is not None:
+                self._rescue.run_once(self._inbox)
+            if self._inbox.reports or self._inbox.started:
+                self._advance.run_once(self._inbox, Agenda(stale=False, queued=False, timers=False))
+        except DatabaseUnavailable as error:
+            self._miss_database(error)
 
     def _doze(self, seconds: float) -> None:
         filenos = [fileno for executor in self._space.executors.values() for fileno in executor.filenos()]
