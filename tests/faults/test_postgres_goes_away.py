@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 
+import psutil
 import pytest
 
 from clockmill.testing.servers import PostgresServer
@@ -79,10 +81,53 @@ def test_a_scheduler_that_is_stopped_while_postgres_is_away_leaves_what_ran_to_t
     sturdy_postgres.stop()
     try:
         wait_until(lambda: "the database is away" in first.said(), "the word that the database is away")
-        first.end(signal.SIGTERM)
-        assert "Traceback" not in first.said()
+        assert first.end(signal.SIGTERM) == 0
+        assert len(postgres_mill.task_processes()) == 2
     finally:
         sturdy_postgres.start()
     postgres_mill.open_gate()
 
     finish(postgres_mill, postgres_mill.start("scheduler", "--grace", "5"))
+
+
+def test_stopping_while_postgres_is_away_leaves_no_process_and_spends_no_try(
+    postgres_mill: Mill, sturdy_postgres: PostgresServer
+) -> None:
+    postgres_mill.parse("fan.py")
+    first = postgres_mill.standalone("--grace", "0.5")
+    first.ready()
+    postgres_mill.trigger("long", "l")
+    postgres_mill.wait_for_entries("START", 2)
+
+    sturdy_postgres.stop()
+    try:
+        assert first.end(signal.SIGTERM) == 0
+        assert postgres_mill.processes() == []
+    finally:
+        sturdy_postgres.start()
+    postgres_mill.open_gate()
+    second = postgres_mill.start("scheduler", "--grace", "5")
+    postgres_mill.wait_for_runs()
+
+    evidence = postgres_mill.check()
+    assert Counter(each.state for each in evidence.attempts) == {"released": 2, "success": 2}
+    assert second.end() == 0
+    postgres_mill.check_gone()
+
+
+def test_a_scheduler_that_starts_while_postgres_restarts_waits_for_it(
+    postgres_mill: Mill, sturdy_postgres: PostgresServer
+) -> None:
+    postgres_mill.parse("fan.py")
+    postgres_mill.trigger("fan", "all")
+    service = postgres_mill.start("scheduler", "--grace", "5", probes="store.commit.before:1=stop")
+    wait_until(lambda: psutil.Process(service.process.pid).status() == psutil.STATUS_STOPPED, "its first commit")
+
+    sturdy_postgres.stop()
+    try:
+        service.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: "the database is away" in service.said(), "the word that the database is away")
+    finally:
+        sturdy_postgres.start()
+
+    finish(postgres_mill, service)
