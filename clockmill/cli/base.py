@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -18,6 +19,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
+
+#: What the machine refuses, for want of rights or of room, is no bug of ours.
+_ENVIRONMENT = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
+)
 
 pass_app = click.make_pass_decorator(App)
 
@@ -101,6 +107,8 @@ class Root(Group):
             status = _fail("Interrupted.")
         except BrokenPipeError:
             status = _reader_left()
+        except OSError as error:
+            status = _refused_by_system(error) if error.errno in _ENVIRONMENT else _bug(app, error)
         except Exception as error:  # noqa: BLE001 -- the last resort: our own bug, kept in the log
             status = _bug(app, error)
         finally:
@@ -138,6 +146,11 @@ def _reader_left() -> int:
     # What is still buffered must not fail again when the interpreter flushes it at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_FAILED
+
+
+def _refused_by_system(error: OSError) -> int:
+    what = "Something that it needs" if error.filename is None else os.fsdecode(error.filename)
+    return _fail(f"{what} cannot be used: {error.strerror}.")
 
 
 def _bug(app: App, error: Exception) -> int:

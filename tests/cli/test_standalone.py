@@ -86,6 +86,18 @@ def test_a_port_that_is_taken_is_one_clear_line_and_nothing_is_started(start: An
     assert not (tmp_path / "home" / "clockmill.db").exists()
 
 
+@pytest.mark.parametrize("file", ["clockmill.lock", "logs/clockmill.log"])
+def test_a_file_that_may_not_be_written_is_one_clear_line(start: Any, tmp_path: Path, file: str) -> None:
+    path = tmp_path / "home" / file
+    path.parent.mkdir(parents=True)
+    path.symlink_to("/proc/sys/kernel/ngroups_max")  # which is read-only for the superuser too
+
+    code, errors = start("--port", "0").end()
+
+    assert code == 1
+    assert errors == f"clockmill: {path} cannot be used: Permission denied.\n"
+
+
 def test_a_bad_setting_is_one_clear_line(start: Any, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
