@@ -33,6 +33,7 @@ def test_a_scheduler_killed_at_its_commits_loses_nothing_and_runs_nothing_twice(
     kills = kill_along_the_way(mill, [f"{side}:{number}" for number in KILLS], "scheduler")
 
     last = mill.start("scheduler", "--grace", "5")
+    mill.trigger("ticks", "last")
     mill.wait_for_runs()
 
     assert kills >= len(KILLS) - 2
@@ -45,6 +46,7 @@ def test_standalone_killed_at_commits_of_any_of_its_services_loses_nothing(mill:
     kills = kill_along_the_way(mill, ["before:4", "after:9", "before:15"], "standalone", "--port", "0")
 
     last = mill.standalone("--grace", "5")
+    mill.trigger("ticks", "last")
     mill.wait_for_runs()
 
     assert kills >= 2

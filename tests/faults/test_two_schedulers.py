@@ -68,7 +68,9 @@ def test_of_two_schedulers_of_two_homes_the_other_one_goes_on(homes: tuple[Mill,
     first.kill()
     two.trigger("fan", "more")
     wait_until(lambda: two.evidence().runs["fan/more"] == "success", "a run by the other one", tell=two.tell)
+    before = one.epoch()
     first = one.start("scheduler", "--grace", "5")
+    wait_until(lambda: one.epoch() > before, "control of the supervisor", tell=one.tell)
     two.wait_for_runs()
 
     assert {each.state for each in two.check().attempts} == {"success"}
