@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from clockmill.state.states import Outcome, TaskState
 
 MAX_BACKOFF_SECONDS = 24 * 3600.0
+#: A delay beyond this, ten years, is taken as this: an instant that far away can still be written down.
+MAX_DELAY_SECONDS = 3650 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,4 +102,5 @@ def _after_failure(reason: str, budget: Budget, rule: RetryRule, retry_after: fl
     if no_retry or budget.try_number >= budget.max_tries:
         return NextStep(state=TaskState.FAILED, reason=reason, crashes=budget.crashes)
     delay = rule.delay_after(budget.try_number) if retry_after is None else retry_after
+    delay = min(max(delay, 0.0), MAX_DELAY_SECONDS)
     return NextStep(state=TaskState.UP_FOR_RETRY, reason=reason, crashes=budget.crashes, delay=delay)

@@ -87,6 +87,13 @@ def test_a_task_may_choose_its_own_delay(mill) -> None:
     assert mill.executor.running() == ["a"]
 
 
+def test_a_delay_beyond_all_calendars_is_a_very_long_one(mill) -> None:
+    mill.add(chain_dag(default_args={"retries": 3}))
+    mill.trigger("d")
+    mill.finish("a", "failed", retry_after=1e300)
+    assert mill.row("d", "a").due_at > mill.clock.now() + timedelta(days=3000)
+
+
 def test_a_skipped_task_skips_what_is_below_it_and_the_run_succeeds(mill) -> None:
     mill.add(chain_dag())
     mill.trigger("d")
