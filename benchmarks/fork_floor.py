@@ -31,12 +31,12 @@ with DAG("floor", schedule=None):
 """
 
 
-def fork_and_exit(folder: Path, count: int = _TASKS) -> float:
-    """Forks per second of this process once it is what a preloaded zygote is."""
+def fork_and_exit(file: Path, count: int = _TASKS) -> float:
+    """Forks per second of this process once it is a zygote that has loaded ``file``."""
     from clockmill.runtime import zygote
 
     zygote.warm_up()
-    dags = zygote.taskproc.load_file(folder, "floor.py")
+    dags = zygote.taskproc.load_file(file.parent, file.name)
     assert dags
     zygote.settle()
     start = time.perf_counter()
@@ -51,8 +51,9 @@ def fork_and_exit(folder: Path, count: int = _TASKS) -> float:
     return count / (time.perf_counter() - start)
 
 
-def _floor(folder: Path) -> float:
-    code = f"from pathlib import Path; from benchmarks.fork_floor import *; print(fork_and_exit(Path({str(folder)!r})))"
+def measured(file: Path) -> float:
+    """Forks per second of a fresh process that has loaded the DAG file ``file``, as a zygote does."""
+    code = f"from pathlib import Path; from benchmarks.fork_floor import *; print(fork_and_exit(Path({str(file)!r})))"
     done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout.split()[-1])
 
@@ -109,7 +110,7 @@ def run(database: str, runs: int) -> list[Figure]:
         with tempfile.TemporaryDirectory(prefix="clockmill-bench-") as name:
             folder = Path(name)
             (folder / "floor.py").write_text(_FILE)
-            floor.append(_floor(folder))
+            floor.append(measured(folder / "floor.py"))
             rate.append(_executor_rate(folder))
     return [
         Figure(name="fork of a child that exits", unit="1/s", values=floor),
