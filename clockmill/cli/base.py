@@ -87,6 +87,10 @@ class Group(click.Group):
 class Root(Group):
     """The program: turns every error into one line and an exit status."""
 
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        *others, help_option = super().get_params(ctx)
+        return [*others, _version_option(), help_option]
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         for argument in args:
             if any("\udc80" <= character <= "\udcff" for character in argument):  # bytes that Python could not decode
@@ -125,6 +129,25 @@ def _home_option() -> click.Option:
         callback=_keep_home,
         help="The home folder; else CLOCKMILL_HOME, else ~/.clockmill.",
     )
+
+
+def _version_option() -> click.Option:
+    return click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_tell_version,
+        help="Print the version.",
+    )
+
+
+def _tell_version(ctx: click.Context, _parameter: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        from clockmill.cli.info import program_version
+
+        click.echo(program_version())
+        ctx.exit()
 
 
 def _refuse(error: click.ClickException) -> int:

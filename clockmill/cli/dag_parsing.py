@@ -31,7 +31,7 @@ def report(app: App, output: str) -> None:
     rows = [
         {
             "file": each.file,
-            "seconds": each.seconds,
+            "seconds": None if each.seconds is None else round(each.seconds, 6),
             "dags": len(each.dag_ids),
             "tasks": sum(len(decode(document).tasks) for document in each.documents),
             "dag_ids": list(each.dag_ids),

@@ -17,6 +17,7 @@ from clockmill.errors import UsageError
 
 if TYPE_CHECKING:
     from clockmill.migrations.runner import Migration
+    from clockmill.storage.engine import Database
 
 
 @click.group(cls=Group)
@@ -45,6 +46,7 @@ def downgrade(app: App, revision: str, yes: bool) -> None:
     from clockmill.migrations import runner
 
     with closing(wiring.connect(app.settings)) as database:
+        _refuse_while_used(app, database)
         confirm(f"Downgrade {app.settings.database_url} to {revision}, losing what that does not know?", yes)
         _tell(runner.downgrade(database, revision))
 
@@ -67,6 +69,7 @@ def reset(app: App, yes: bool) -> None:
     from clockmill.migrations import runner
 
     with closing(wiring.connect(app.settings)) as database:
+        _refuse_while_used(app, database)
         confirm(f"Delete every run, variable and connection in {app.settings.database_url}?", yes)
         _tell(runner.downgrade(database, runner.BASE))
     _tell(wiring.migrate(app.settings))
@@ -86,6 +89,20 @@ def shell(app: App) -> None:
     environment = {key: str(value) for key, value in given.items() if value is not None}
     # The password goes by the environment: an argument could be read by everybody on the machine.
     _become("psql", [], environment | ({"PGPASSWORD": str(url.password)} if url.password else {}))
+
+
+def _refuse_while_used(app: App, database: Database) -> None:
+    """A service must not lose its tables, and the runs it is at, under its feet."""
+    from clockmill.storage.components import at_work
+
+    now = app.clock.now()
+    if found := database.read(lambda connection: at_work(connection, now)):
+        services = ", ".join(f"{each.name} (process {each.pid} on {each.host})" for each in found)
+        last = max(each.last_loop for each in found)
+        raise UsageError(
+            f"The database is in use by {services}: stop that first. Last heard of {(now - last).seconds} s ago; "
+            "what was killed is forgotten after half a minute."
+        )
 
 
 def _become(program: str, arguments: list[str], environment: dict[str, str]) -> None:

@@ -58,7 +58,10 @@ def get(app: App, key: str, default: str | None, as_json: bool) -> None:
 def set_variable(app: App, key: str, value: str, description: str, as_json: bool) -> None:
     """Set a variable."""
     if as_json:
-        _parsed(key, value)
+        try:
+            json.loads(value)
+        except ValueError as error:
+            raise click.BadParameter(f"it is not valid JSON: {error}", param_hint="VALUE") from None
     _set(app, [VariableFields(key=key, value=value, description=description)])
     click.echo(f"The variable {key} is set.")
 

@@ -199,7 +199,7 @@ class Runner:
         report = attempt.conclude(end, self._now())
         seconds = self._clock.monotonic() - attempt.begun
         attempt.log.note(
-            f"ended {report.outcome}: {report.reason + ' ' if report.reason else ''}"
+            f"ended {report.outcome}: {report.reason.rstrip('.') + '; ' if report.reason else ''}"
             f"{end.describe()}, {seconds:.3f} s, peak memory {megabytes(end.peak_kb)}"
         )
         attempt.log.close()

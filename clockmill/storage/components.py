@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, inspect, select
 
 from clockmill.host.processes import host_name
 from clockmill.storage.tables import component
@@ -58,3 +58,10 @@ def list_components(connection: Connection) -> list[ComponentRow]:
     """Every service that has not left, by name."""
     statement = select(component).order_by(component.c.name, component.c.instance)
     return [ComponentRow(**row._mapping) for row in connection.execute(statement)]
+
+
+def at_work(connection: Connection, now: datetime) -> list[ComponentRow]:
+    """The services that use the database, whatever its schema is; none when it has no tables."""
+    if not inspect(connection).has_table(component.name):
+        return []
+    return [each for each in list_components(connection) if each.is_recent(now)]

@@ -1,9 +1,14 @@
+import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from clockmill.cli.main import cli
+from clockmill.clock import SystemClock
+from clockmill.storage import components
+from clockmill.storage.engine import Database
 
 
 def run(home: Path, *arguments: str) -> Result:
@@ -76,3 +81,20 @@ def test_info_tells_where_everything_is_even_without_a_database(tmp_path: Path) 
     assert result.exit_code == 0
     assert f'"home": "{tmp_path}"' in result.stdout
     assert "There is no database" in result.stdout
+
+
+@pytest.mark.parametrize("verb", [["reset"], ["downgrade", "0001"]])
+def test_what_loses_data_is_not_done_under_a_running_service(
+    tmp_path: Path, sqlite_template: Path, verb: list[str]
+) -> None:
+    shutil.copyfile(sqlite_template, tmp_path / "clockmill.db")
+    clock = SystemClock()
+    with closing(Database(f"sqlite:///{tmp_path / 'clockmill.db'}")) as database:
+        database.write(lambda c: components.beat(c, "scheduler", "one", clock.now(), period_seconds=5))
+
+        refused = run(tmp_path, "db", *verb, "--yes")
+        database.write(lambda c: components.leave(c, "scheduler", "one"))
+
+    assert refused.exit_code == 1
+    assert "in use by scheduler (process" in refused.stderr
+    assert run(tmp_path, "db", *verb, "--yes").exit_code == 0

@@ -134,6 +134,7 @@ def test_a_report_tells_what_each_file_holds(program: Any, running: Any) -> None
 
     assert (row["file"], row["dags"], row["tasks"]) == ("dropped.py", 3, 4)
     assert row["seconds"] > 0
+    assert row["seconds"] == round(row["seconds"], 6)
     assert "running dag-processor" in program.ok("dags", "reserialize")
 
 

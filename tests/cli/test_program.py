@@ -26,6 +26,11 @@ def test_help_lists_every_group_and_verb() -> None:
     assert listed >= {"dags", "tasks", "xcoms", "config", "variables", "connections", "pools"}
 
 
+def test_the_version_is_an_option_too() -> None:
+    assert run("--version").stdout == run("version").stdout
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", run("--version").stdout)
+
+
 def test_help_loads_neither_the_database_nor_the_tables_for_people() -> None:
     code = (
         "import sys\nfrom clockmill.cli.main import cli\n"

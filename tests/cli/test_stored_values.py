@@ -26,7 +26,7 @@ def test_a_missing_variable_names_the_nearest_unless_there_is_a_default(program:
 
 
 def test_a_json_variable_is_checked_and_printed_indented(program: Any) -> None:
-    assert "is not valid JSON" in program.refused("variables", "set", "--json", "n", "{")
+    assert "is not valid JSON" in program.refused("variables", "set", "--json", "n", "{", status=2)
 
     program.ok("variables", "set", "--json", "n", '{"a": 1}')
 

@@ -24,7 +24,7 @@ def test_a_task_that_raises_fails_with_its_traceback_in_the_log(bench):
     report = bench.run(bench.executor(), "broken")
     assert (report.outcome, report.reason, report.exit_code) == ("failed", "ValueError: no rain data", 1)
     assert "in broken" in bench.log("broken")
-    assert "ended failed: ValueError: no rain data" in bench.log("broken").splitlines()[-1]
+    assert "ended failed: ValueError: no rain data; exit code 1, " in bench.log("broken").splitlines()[-1]
 
 
 def test_a_task_that_exits_without_a_report_fails_with_its_exit_code(bench):

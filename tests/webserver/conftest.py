@@ -15,9 +15,10 @@ from sqlalchemy import Connection, insert, update
 
 from clockmill import DAG, Param
 from clockmill.errors import NotFound
+from clockmill.events import Event, EventKind
 from clockmill.operators.empty import EmptyOperator
 from clockmill.serde import dumps, encode
-from clockmill.storage import tables
+from clockmill.storage import events, tables
 from clockmill.storage.engine import Database
 from clockmill.webserver.app import create_app
 from clockmill.webserver.hooks import ClearItem
@@ -168,6 +169,10 @@ class Seed:
             value=value,
             created_at=NOW,
         )
+
+    def event(self, dag_id: str, run_id: str, kind: EventKind, **detail: Any) -> None:
+        made = Event(kind=kind, at=NOW, actor="scheduler", dag_id=dag_id, run_id=run_id, detail=detail)
+        self._database.write(lambda connection: events.append(connection, [made]))
 
     def import_error(self, file: str, message: str, **values: Any) -> None:
         self._insert(tables.import_error, file=file, message=message, created_at=NOW, **values)

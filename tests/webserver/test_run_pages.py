@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from clockmill.events import EventKind
 from clockmill.webserver import run_pages
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -158,3 +159,12 @@ def test_a_task_that_waits_says_for_what(client: FlaskClient, seed: Any, weather
 
     assert "0 of 1 upstream tasks are done" in client.get(f"{PAGE}/tasks/load").text
     assert "Try 1 of 3 failed; the next is due at 2026-01-31T12:05:00" in client.get(f"{PAGE}/tasks/report").text
+
+
+def test_what_happened_leaves_out_what_an_event_does_not_say(client: FlaskClient, seed: Any, weather: int) -> None:
+    seed.event("weather", RUN, EventKind.RUN_STATE, state="success", reason="")
+
+    text = client.get(PAGE).text
+
+    assert "state: success</span>" in text
+    assert "reason:" not in text
