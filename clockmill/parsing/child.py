@@ -13,7 +13,7 @@ import traceback
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import NoReturn
 
 from clockmill.clock import SystemClock
@@ -32,6 +32,12 @@ _LONGEST_MESSAGE = 4_000
 _LONGEST_TRACEBACK = 40_000
 #: Room for saying that the memory ran out.
 _RESERVE_MB = 64
+#: The time limit strikes again so many seconds later, in case the file swallowed it.
+_STRIKE_AGAIN = 0.2
+
+
+class _TimeUp(BaseException):
+    """The file took too long. Raised where it is, so that the line and what it depends on can be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,15 +119,22 @@ def _import(job: Job, folder: Folder, path: Path) -> ParseResult:
     recorder = Recorder(folder)
     sys.addaudithook(recorder)
     sys.dont_write_bytecode = True
+    signal.signal(signal.SIGALRM, _strike)
     try:
+        signal.setitimer(signal.ITIMER_REAL, job.timeout, _STRIKE_AGAIN)
         dags = load_dags(path, f"clockmill_dag_{path.stem}", Path(job.root))
         parsed = [_encoded(job, dag) for dag in dags]
+        signal.setitimer(signal.ITIMER_REAL, 0)
     except BaseException as error:  # noqa: BLE001 - whatever a DAG file raises is told to its author
+        signal.setitimer(signal.ITIMER_REAL, 0)
         _use_reserve()
         recorder.is_active = False
         problem = _file_error(job, error)
         return ParseResult(
-            file=job.file, errors=(problem,), dependencies=dependencies_of(job.file, folder, recorder, whole=True)
+            file=job.file,
+            errors=(problem,),
+            # A file that hangs depends on what it has used so far; it must not hold the others up at each change.
+            dependencies=dependencies_of(job.file, folder, recorder, whole=not isinstance(error, _TimeUp)),
         )
     recorder.is_active = False
     errors = tuple(item for item in parsed if isinstance(item, FileError))
@@ -131,6 +144,15 @@ def _import(job: Job, folder: Folder, path: Path) -> ParseResult:
         errors=errors,
         dependencies=dependencies_of(job.file, folder, recorder, whole=bool(errors)),
     )
+
+
+def _strike(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise _TimeUp
+
+
+def too_slow(job: Job) -> str:
+    """What the author of a file is told that was not imported in time."""
+    return f"The file was not imported within {job.timeout:g} s ([dags] parse_timeout_seconds); do slow work in a task."
 
 
 def _encoded(job: Job, dag: DAG) -> ParsedDag | FileError:
@@ -156,6 +178,9 @@ def _encoded(job: Job, dag: DAG) -> ParsedDag | FileError:
 
 def _file_error(job: Job, error: BaseException) -> FileError:
     cause = error.__cause__ or error
+    if isinstance(error, _TimeUp):
+        trace = error.__traceback__
+        return FileError(message=too_slow(job), line=_last_line_in(job, trace), traceback=_trace(job, error))
     if isinstance(cause, MemoryError):
         line = getattr(error, "line", None) or _last_line_in(job, cause.__traceback__)
         return FileError(

@@ -24,7 +24,7 @@ from clockmill.host import processes, sockets, wire
 from clockmill.model.dag import DAG
 from clockmill.operators.empty import EmptyOperator
 from clockmill.operators.python import PythonOperator
-from clockmill.parsing.child import Job, run
+from clockmill.parsing.child import Job, run, too_slow
 from clockmill.parsing.dependencies import Folder
 from clockmill.parsing.results import ParseResult, failure
 
@@ -41,6 +41,8 @@ PRELOADED = (
 )
 
 _READ_BYTES = 1 << 18
+#: A file whose time is up says itself where it was; one that cannot, because it is blocked in C, is killed then.
+_LAST_WORD_SECONDS = 1.0
 #: A result larger than this is refused, whatever the size of one document may be.
 _LARGEST_RESULT = 192 << 20
 
@@ -123,7 +125,7 @@ class Worker:
             run(job, self._folder, writer, own_pid)
         os.close(writer)
         os.set_blocking(reader, False)
-        self._children[pid] = _Child(job, pid, reader, self._clock.monotonic() + job.timeout)
+        self._children[pid] = _Child(job, pid, reader, self._clock.monotonic() + job.timeout + _LAST_WORD_SECONDS)
         poller.register(reader, select.POLLIN)
 
     def _by_output(self, descriptor: int) -> _Child:
@@ -144,11 +146,7 @@ class Worker:
         now = self._clock.monotonic()
         for running in self._children.values():
             if running.deadline <= now and not running.killed_for:
-                self._kill(
-                    running,
-                    f"The file was not imported within {running.job.timeout:g} s ([dags] parse_timeout_seconds); "
-                    "do slow work in a task.",
-                )
+                self._kill(running, too_slow(running.job))
 
     def _kill(self, running: _Child, reason: str) -> None:
         running.killed_for = reason

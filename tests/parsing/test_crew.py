@@ -91,13 +91,27 @@ def test_a_faulty_file_is_told_and_its_neighbour_is_unharmed(
 
 def test_an_endless_loop_ends_at_the_time_limit(root: Path) -> None:
     crew = ParsingCrew(2, timeout=0.3, memory_mb=256, max_document_mb=1)
-    (root / "loop.py").write_text("import clockmill\nwhile True: pass\n")
+    (root / "helper.py").write_text("WAIT = True\n")
+    (root / "loop.py").write_text("import clockmill\nfrom helper import WAIT\nwhile WAIT: pass\n")
     (root / "good.py").write_text(GOOD)
     good, loop = crew.parse(root, ["good.py", "loop.py"], lambda: False)
     crew.stop()
     assert "not imported within 0.3 s" in only_error(loop).message
     assert "parse_timeout_seconds" in only_error(loop).message
+    assert only_error(loop).line == 3
+    assert set(loop.dependencies.files) >= {"helper.py", "loop.py"}
+    assert not loop.dependencies.whole  # or it would hold the others up whenever anything changes
     assert good.dags
+
+
+def test_a_file_that_swallows_the_time_limit_is_ended_all_the_same(root: Path) -> None:
+    crew = ParsingCrew(1, timeout=0.3, memory_mb=256, max_document_mb=1)
+    (root / "stubborn.py").write_text(
+        "import clockmill\nwhile True:\n    try:\n        while True: pass\n    except BaseException: pass\n"
+    )
+    (result,) = crew.parse(root, ["stubborn.py"], lambda: False)
+    crew.stop()
+    assert "not imported within 0.3 s" in only_error(result).message
 
 
 def test_code_that_ignores_signals_and_leaves_processes_behind_is_killed_with_them(root: Path, tmp_path: Path) -> None:
