@@ -149,9 +149,12 @@ class Sweep:
 
     def step(self) -> bool:
         """Kill what is there now; True once nothing is left. Call it again when a descriptor is readable."""
-        if self._handles and not select.select(self.filenos(), [], [], 0)[0]:
+        # A dying process shows no environment any more while its files are still open: only its handle tells its end.
+        gone = set(select.select(self.filenos(), [], [], 0)[0])
+        for pid in [pid for pid, handle in self._handles.items() if handle in gone]:
+            os.close(self._handles.pop(pid))
+        if self._handles:
             return False
-        self.close()
         for pid in marked(self._name, self._value):
             self._kill(pid)
         return not self._handles
