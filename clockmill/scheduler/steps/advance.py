@@ -53,12 +53,16 @@ class Agenda:
 
 @dataclass
 class Outcomes:
-    """What a pass found: whether there is more to do at once."""
+    """What a pass found.
+
+    :param more: whether there is more to do at once.
+    :param next_due: the first timer that it set, or None.
+    :param finished_runs: how many runs ended, so that others may begin in their place.
+    """
 
     more: bool = False
     next_due: datetime | None = None
     finished_runs: int = 0
-    admitted: int = 0
 
 
 class Advance:
@@ -180,7 +184,7 @@ class Advance:
         self._stop(connection, stops, held, effects, "dagrun_timeout")
         self._stop_unwanted(connection, stale, effects)
         self._settle(connection, held.values(), effects, outcomes, now)
-        outcomes.admitted = self._hand_out(connection, effects, now)
+        self._hand_out(connection, effects, now)
         append(connection, effects.events)
         return effects, outcomes
 
@@ -210,11 +214,10 @@ class Advance:
             else:
                 view.aggregate.write_tasks(connection)
 
-    def _hand_out(self, connection: Connection, effects: Effects, now: datetime) -> int:
+    def _hand_out(self, connection: Connection, effects: Effects, now: datetime) -> None:
         self._admit.apply(connection, effects, now, set(self._poisoned))
         for view in self._space.views.touched():
             view.aggregate.flush(connection)
-        return sum(len(workloads) for workloads in effects.workloads.values())
 
     @staticmethod
     def _note_start(view: RunView, beginning: Beginning) -> None:
