@@ -36,9 +36,16 @@ class Workload(_Record):
     :param log_path: the file of this try, absolute; attempts of one try append to it.
     :param execution_timeout: seconds from the start of the user's code, or None for no limit.
     :param kill_grace: seconds between TERM and KILL.
+    :param item: which element of its expansion a mapped task takes, from 0; -1 when it takes none.
+    :param scope: which instance of the mapped groups around it the task belongs to: ``"2"``, ``"2.0"``; empty outside.
+    :param resume: how a deferred task goes on: ``method``, ``kwargs`` (JSON text) and ``event`` (JSON text) or
+        ``error``; None at the beginning of a try.
+    :param callback: what to call instead of running the task: ``kind`` (which of the author's functions) and
+        ``context`` (what it is told beside the run); None for a task.
     :param context: what the template context is made of: ``dag_run`` (``run_id run_type logical_date
         data_interval_start data_interval_end run_after start_date conf``), ``params``, ``max_tries``,
-        ``try_number``, ``upstream`` (task ids).
+        ``try_number``, ``upstream`` (task ids), ``first_start`` (when this try first began, over deferrals and
+        reschedules), ``reschedules`` (how often it was rescheduled).
     """
 
     attempt_id: str
@@ -47,6 +54,8 @@ class Workload(_Record):
     run_id: str
     task_id: str
     map_index: int = -1
+    item: int = -1
+    scope: str = ""
     try_number: int = 1
     bundle: str
     bundle_path: str
@@ -58,6 +67,8 @@ class Workload(_Record):
     kill_grace: float = 5.0
     max_xcom_bytes: int = 1 << 20
     executor_config: dict[str, Any] = field(default_factory=dict)
+    resume: dict[str, Any] | None = None
+    callback: dict[str, Any] | None = None
     context: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -70,7 +81,7 @@ class Workload(_Record):
 class AttemptReport(_Record):
     """How an attempt ended, as its supervisor saw it.
 
-    :param outcome: a value of :class:`clockmill.state.Outcome`: ``success failed skipped lost stopped released``.
+    :param outcome: a value of :class:`clockmill.state.Outcome`.
     :param reason: one sentence for people, empty after a success.
     :param started_at: taken in the task process right before the user's code, or None when it never ran.
     :param ended_at: taken in the task process right after the user's code; by the supervisor when it died.
@@ -79,6 +90,10 @@ class AttemptReport(_Record):
     :param branch: the task ids that a branch follows; the others directly below are left out.
     :param skips: what a short circuit leaves out: ``downstream`` for all below, ``direct`` for those directly below.
     :param xcoms: ``[key, value as JSON text]`` pairs, in the order pushed; empty unless the task succeeded.
+    :param defer: with the outcome ``deferred``: ``class_path`` and ``kwargs`` (JSON text) of the trigger, ``method`` and
+        ``method_kwargs`` (JSON text) with which the task goes on, ``timeout`` in seconds or None.
+    :param look_again_at: with the outcome ``rescheduled``: when, as ISO 8601 text.
+    :param label: ``map_index_template`` filled in, for people; None when there is none.
     :param peak_memory_kb: the largest resident set of the process, kilobytes.
     :param cpu_seconds: user and system time of the process.
     """
@@ -96,6 +111,9 @@ class AttemptReport(_Record):
     branch: list[str] | None = None
     skips: str | None = None
     xcoms: list[tuple[str, str]] = field(default_factory=list)
+    defer: dict[str, Any] | None = None
+    look_again_at: str | None = None
+    label: str | None = None
     peak_memory_kb: int | None = None
     cpu_seconds: float | None = None
 

@@ -45,6 +45,9 @@ def _document(data: Mapping[str, Any]) -> Document:
             "params": _params(data["params"]),
             "tasks": tuple(_task(task) for task in data["tasks"]),
             "groups": tuple(GroupDoc(**_known(GroupDoc, group)) for group in data["groups"]),
+            "callbacks": tuple(data.get("callbacks", ())),
+            "deadlines": tuple(data.get("deadlines", ())),
+            "allowed_run_types": None if (types := data.get("allowed_run_types")) is None else tuple(types),
         }
     )
 
@@ -58,6 +61,7 @@ def _task(data: Mapping[str, Any]) -> TaskDoc:
             "start_date": parse_iso_or_none(data["start_date"]),
             "end_date": parse_iso_or_none(data["end_date"]),
             "params": _params(data["params"]),
+            "callbacks": tuple(data.get("callbacks", ())),
         }
     )
 

@@ -33,12 +33,16 @@ class ParamDoc:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupDoc:
-    """A task group."""
+    """A task group.
+
+    :param expand: what a mapped group is mapped over, see :class:`clockmill.state.Expansion`; None for a plain one.
+    """
 
     group_id: str
     parent: str | None
     label: str
     tooltip: str
+    expand: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,10 @@ class TaskDoc:
     :param params: its own parameters, which override those of the DAG.
     :param template_fields: for each field a short text of what it holds before rendering.
     :param edge_labels: texts on its edges, by the id of the task below.
+    :param fails_run: whether the failure of a teardown fails the run.
+    :param expand: what a mapped task is mapped over, see :class:`clockmill.state.Expansion`; None for a plain one.
+    :param callbacks: which callbacks it has: ``on_failure_callback`` and so on.
+    :param deadline: seconds from the start of the run within which it must be done, or None.
     """
 
     task_id: str
@@ -84,6 +92,15 @@ class TaskDoc:
     params: tuple[ParamDoc, ...]
     template_fields: Mapping[str, str]
     edge_labels: Mapping[str, str]
+    is_setup: bool = False
+    is_teardown: bool = False
+    fails_run: bool = False
+    expand: Mapping[str, Any] | None = None
+    ignore_first_depends_on_past: bool = True
+    wait_for_past_depends_before_skipping: bool = False
+    callbacks: tuple[str, ...] = ()
+    deadline: float | None = None
+    retry_jitter: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +111,9 @@ class Document:
     :param timetable: what ``clockmill.timetables.from_dict`` reads.
     :param schedule: the schedule as people read it.
     :param max_active_runs: None for the default of the configuration; likewise ``max_active_tasks``.
+    :param overlap: what becomes of a run that is due while another is active: ``queue``, ``skip`` or ``cancel`` the older.
+    :param callbacks: which callbacks the DAG has: ``on_success_callback``, ``on_failure_callback``.
+    :param deadlines: its deadline alerts: ``name``, ``reference`` and ``interval`` in seconds.
     :param reparse: seconds after which the file is parsed again although nothing changed, or None.
     """
 
@@ -119,6 +139,10 @@ class Document:
     params: tuple[ParamDoc, ...]
     tasks: tuple[TaskDoc, ...]
     groups: tuple[GroupDoc, ...]
+    overlap: str = "queue"
+    callbacks: tuple[str, ...] = ()
+    deadlines: tuple[Mapping[str, Any], ...] = ()
+    allowed_run_types: tuple[str, ...] | None = None
 
     @cached_property
     def _by_id(self) -> dict[str, TaskDoc]:

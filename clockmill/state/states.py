@@ -49,6 +49,8 @@ class AttemptState(StrEnum):
     LOST = "lost"  #: died by no doing of the user's code or ours: spends the crash budget
     STOPPED = "stopped"  #: stopped because a person cleared, marked or stopped the task
     RELEASED = "released"  #: given back by a supervisor that shut down: spends nothing
+    DEFERRED = "deferred"  #: handed over to a trigger; the same try goes on in a later attempt
+    RESCHEDULED = "rescheduled"  #: a sensor that looks again later; the same try goes on in a later attempt
 
 
 class RunType(StrEnum):
@@ -70,9 +72,29 @@ class Outcome(StrEnum):
     LOST = "lost"
     STOPPED = "stopped"
     RELEASED = "released"
+    DEFERRED = "deferred"
+    RESCHEDULED = "rescheduled"
 
 
-T, R, A = TaskState, RunState, AttemptState
+class BackfillState(StrEnum):
+    """Where a backfill stands."""
+
+    RUNNING = "running"  #: its runs are being made and worked on
+    PAUSED = "paused"  #: a person, its canary or its limit of failures holds back what is left
+    SUCCESS = "success"  #: all of its runs succeeded
+    FAILED = "failed"  #: all of its runs are over and one failed
+    CANCELLED = "cancelled"  #: a person ended it; runs that had begun were left to finish
+
+
+class CallbackState(StrEnum):
+    """Where a call of an author's function stands, that no task process makes by itself."""
+
+    PENDING = "pending"  #: waits for a slot, or its attempt is under way
+    SUCCESS = "success"  #: the function returned
+    FAILED = "failed"  #: the function raised, or its attempts were lost too often
+
+
+T, R, A, B, C = TaskState, RunState, AttemptState, BackfillState, CallbackState
 
 #: A finished task instance changes only when a person clears or marks it.
 FINISHED_TASK_STATES = frozenset({T.SUCCESS, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED})
@@ -81,6 +103,8 @@ FINISHED_RUN_STATES = frozenset({R.SUCCESS, R.FAILED})
 ACTIVE_RUN_STATES = frozenset({R.QUEUED, R.RUNNING})
 #: A live attempt holds its slots and bars another attempt of its task instance.
 LIVE_ATTEMPT_STATES = frozenset({A.QUEUED, A.RUNNING, A.STOPPING})
+#: A backfill that still has something to do, now or once it is resumed.
+OPEN_BACKFILL_STATES = frozenset({B.RUNNING, B.PAUSED})
 
 _MARKS = frozenset({T.SUCCESS, T.FAILED, T.SKIPPED})
 _CLEARED = frozenset({T.NONE})
@@ -106,7 +130,7 @@ TASK_TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
     T.RESTARTING: _MARKS | _CLEARED | _GONE | {T.SCHEDULED, T.UPSTREAM_FAILED},
     T.UP_FOR_RETRY: _MARKS | _CLEARED | _GONE | {T.SCHEDULED},
     T.UP_FOR_RESCHEDULE: _MARKS | _CLEARED | _GONE | {T.SCHEDULED},
-    T.DEFERRED: _MARKS | _CLEARED | _GONE | {T.SCHEDULED},
+    T.DEFERRED: _MARKS | _CLEARED | _GONE | {T.SCHEDULED, T.UP_FOR_RETRY},
     T.SUCCESS: _MARKS - {T.SUCCESS} | _CLEARED | _GONE,
     T.FAILED: _MARKS - {T.FAILED} | _CLEARED | _GONE,
     T.SKIPPED: _MARKS - {T.SKIPPED} | _CLEARED | _GONE,
@@ -123,7 +147,7 @@ RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
 
 ATTEMPT_TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
     A.QUEUED: frozenset({A.RUNNING, A.STOPPING, A.STOPPED, A.LOST, A.RELEASED}),
-    A.RUNNING: frozenset({A.STOPPING, A.SUCCESS, A.FAILED, A.SKIPPED, A.LOST, A.STOPPED, A.RELEASED}),
+    A.RUNNING: frozenset(A) - {A.QUEUED, A.RUNNING},
     A.STOPPING: frozenset({A.STOPPED, A.LOST}),
     A.SUCCESS: frozenset(),
     A.FAILED: frozenset(),
@@ -131,6 +155,22 @@ ATTEMPT_TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
     A.LOST: frozenset(),
     A.STOPPED: frozenset(),
     A.RELEASED: frozenset(),
+    A.DEFERRED: frozenset(),
+    A.RESCHEDULED: frozenset(),
+}
+
+BACKFILL_TRANSITIONS: dict[BackfillState, frozenset[BackfillState]] = {
+    B.RUNNING: frozenset({B.PAUSED, B.SUCCESS, B.FAILED, B.CANCELLED}),
+    B.PAUSED: frozenset({B.RUNNING, B.CANCELLED}),
+    B.SUCCESS: frozenset(),
+    B.FAILED: frozenset(),
+    B.CANCELLED: frozenset(),
+}
+
+CALLBACK_TRANSITIONS: dict[CallbackState, frozenset[CallbackState]] = {
+    C.PENDING: frozenset({C.SUCCESS, C.FAILED}),
+    C.SUCCESS: frozenset(),
+    C.FAILED: frozenset(),
 }
 
 #: The one table of legal moves, for the code, the database, the docs and the tests alike.
@@ -138,6 +178,8 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[Any, frozenset[Any]]] = {
     RunState: RUN_TRANSITIONS,
     TaskState: TASK_TRANSITIONS,
     AttemptState: ATTEMPT_TRANSITIONS,
+    BackfillState: BACKFILL_TRANSITIONS,
+    CallbackState: CALLBACK_TRANSITIONS,
 }
 
 

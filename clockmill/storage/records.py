@@ -32,6 +32,7 @@ class RunRow:
     revision: int
     reason: str
     note: str
+    backfill_id: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +42,25 @@ class TaskRow:
     id: int
     dag_run_id: int
     task_id: str
+    scope: str
     map_index: int
+    item: int
+    label: str
     state: TaskState
     try_number: int
     max_tries: int
     crashes: int
     revision: int
     due_at: datetime | None
+    reschedules: int
+    first_start: datetime | None
+    resume: dict[str, Any] | None
     priority: int
+    lane: int
     pool: str
     pool_slots: int
+    max_active_per_dag: int | None
+    max_active_per_run: int | None
     executor: str
     queue: str
     leaves_out: list[str] | None
@@ -71,6 +81,12 @@ class NewTask:
     pool_slots: int
     executor: str
     queue: str
+    max_active_per_dag: int | None
+    max_active_per_run: int | None
+    lane: int = 0
+    scope: str = ""
+    map_index: int = -1
+    item: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,200 +6,100 @@ Instants are stored as UTC. A state column has a CHECK from the enum in ``clockm
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    ColumnElement,
-    Dialect,
     Float,
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
     false,
-    literal_column,
     text,
     true,
 )
-from sqlalchemy.types import TypeDecorator
 
-from clockmill.state import LIVE_ATTEMPT_STATES, AttemptState, RunState, RunType, TaskState
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
+from clockmill.state import AttemptState, BackfillState, CallbackState, RunState, RunType, TaskState
+from clockmill.storage.columns import LIVE, Instant, Key, from_micros, key, lit, metadata, one_of, to_micros, where
+from clockmill.storage.dag_tables import (
+    bundle,
+    bundle_file,
+    dag,
+    dag_ticks,
+    dag_version,
+    import_error,
+    parsed_file,
 )
 
-
-class Instant(TypeDecorator[datetime]):
-    """An aware instant, kept as microseconds since 1970 in UTC: it sorts, it is exact, both databases agree on it."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else to_micros(value)
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else from_micros(value)
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def to_micros(moment: datetime) -> int:
-    """Microseconds between 1970 and ``moment``.
-
-    :raises ValueError: when ``moment`` has no time zone.
-    """
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment!r} has no time zone")
-    gap = moment - _EPOCH
-    return (gap.days * 86400 + gap.seconds) * 1_000_000 + gap.microseconds
-
-
-def from_micros(value: int) -> datetime:
-    """The instant ``value`` microseconds after 1970."""
-    seconds, micros = divmod(value, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
-
-
-#: 64 bits on PostgreSQL; on SQLite only INTEGER PRIMARY KEY counts up by itself.
-Key = BigInteger().with_variant(Integer, "sqlite")
-
-
-def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
-    names = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({names})", name=f"{column}_known")
-
-
-def _key() -> Column[int]:
-    return Column("id", Key, primary_key=True, autoincrement=True)
-
-
-def _where(condition: str) -> dict[str, Any]:
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
-
-
-def lit(value: str) -> ColumnElement[str]:
-    """A constant of ours, spelled out in the statement: the planner of neither database matches a bound parameter
-    with the condition of a partial index."""
-    return literal_column(f"'{value}'", String)
-
-
-_LIVE = ", ".join(f"'{state}'" for state in sorted(LIVE_ATTEMPT_STATES))
-
-# --- DAG files ---------------------------------------------------------------------------------------------------
-
-bundle = Table(
+__all__ = [
+    "Instant",
+    "Key",
+    "attempt",
+    "backfill",
     "bundle",
-    metadata,
-    _key(),
-    Column("source", String(250), nullable=False, server_default="dags"),
-    Column("hash", String(64), nullable=False, unique=True),
-    Column("manifest", JSON, nullable=False),  # {relative path: [sha256, size, mode]}
-    Column("size_bytes", BigInteger, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    comment="content-addressed snapshots of the DAG folder",
-)
-
-bundle_file = Table(
     "bundle_file",
-    metadata,
-    Column("hash", String(64), primary_key=True),
-    Column("content", LargeBinary, nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),
-    comment="each file of every bundle, stored once",
-)
-
-dag = Table(
+    "callback",
+    "component",
+    "connection",
+    "counter",
     "dag",
-    metadata,
-    Column("dag_id", String(250), primary_key=True),
-    Column("source", String(250), nullable=False, server_default="dags"),
-    Column("file", Text, nullable=False),
-    Column("is_paused", Boolean, nullable=False, server_default=false()),
-    Column("is_active", Boolean, nullable=False, server_default=true()),
-    Column("description", Text),
-    Column("owner", Text, nullable=False, server_default=""),
-    Column("tags", JSON, nullable=False),
-    Column("schedule", Text, nullable=False, server_default=""),  # for people: "0 6 * * *", "None", "@daily"
-    Column("max_active_runs", Integer, nullable=False, server_default="16"),
-    Column("max_active_tasks", Integer, nullable=False, server_default="16"),  # of each run
-    Column("version_id", Key, ForeignKey("dag_version.id", use_alter=True)),
-    Column("next_tick", JSON),  # {"run_after": ..., "logical_date": ..., "start": ..., "end": ...} or null
-    Column("next_run_after", Instant),  # of next_tick; null when nothing is due
-    Column("last_parsed_at", Instant),
-    Column("parse_seconds", Float),
-    Column("created_at", Instant, nullable=False),
-    Index("ix_dag_due", "next_run_after", **_where("next_run_after IS NOT NULL")),
-    Index("ix_dag_version_id", "version_id"),
-    Index("ix_dag_file", "source", "file"),
-)
-
-dag_version = Table(
+    "dag_run",
+    "dag_ticks",
     "dag_version",
-    metadata,
-    _key(),
-    Column("dag_id", String(250), ForeignKey("dag.dag_id", ondelete="CASCADE"), nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("document", Text, nullable=False),  # JSON, see serde
-    Column("document_hash", String(64), nullable=False),
-    Column("code_hash", String(64), nullable=False),  # over the DAG file and what it imported or opened in the folder
-    Column("bundle_id", Key, ForeignKey("bundle.id"), nullable=False),
-    Column("file", Text, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    UniqueConstraint("dag_id", "number"),
-    Index("ix_dag_version_bundle_id", "bundle_id"),
-)
-
-import_error = Table(
+    "deadline",
+    "event",
+    "from_micros",
     "import_error",
-    metadata,
-    _key(),
-    Column("source", String(250), nullable=False, server_default="dags"),
-    Column("file", Text, nullable=False),
-    Column("line", Integer),
-    Column("message", Text, nullable=False),
-    Column("traceback", Text, nullable=False, server_default=""),
-    Column("created_at", Instant, nullable=False),
-    UniqueConstraint("source", "file"),
-)
-
-parsed_file = Table(
+    "lit",
+    "metadata",
     "parsed_file",
-    metadata,
-    Column("source", String(250), primary_key=True),
-    Column("file", Text, primary_key=True),
-    Column("fingerprint", String(64), nullable=False),  # over the file, its dependencies and this program's version
-    Column("dependencies", JSON, nullable=False),  # relative paths, its own included
-    Column("parsed_at", Instant, nullable=False),
-    comment="what each DAG file was parsed from, so that unchanged files cost nothing after a restart",
-)
+    "pool",
+    "supervisor",
+    "task_instance",
+    "task_trigger",
+    "to_micros",
+    "variable",
+    "xcom",
+]
 
 # --- runs ----------------------------------------------------------------------------------------------------------
+
+backfill = Table(
+    "backfill",
+    metadata,
+    key(),
+    Column("dag_id", String(250), ForeignKey("dag.dag_id", ondelete="CASCADE"), nullable=False),
+    Column("state", String(20), nullable=False, server_default=BackfillState.RUNNING.value),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("from_date", Instant, nullable=False),  # the first logical date wanted
+    Column("to_date", Instant, nullable=False),  # the last one, included
+    Column("cursor", Instant),  # the logical date dealt with last while its runs are made
+    Column("is_made", Boolean, nullable=False, server_default=false()),  # every date was dealt with
+    Column("max_active_runs", Integer),
+    Column("run_backwards", Boolean, nullable=False, server_default=false()),
+    Column("reprocess_behavior", String(20), nullable=False, server_default="none"),
+    Column("task_regex", Text, nullable=False, server_default=""),
+    Column("conf", JSON, nullable=False),
+    Column("canary", Integer),  # runs that must succeed before the others begin
+    Column("stop_at", Text, nullable=False, server_default=""),  # "5" or "10%" failed runs pause it
+    Column("created_at", Instant, nullable=False),
+    Column("created_by", Text, nullable=False, server_default=""),
+    Column("ended_at", Instant),
+    one_of("state", BackfillState),
+    Index("ix_backfill_dag_id", "dag_id", "id"),
+    Index("ix_backfill_open", "id", **where("state IN ('running', 'paused')")),
+)
 
 dag_run = Table(
     "dag_run",
     metadata,
-    _key(),
+    key(),
     Column("dag_id", String(250), ForeignKey("dag.dag_id", ondelete="CASCADE"), nullable=False),
     Column("run_id", String(250), nullable=False),
     Column("version_id", Key, ForeignKey("dag_version.id"), nullable=False),
@@ -219,46 +119,120 @@ dag_run = Table(
     Column("reason", Text, nullable=False, server_default=""),
     Column("note", Text, nullable=False, server_default=""),
     Column("created_by", Text, nullable=False, server_default=""),
+    Column("backfill_id", Key, ForeignKey("backfill.id", ondelete="SET NULL")),
     UniqueConstraint("dag_id", "run_id"),
     UniqueConstraint("dag_id", "logical_date"),
-    _one_of("state", RunState),
-    _one_of("run_type", RunType),
+    one_of("state", RunState),
+    one_of("run_type", RunType),
     CheckConstraint("(state IN ('success', 'failed')) = (end_date IS NOT NULL)", name="ended_iff_finished"),
     Index("ix_dag_run_version_id", "version_id"),
+    Index("ix_dag_run_backfill_id", "backfill_id", **where("backfill_id IS NOT NULL")),
     Index("ix_dag_run_by_age", "dag_id", "id"),
-    Index("ix_dag_run_active", "dag_id", "id", **_where("state IN ('queued', 'running')")),
-    Index("ix_dag_run_deadline", "deadline_at", **_where("deadline_at IS NOT NULL")),
+    Index("ix_dag_run_active", "dag_id", "id", **where("state IN ('queued', 'running')")),
+    Index("ix_dag_run_deadline", "deadline_at", **where("deadline_at IS NOT NULL")),
 )
 
 task_instance = Table(
     "task_instance",
     metadata,
-    _key(),
+    key(),
     Column("dag_run_id", Key, ForeignKey("dag_run.id", ondelete="CASCADE"), nullable=False),
     Column("task_id", String(250), nullable=False),
-    Column("scope", String(250), nullable=False, server_default=""),  # the expansion that it belongs to
-    Column("map_index", Integer, nullable=False, server_default="-1"),
+    Column("scope", String(250), nullable=False, server_default=""),  # instance of the mapped groups around: "2", "2.0"
+    Column("map_index", Integer, nullable=False, server_default="-1"),  # unique within the task; -1: not expanded
+    Column("item", Integer, nullable=False, server_default="-1"),  # which element of its own expansion it takes
+    Column("label", Text, nullable=False, server_default=""),  # map_index_template, as its last attempt filled it in
     Column("state", String(20), nullable=False, server_default=TaskState.NONE.value),
     Column("try_number", Integer, nullable=False, server_default="0"),  # the try begun last
     Column("max_tries", Integer, nullable=False, server_default="1"),  # the last try number allowed
     Column("crashes", Integer, nullable=False, server_default="0"),  # lost attempts since it was last cleared
     Column("revision", BigInteger, nullable=False, server_default="0"),  # of its run, when it last changed
-    Column("due_at", Instant),  # the next try, in up_for_retry
+    Column("due_at", Instant),  # the next try or the next look, in up_for_retry and up_for_reschedule
+    Column(
+        "reschedules", Integer, nullable=False, server_default="0"
+    ),  # looks of a sensor in this try, in vain
+    Column("first_start", Instant),  # when this try first began, over deferrals and reschedules
+    Column("resume", JSON(none_as_null=True)),  # how a deferred task goes on: method, kwargs, event or error
+    Column("lane", Integer, nullable=False, server_default="0"),  # 0: live, 1: backfill, which goes after
     Column("priority", Integer, nullable=False, server_default="1"),
     Column("pool", String(250), nullable=False, server_default="default_pool"),
     Column("pool_slots", Integer, nullable=False, server_default="1"),
     Column("executor", String(250), nullable=False, server_default=""),  # empty: the default executor
     Column("queue", String(250), nullable=False, server_default="default"),
+    Column("max_active_per_dag", Integer),
+    Column("max_active_per_run", Integer),
     Column("leaves_out", JSON),  # task ids that this branch or short circuit skips
     Column("scheduled_at", Instant),
     Column("start_date", Instant),
     Column("end_date", Instant),
     Column("reason", Text, nullable=False, server_default=""),
     UniqueConstraint("dag_run_id", "task_id", "scope", "map_index"),
-    _one_of("state", TaskState),
-    CheckConstraint("(state = 'up_for_retry') = (due_at IS NOT NULL)", name="due_iff_waiting"),
-    Index("ix_task_instance_ready", text("priority DESC"), "id", **_where("state = 'scheduled'")),
-    Index("ix_task_instance_due", "due_at", **_where("due_at IS NOT NULL")),
+    one_of("state", TaskState),
+    CheckConstraint("(state IN ('up_for_retry', 'up_for_reschedule')) = (due_at IS NOT NULL)", name="due_iff_waiting"),
+    Index("ix_task_instance_ready", "lane", text("priority DESC"), "id", **where("state = 'scheduled'")),
+    Index("ix_task_instance_due", "due_at", **where("due_at IS NOT NULL")),
+)
+
+task_trigger = Table(
+    "task_trigger",
+    metadata,
+    key(),
+    Column("task_instance_id", Key, ForeignKey("task_instance.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("dag_run_id", Key, ForeignKey("dag_run.id", ondelete="CASCADE"), nullable=False),
+    Column("class_path", Text, nullable=False),  # module.Class
+    Column("kwargs", Text, nullable=False),  # JSON, see xcom.codec
+    Column("bundle", String(64), nullable=False),  # where its code comes from, when it is the author's own
+    Column("file", Text, nullable=False),
+    Column("pool", String(250), nullable=False),
+    Column("pool_slots", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("timeout_at", Instant),
+    Column("triggerer", String(64)),  # who runs it
+    Column("fired_at", Instant),  # set once, by compare-and-set
+    Column("event", Text),  # JSON, see xcom.codec
+    Column("error", Text),  # why it ended without an event
+    Index("ix_task_trigger_dag_run_id", "dag_run_id"),
+    Index("ix_task_trigger_fired", "fired_at", **where("fired_at IS NOT NULL")),
+    Index("ix_task_trigger_waiting", "triggerer", "id", **where("fired_at IS NULL")),
+    Index("ix_task_trigger_timeout", "timeout_at", **where("fired_at IS NULL AND timeout_at IS NOT NULL")),
+    comment="what deferred tasks wait for; a row goes when its task goes on",
+)
+
+callback = Table(
+    "callback",
+    metadata,
+    key(),
+    Column("dag_run_id", Key, ForeignKey("dag_run.id", ondelete="CASCADE"), nullable=False),
+    Column("task_instance_id", Key, ForeignKey("task_instance.id", ondelete="CASCADE")),
+    Column("kind", String(40), nullable=False),  # which of the author's functions: on_failure_callback, deadline:0, ...
+    Column("state", String(20), nullable=False, server_default=CallbackState.PENDING.value),
+    Column("context", JSON, nullable=False),  # what the function is told beside the run: reason, ...
+    Column("crashes", Integer, nullable=False, server_default="0"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    one_of("state", CallbackState),
+    Index("ix_callback_dag_run_id", "dag_run_id"),
+    Index("ix_callback_task_instance_id", "task_instance_id"),
+    Index("ix_callback_pending", "id", **where("state = 'pending'")),
+    comment="calls of authors' functions that no task process makes by itself",
+)
+
+deadline = Table(
+    "deadline",
+    metadata,
+    key(),
+    Column("dag_run_id", Key, ForeignKey("dag_run.id", ondelete="CASCADE"), nullable=False),
+    Column("task_instance_id", Key, ForeignKey("task_instance.id", ondelete="CASCADE")),
+    Column("name", Text, nullable=False),
+    Column("position", Integer, nullable=False),  # which of the author's alerts
+    Column("due_at", Instant, nullable=False),
+    Column("warned_at", Instant),  # when its usual duration said that it will be missed
+    Column("missed_at", Instant),
+    Column("met_at", Instant),
+    Index("ix_deadline_dag_run_id", "dag_run_id"),
+    Index("ix_deadline_task_instance_id", "task_instance_id"),
+    Index("ix_deadline_open", "due_at", **where("missed_at IS NULL AND met_at IS NULL")),
 )
 
 supervisor = Table(
@@ -281,7 +255,8 @@ attempt = Table(
     "attempt",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("task_instance_id", Key, ForeignKey("task_instance.id", ondelete="CASCADE"), nullable=False),
+    Column("task_instance_id", Key, ForeignKey("task_instance.id", ondelete="CASCADE")),
+    Column("callback_id", Key, ForeignKey("callback.id", ondelete="CASCADE")),
     Column("dag_run_id", Key, ForeignKey("dag_run.id", ondelete="CASCADE"), nullable=False),
     Column("try_number", Integer, nullable=False),
     Column("state", String(20), nullable=False),
@@ -300,18 +275,21 @@ attempt = Table(
     Column("reason", Text, nullable=False, server_default=""),
     Column("peak_memory_kb", Integer),
     Column("cpu_seconds", Float),
-    _one_of("state", AttemptState),
-    CheckConstraint(f"(state IN ({_LIVE})) = (ended_at IS NULL)", name="ended_iff_over"),
-    Index("uq_attempt_live", "task_instance_id", unique=True, **_where(f"state IN ({_LIVE})")),
+    one_of("state", AttemptState),
+    CheckConstraint(f"(state IN ({LIVE})) = (ended_at IS NULL)", name="ended_iff_over"),
+    CheckConstraint("(task_instance_id IS NULL) <> (callback_id IS NULL)", name="one_work_item"),
+    Index("uq_attempt_live", "task_instance_id", unique=True, **where(f"state IN ({LIVE})")),
+    Index("uq_attempt_live_callback", "callback_id", unique=True, **where(f"state IN ({LIVE})")),
     Index("ix_attempt_task_instance_id", "task_instance_id"),
+    Index("ix_attempt_callback_id", "callback_id", **where("callback_id IS NOT NULL")),
     Index("ix_attempt_dag_run_id", "dag_run_id"),
-    Index("ix_attempt_live_supervisor", "supervisor_id", **_where(f"state IN ({_LIVE})")),
+    Index("ix_attempt_live_supervisor", "supervisor_id", **where(f"state IN ({LIVE})")),
 )
 
 xcom = Table(
     "xcom",
     metadata,
-    _key(),
+    key(),
     Column("dag_run_id", Key, ForeignKey("dag_run.id", ondelete="CASCADE"), nullable=False),
     Column("task_instance_id", Key, ForeignKey("task_instance.id", ondelete="CASCADE"), nullable=False),
     Column("task_id", String(250), nullable=False),
@@ -368,7 +346,7 @@ connection = Table(
 event = Table(
     "event",
     metadata,
-    _key(),
+    key(),
     Column("at", Instant, nullable=False),
     Column("kind", String(40), nullable=False),
     Column("actor", String(250), nullable=False),

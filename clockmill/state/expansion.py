@@ -1,0 +1,77 @@
+"""How many instances a mapped task or group has: lengths alone, never values.
+
+What an author maps over is a product of sources. The scheduler knows how long each value is and never decodes one;
+which element an instance takes is found out in its own process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+#: The length of what a task pushed under a key, for the instance that asks; None when it gave no list or mapping.
+Lengths = Callable[[str, str], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """The product of some sources, each as the DAG document has it.
+
+    A source is one of ``{"literal": 3}``, ``{"xcom": [task_id, key]}``, ``{"map": source}``,
+    ``{"zip": [sources], "longest": false}`` and ``{"concat": [sources]}``.
+
+    :param over: the sources, in the order of the arguments that they are for.
+    """
+
+    over: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | None) -> Expansion | None:
+        """The expansion that :meth:`to_json` wrote; None for None."""
+        return None if data is None else cls(tuple(data["over"]))
+
+    def to_json(self) -> dict[str, Any]:
+        """This expansion as a dictionary that JSON knows."""
+        return {"over": [dict(source) for source in self.over]}
+
+    def task_ids(self) -> set[str]:
+        """The tasks whose values are mapped over."""
+        return {task_id for source in self.over for task_id, _ in _xcoms(source)}
+
+    def size(self, lengths: Lengths) -> int | None:
+        """How many instances there are; None when a source has no length."""
+        found = [_length(source, lengths) for source in self.over]
+        return None if None in found else prod(length for length in found if length is not None)
+
+
+def _xcoms(source: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    match source:
+        case {"xcom": [task_id, key]}:
+            yield task_id, key
+        case {"map": inner}:
+            yield from _xcoms(inner)
+        case {"zip": several} | {"concat": several}:
+            for inner in several:
+                yield from _xcoms(inner)
+
+
+def _length(source: Mapping[str, Any], lengths: Lengths) -> int | None:
+    match source:
+        case {"literal": int(length)}:
+            return length
+        case {"xcom": [task_id, key]}:
+            return lengths(task_id, key)
+        case {"map": inner}:
+            return _length(inner, lengths)
+        case {"zip": several, **options}:
+            return _combined([_length(inner, lengths) for inner in several], max if options.get("longest") else min)
+        case {"concat": several}:
+            return _combined([_length(inner, lengths) for inner in several], sum)
+    raise ValueError(f"{source!r} is nothing to map over")
+
+
+def _combined(lengths: list[int | None], how: Callable[[list[int]], int]) -> int | None:
+    known = [length for length in lengths if length is not None]
+    return how(known) if len(known) == len(lengths) else None
