@@ -90,8 +90,8 @@ class AttemptReport(_Record):
     :param branch: the task ids that a branch follows; the others directly below are left out.
     :param skips: what a short circuit leaves out: ``downstream`` for all below, ``direct`` for those directly below.
     :param xcoms: ``[key, value as JSON text]`` pairs, in the order pushed; empty unless the task succeeded.
-    :param defer: with the outcome ``deferred``: ``class_path`` and ``kwargs`` (JSON text) of the trigger, ``method`` and
-        ``method_kwargs`` (JSON text) with which the task goes on, ``timeout`` in seconds or None.
+    :param defer: with the outcome ``deferred``: ``class_path`` and ``kwargs`` (JSON text) of the trigger, ``method``
+        and ``method_kwargs`` (JSON text) with which the task goes on, ``timeout`` in seconds or None.
     :param look_again_at: with the outcome ``rescheduled``: when, as ISO 8601 text.
     :param label: ``map_index_template`` filled in, for people; None when there is none.
     :param peak_memory_kb: the largest resident set of the process, kilobytes.

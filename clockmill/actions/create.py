@@ -48,6 +48,8 @@ def new_tasks(document: Document) -> Sequence[NewTask]:
             pool_slots=task.pool_slots,
             executor=task.executor or "",
             queue=task.queue,
+            max_active_per_dag=task.max_active_per_dag,
+            max_active_per_run=task.max_active_per_run,
         )
         for task in document.tasks
     ]

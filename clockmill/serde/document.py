@@ -111,7 +111,7 @@ class Document:
     :param timetable: what ``clockmill.timetables.from_dict`` reads.
     :param schedule: the schedule as people read it.
     :param max_active_runs: None for the default of the configuration; likewise ``max_active_tasks``.
-    :param overlap: what becomes of a run that is due while another is active: ``queue``, ``skip`` or ``cancel`` the older.
+    :param overlap: what becomes of a run that is due while one is active: ``queue``, ``skip``, or ``cancel`` the older.
     :param callbacks: which callbacks the DAG has: ``on_success_callback``, ``on_failure_callback``.
     :param deadlines: its deadline alerts: ``name``, ``reference`` and ``interval`` in seconds.
     :param reparse: seconds after which the file is parsed again although nothing changed, or None.

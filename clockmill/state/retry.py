@@ -81,6 +81,10 @@ def after_attempt(
             return NextStep(state=TaskState.SKIPPED, reason=reason, crashes=budget.crashes)
         case Outcome.RELEASED:
             return NextStep(state=TaskState.SCHEDULED, reason=reason, crashes=budget.crashes)
+        case Outcome.DEFERRED:
+            return NextStep(state=TaskState.DEFERRED, reason=reason, crashes=budget.crashes)
+        case Outcome.RESCHEDULED:
+            return NextStep(state=TaskState.UP_FOR_RESCHEDULE, reason=reason, crashes=budget.crashes)
         case Outcome.STOPPED:
             return NextStep(state=TaskState.FAILED, reason=reason, crashes=budget.crashes)
         case Outcome.LOST:

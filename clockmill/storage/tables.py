@@ -148,9 +148,7 @@ task_instance = Table(
     Column("crashes", Integer, nullable=False, server_default="0"),  # lost attempts since it was last cleared
     Column("revision", BigInteger, nullable=False, server_default="0"),  # of its run, when it last changed
     Column("due_at", Instant),  # the next try or the next look, in up_for_retry and up_for_reschedule
-    Column(
-        "reschedules", Integer, nullable=False, server_default="0"
-    ),  # looks of a sensor in this try, in vain
+    Column("reschedules", Integer, nullable=False, server_default="0"),  # looks of a sensor in this try, in vain
     Column("first_start", Instant),  # when this try first began, over deferrals and reschedules
     Column("resume", JSON(none_as_null=True)),  # how a deferred task goes on: method, kwargs, event or error
     Column("lane", Integer, nullable=False, server_default="0"),  # 0: live, 1: backfill, which goes after
