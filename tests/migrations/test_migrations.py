@@ -85,6 +85,9 @@ def test_migrations_make_the_same_schema_as_the_tables(empty: Database) -> None:
 def test_migrations_make_the_same_indexes_checks_and_defaults(empty: Database) -> None:
     runner.upgrade(empty)
     migrated = empty.read(catalogue)
+    runner.downgrade(empty, "0002")
+    runner.upgrade(empty)
+    assert empty.read(catalogue) == migrated
     runner.downgrade(empty, runner.BASE)
     empty.write(lambda c: copied_tables().create_all(c))
     assert empty.read(catalogue) == migrated
@@ -144,6 +147,40 @@ def test_data_of_an_older_schema_survives_the_upgrade(empty: Database) -> None:
     runner.upgrade(empty)
     slots = empty.read(lambda c: dict(c.execute(select(tables.pool.c.name, tables.pool.c.slots)).all()))
     assert slots == {"default_pool": 128, "mine": 7}
+
+
+def test_what_waits_when_the_schema_goes_back_begins_its_try_again(empty: Database) -> None:
+    runner.upgrade(empty)
+    empty.write(fill)
+    empty.write(fill_with_waiting_tasks)
+    runner.downgrade(empty, "0002")
+    rows = empty.read(lambda c: list(c.execute(text("SELECT task_id, state, due_at FROM task_instance ORDER BY id"))))
+    tries = empty.read(lambda c: list(c.execute(text("SELECT id, state FROM attempt ORDER BY id"))))
+    assert rows == [("t", "none", None), ("u", "scheduled", None), ("v", "scheduled", None)]
+    assert tries == [("a", "released"), ("b", "released")]
+    runner.upgrade(empty)
+    assert empty.read(lambda c: c.execute(select(tables.task_instance.c.item)).scalars().all()) == [-1, -1, -1]
+
+
+def fill_with_waiting_tasks(connection: Connection) -> None:
+    """A task in each of the states that a newer schema knows, their attempts, and an attempt of a callback."""
+    shared = {
+        "dag_run_id": 1, "try_number": 1, "token": "k", "executor": "e", "pool": "p", "pool_slots": 1,
+        "queued_at": MOMENT, "ended_at": MOMENT,
+    }  # fmt: skip
+    rows: list[tuple[Any, dict[str, Any]]] = [
+        (tables.task_instance, {"id": 2, "dag_run_id": 1, "task_id": "u", "state": "deferred"}),
+        (
+            tables.task_instance,
+            {"id": 3, "dag_run_id": 1, "task_id": "v", "state": "up_for_reschedule", "due_at": MOMENT},
+        ),
+        (tables.callback, {"id": 1, "dag_run_id": 1, "kind": "k", "context": {}, "created_at": MOMENT}),
+        (tables.attempt, {**shared, "id": "a", "task_instance_id": 2, "state": "deferred"}),
+        (tables.attempt, {**shared, "id": "b", "task_instance_id": 3, "state": "rescheduled"}),
+        (tables.attempt, {**shared, "id": "c", "callback_id": 1, "state": "lost"}),
+    ]
+    for table, values in rows:
+        connection.execute(insert(table).values(**values))
 
 
 def test_the_revisions_of_the_program_are_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +264,7 @@ def test_an_sqlite_file_is_copied_aside_before_it_is_changed(tmp_path: Path) -> 
     copy = runner.downgrade(database, "0001").backup
     second = runner.upgrade(database).backup
     database.close()
-    assert copy == tmp_path / "clockmill.db.0002.1.bak"
+    assert copy == tmp_path / f"clockmill.db.{runner.head()}.1.bak"
     assert second == tmp_path / "clockmill.db.0001.1.bak"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     with sqlite3.connect(copy) as connection:
