@@ -118,6 +118,40 @@ class AttemptReport(_Record):
     cpu_seconds: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class StatesQuery(_Record):
+    """What a sensor or a trigger wants to know of the runs of a DAG, its own or another.
+
+    :param run_ids: the runs to look at; give these or ``logical_dates``.
+    :param logical_dates: the logical dates of the runs to look at, as ISO 8601 text in UTC.
+    :param task_ids: the tasks whose instances are counted.
+    :param group_id: a task group whose tasks are counted as well.
+    :param check: whether to tell which of these tasks and groups the newest version of the DAG does not have.
+    """
+
+    dag_id: str
+    run_ids: list[str] | None = None
+    logical_dates: list[str] | None = None
+    task_ids: list[str] | None = None
+    group_id: str | None = None
+    check: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatesSeen(_Record):
+    """The answer to a :class:`StatesQuery`.
+
+    :param is_known: whether there is such a DAG, with its file in place.
+    :param missing: the tasks and the group asked for that its newest version does not have; only with ``check``.
+    :param runs: the runs that are there: ``run_id``, ``logical_date``, ``state``, and ``tasks``: task id -> state ->
+        how many instances of the task are in it.
+    """
+
+    is_known: bool
+    missing: list[str] = field(default_factory=list)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+
+
 class ReadGateway(Protocol):
     """What a running task may read, by way of its supervisor. No write, no other attempt's secrets.
 
@@ -149,6 +183,14 @@ class ReadGateway(Protocol):
 
     def get_connection(self, attempt_id: str, token: str, conn_id: str) -> dict[str, Any] | None:
         """The fields of a connection (``conn_id conn_type host port schema login password extra description``)."""
+        ...
+
+    def get_states(self, attempt_id: str, token: str, *, query: dict[str, Any]) -> dict[str, Any]:
+        """How runs of a DAG and their tasks stand.
+
+        :param query: a :class:`StatesQuery` as JSON.
+        :returns: a :class:`StatesSeen` as JSON.
+        """
         ...
 
     def close(self) -> None:

@@ -37,6 +37,23 @@ class Triggered:
     is_paused: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerOrder:
+    """A run that a person or a task wants now.
+
+    :param run_id: the id that it shall have; made from its logical date when None.
+    :param conf: what :func:`clockmill.actions.conf.checked_conf` let pass.
+    :param logical_date: the present instant when None.
+    """
+
+    dag_id: str
+    run_type: RunType
+    actor: str
+    conf: dict[str, Any]
+    run_id: str | None = None
+    logical_date: datetime | None = None
+
+
 def trigger_run(
     database: Database,
     clock: Clock,
@@ -56,34 +73,50 @@ def trigger_run(
     :raises UsageError: when the run id or the configuration is no good, or the parameters do not fit.
     """
     now = clock.now()
-    values = checked_conf(conf or {})
-    if run_id is not None and (problem := id_problem("run", run_id)):
+    order = TriggerOrder(
+        dag_id=dag_id,
+        run_type=RunType.MANUAL,
+        actor=actor,
+        conf=checked_conf(conf or {}),
+        run_id=run_id,
+        logical_date=logical_date,
+    )
+    return database.write(lambda connection: trigger_in(connection, order, now))
+
+
+def trigger_in(connection: Connection, order: TriggerOrder, now: datetime) -> Triggered:
+    """Do it inside a transaction of the caller.
+
+    :raises NotFound: as :func:`trigger_run` does, like the others.
+    :raises Conflict: when another run has that logical date.
+    :raises UsageError: when the run id is no good, or the parameters do not fit.
+    """
+    dag_id = order.dag_id
+    if order.run_id is not None and (problem := id_problem("run", order.run_id)):
         raise UsageError(problem)
-
-    def work(connection: Connection) -> Triggered:
-        state = dag_state(connection, dag_id)
-        if state.version_id is None:
-            raise NotFound("DAG", dag_id, dag_ids(connection))
-        if not state.is_active:
-            raise UsageError(f"The file of DAG {dag_id!r} is gone, so it cannot be triggered.")
-        lock_dags(connection, [dag_id])
-        row = version(connection, state.version_id)
-        document = decode(row.document)
-        tick = schedule_of(document).timetable.manual(logical_date or now)
-        date = logical_date or tick.logical_date
-        name = run_id or run_id_for(RunType.MANUAL, date)
-        if found := taken_run(connection, dag_id, name, date):
-            if found.run_id == name:
-                return Triggered(run=found, created=False, is_paused=state.is_paused)
-            raise Conflict(f"The run {found.run_id!r} of DAG {dag_id!r} already has the logical date {iso(date)}.")
-        document.run_params(values)
-        order = RunOrder(run_type=RunType.MANUAL, tick=tick, logical_date=date, run_id=name, conf=values, actor=actor)
-        place(connection, document, row.id, order, now)
-        event = Event(kind=EventKind.RUN_CREATED, at=now, actor=actor, dag_id=dag_id, run_id=name)
-        append(connection, [event])
-        found = find_run(connection, dag_id, name)
-        if found is None:
-            raise AssertionError("the run that was just made is not there")
-        return Triggered(run=found, created=True, is_paused=state.is_paused)
-
-    return database.write(work)
+    state = dag_state(connection, dag_id)
+    if state.version_id is None:
+        raise NotFound("DAG", dag_id, dag_ids(connection))
+    if not state.is_active:
+        raise UsageError(f"The file of DAG {dag_id!r} is gone, so it cannot be triggered.")
+    lock_dags(connection, [dag_id])
+    row = version(connection, state.version_id)
+    document = decode(row.document)
+    tick = schedule_of(document).timetable.manual(order.logical_date or now)
+    date = order.logical_date or tick.logical_date
+    name = order.run_id or run_id_for(order.run_type, date)
+    if found := taken_run(connection, dag_id, name, date):
+        if found.run_id == name:
+            return Triggered(run=found, created=False, is_paused=state.is_paused)
+        raise Conflict(f"The run {found.run_id!r} of DAG {dag_id!r} already has the logical date {iso(date)}.")
+    document.run_params(order.conf)
+    new = RunOrder(
+        run_type=order.run_type, tick=tick, logical_date=date, run_id=name, conf=order.conf, actor=order.actor
+    )
+    place(connection, document, row.id, new, now)
+    event = Event(kind=EventKind.RUN_CREATED, at=now, actor=order.actor, dag_id=dag_id, run_id=name)
+    append(connection, [event])
+    made = find_run(connection, dag_id, name)
+    if made is None:
+        raise AssertionError("the run that was just made is not there")
+    return Triggered(run=made, created=True, is_paused=state.is_paused)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from clockmill.protocols import StatesQuery, StatesSeen
+
 
 class TaskChannel(Protocol):
     """The line of one attempt to whoever watches it.
@@ -41,6 +43,10 @@ class TaskChannel(Protocol):
 
         ``extra`` is a mapping.
         """
+        ...
+
+    def get_states(self, query: StatesQuery) -> StatesSeen:
+        """How runs of a DAG and their tasks stand."""
         ...
 
     def started(self, at: str) -> None:

@@ -23,8 +23,9 @@ from clockmill.ids import new_attempt_id, new_token
 from clockmill.model.dag import DAG
 from clockmill.model.operator import BaseOperator
 from clockmill.model.param import resolve_params
-from clockmill.protocols import AttemptReport, Workload
+from clockmill.protocols import AttemptReport, StatesQuery, StatesSeen, Workload
 from clockmill.runtime import pipeline
+from clockmill.runtime.beyond import states_beyond
 from clockmill.runtime.local_values import LocalValues, connections_in, variables_in
 from clockmill.state import (
     FAILED_TASK_STATES,
@@ -225,6 +226,9 @@ class _Channel:
 
     def get_connection(self, conn_id: str) -> dict[str, Any] | None:
         return self._values.connection(conn_id)
+
+    def get_states(self, query: StatesQuery) -> StatesSeen:
+        return states_beyond(query)
 
     def started(self, at: str) -> None:
         """Nobody else watches."""

@@ -10,7 +10,7 @@ from typing import Any
 from clockmill.clock import Clock
 from clockmill.errors import GatewayUnavailable, TaskGone
 from clockmill.host.wire import FrameReader, Message, encode
-from clockmill.protocols import AttemptReport, Workload
+from clockmill.protocols import AttemptReport, StatesQuery, StatesSeen, Workload
 
 _READ_BYTES = 1 << 16
 _FIRST_WAIT = 0.2
@@ -70,6 +70,10 @@ class SocketChannel:
         """The fields of a connection, or None when there is none."""
         fields: dict[str, Any] | None = self._ask("get_connection", conn_id=conn_id)
         return fields
+
+    def get_states(self, query: StatesQuery) -> StatesSeen:
+        """How runs of a DAG and their tasks stand."""
+        return StatesSeen.from_json(self._ask("get_states", query=query.to_json()))
 
     def _ask(self, method: str, **arguments: Any) -> Any:
         wait = _FIRST_WAIT

@@ -11,10 +11,12 @@ from sqlalchemy import Connection, Select, bindparam, literal_column, select
 
 from clockmill.credentials import connection_from_environment, variable_from_environment
 from clockmill.errors import DatabaseError, GatewayUnavailable, TaskGone
+from clockmill.protocols import StatesQuery
 from clockmill.storage import connections, variables, xcoms
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.crypto import Cipher
 from clockmill.storage.engine import Database
+from clockmill.storage.look import states_seen
 from clockmill.storage.tables import attempt
 
 T = TypeVar("T")
@@ -94,6 +96,11 @@ class DatabaseGateway:
             return None if found is None else found.to_dict()
 
         return self._ask(attempt_id, token, look)
+
+    def get_states(self, attempt_id: str, token: str, *, query: dict[str, Any]) -> dict[str, Any]:
+        """How runs of a DAG and their tasks stand; see :class:`~clockmill.protocols.StatesQuery`."""
+        wanted = StatesQuery.from_json(query)
+        return self._ask(attempt_id, token, lambda connection: states_seen(connection, wanted)).to_json()
 
     def close(self) -> None:
         """Let go of the database."""
