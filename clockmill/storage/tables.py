@@ -80,7 +80,8 @@ backfill = Table(
     Column("from_date", Instant, nullable=False),  # the first logical date wanted
     Column("to_date", Instant, nullable=False),  # the last one, included
     Column("cursor", Instant),  # the logical date dealt with last while its runs are made
-    Column("is_made", Boolean, nullable=False, server_default=false()),  # every date was dealt with
+    Column("is_settled", Boolean, nullable=False, server_default=false()),  # no run of it is to be made or taken back
+    Column("run_count", Integer, nullable=False, server_default="0"),  # of its dates, those that it runs
     Column("max_active_runs", Integer),
     Column("run_backwards", Boolean, nullable=False, server_default=false()),
     Column("reprocess_behavior", String(20), nullable=False, server_default="none"),
@@ -90,9 +91,11 @@ backfill = Table(
     Column("stop_at", Text, nullable=False, server_default=""),  # "5" or "10%" failed runs pause it
     Column("created_at", Instant, nullable=False),
     Column("created_by", Text, nullable=False, server_default=""),
+    Column("resumed_at", Instant),  # runs that failed until then hold nothing back any more
     Column("ended_at", Instant),
     one_of("state", BackfillState),
     Index("ix_backfill_dag_id", "dag_id", "id"),
+    Index("ix_backfill_unsettled", "id", **where("NOT is_settled")),
     Index("ix_backfill_open", "id", **where("state IN ('running', 'paused')")),
 )
 
@@ -126,9 +129,12 @@ dag_run = Table(
     one_of("run_type", RunType),
     CheckConstraint("(state IN ('success', 'failed')) = (end_date IS NOT NULL)", name="ended_iff_finished"),
     Index("ix_dag_run_version_id", "version_id"),
-    Index("ix_dag_run_backfill_id", "backfill_id", **where("backfill_id IS NOT NULL")),
+    Index("ix_dag_run_backfill_id", "backfill_id", "logical_date", **where("backfill_id IS NOT NULL")),
+    Index("ix_dag_run_of_backfill", "state", "backfill_id", "logical_date", **where("backfill_id IS NOT NULL")),
     Index("ix_dag_run_by_age", "dag_id", "id"),
     Index("ix_dag_run_active", "dag_id", "id", **where("state IN ('queued', 'running')")),
+    Index("ix_dag_run_running", "dag_id", "id", **where("state = 'running'")),
+    Index("ix_dag_run_queued", "dag_id", "run_after", "id", **where("state = 'queued' AND backfill_id IS NULL")),
     Index("ix_dag_run_deadline", "deadline_at", **where("deadline_at IS NOT NULL")),
 )
 

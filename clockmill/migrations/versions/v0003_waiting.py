@@ -44,6 +44,12 @@ ATTEMPT_STATES = (
 )
 ONE_WORK_ITEM = "(task_instance_id IS NULL) <> (callback_id IS NULL)"
 
+RUN_INDEXES = {
+    "ix_dag_run_backfill_id": (["backfill_id", "logical_date"], "backfill_id IS NOT NULL"),
+    "ix_dag_run_of_backfill": (["state", "backfill_id", "logical_date"], "backfill_id IS NOT NULL"),
+    "ix_dag_run_running": (["dag_id", "id"], "state = 'running'"),
+    "ix_dag_run_queued": (["dag_id", "run_after", "id"], "state = 'queued' AND backfill_id IS NULL"),
+}
 RUN_CHECKS = {
     "ended_iff_finished": "(state IN ('success', 'failed')) = (end_date IS NOT NULL)",
     "run_type_known": "run_type IN ('scheduled', 'manual', 'backfill', 'asset_triggered', 'operator_triggered')",
@@ -96,7 +102,8 @@ def _create_backfill() -> None:
         sa.Column("from_date", sa.BigInteger(), nullable=False),
         sa.Column("to_date", sa.BigInteger(), nullable=False),
         sa.Column("cursor", sa.BigInteger()),
-        sa.Column("is_made", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("is_settled", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("run_count", sa.Integer(), server_default="0", nullable=False),
         sa.Column("max_active_runs", sa.Integer()),
         sa.Column("run_backwards", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("reprocess_behavior", sa.String(length=20), server_default="none", nullable=False),
@@ -106,6 +113,7 @@ def _create_backfill() -> None:
         sa.Column("stop_at", sa.Text(), server_default="", nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("created_by", sa.Text(), server_default="", nullable=False),
+        sa.Column("resumed_at", sa.BigInteger()),
         sa.Column("ended_at", sa.BigInteger()),
         sa.CheckConstraint(
             "state IN ('running', 'paused', 'success', 'failed', 'cancelled')", name="ck_backfill_state_known"
@@ -114,6 +122,7 @@ def _create_backfill() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_backfill"),
     )
     op.create_index("ix_backfill_dag_id", "backfill", ["dag_id", "id"])
+    op.create_index("ix_backfill_unsettled", "backfill", ["id"], **_where("NOT is_settled"))
     op.create_index("ix_backfill_open", "backfill", ["id"], **_where("state IN ('running', 'paused')"))
 
 
@@ -210,11 +219,13 @@ def _widen_dag_run() -> None:
     with op.batch_alter_table("dag_run", **_remade("dag_run", RUN_CHECKS)) as table:
         table.add_column(sa.Column("backfill_id", Key))
         table.create_foreign_key("fk_dag_run_backfill_id", "backfill", ["backfill_id"], ["id"], ondelete="SET NULL")
-    op.create_index("ix_dag_run_backfill_id", "dag_run", ["backfill_id"], **_where("backfill_id IS NOT NULL"))
+    for name, (columns, condition) in RUN_INDEXES.items():
+        op.create_index(name, "dag_run", columns, **_where(condition))
 
 
 def _narrow_dag_run() -> None:
-    op.drop_index("ix_dag_run_backfill_id", "dag_run")
+    for name in RUN_INDEXES:
+        op.drop_index(name, "dag_run")
     with op.batch_alter_table("dag_run", **_remade("dag_run", RUN_CHECKS)) as table:
         table.drop_constraint("fk_dag_run_backfill_id", type_="foreignkey")
         table.drop_column("backfill_id")
