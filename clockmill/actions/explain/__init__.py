@@ -1,0 +1,53 @@
+"""Why a task has not run: what it waits for, which limit is full and who holds it, or when it is due.
+
+Each module gives the reasons of one subject; this one finds the task and chooses by its state.
+"""
+
+from __future__ import annotations
+
+from clockmill.actions.explain.answer import Explanation, Holder, Subject
+from clockmill.actions.explain.attempts import explain_attempt, explain_end, explain_retry
+from clockmill.actions.explain.limits import explain_limits
+from clockmill.actions.explain.runs import explain_queued_run
+from clockmill.actions.explain.upstream import explain_upstream
+from clockmill.errors import NotFound
+from clockmill.state import RunState, TaskState
+from clockmill.storage.engine import Connection
+from clockmill.storage.runs import active_runs, find_run, load_tasks
+from clockmill.storage.versions import dag_state
+
+__all__ = ["Explanation", "Holder", "Subject", "explain"]
+
+
+def explain(connection: Connection, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Explanation:
+    """Why a task instance is where it is.
+
+    :raises NotFound: when there is no such DAG, run or task.
+    """
+    dag = dag_state(connection, dag_id)
+    run = find_run(connection, dag_id, run_id)
+    if run is None:
+        raise NotFound("run", run_id, (row.run_id for row in active_runs(connection, dag_id)))
+    tasks = load_tasks(connection, run.id)
+    row = next((task for task in tasks if (task.task_id, task.map_index) == (task_id, map_index)), None)
+    if row is None:
+        raise NotFound("task", task_id, (task.task_id for task in tasks))
+    answer = Explanation(dag_id=dag_id, run_id=run_id, task_id=task_id, state=row.state)
+    _fill(answer, Subject(connection=connection, dag=dag, run=run, row=row, tasks=tasks))
+    return answer
+
+
+def _fill(answer: Explanation, subject: Subject) -> None:
+    match subject.row.state:
+        case TaskState.NONE if subject.run.state is RunState.QUEUED:
+            explain_queued_run(answer, subject)
+        case TaskState.NONE:
+            explain_upstream(answer, subject)
+        case TaskState.SCHEDULED:
+            explain_limits(answer, subject)
+        case TaskState.UP_FOR_RETRY:
+            explain_retry(answer, subject)
+        case TaskState.RUNNING | TaskState.QUEUED | TaskState.RESTARTING:
+            explain_attempt(answer, subject)
+        case _:
+            explain_end(answer, subject)

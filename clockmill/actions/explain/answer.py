@@ -1,0 +1,69 @@
+"""What an explanation says, and what it is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from clockmill.clock import iso
+from clockmill.state import TaskState
+from clockmill.storage.engine import Connection
+from clockmill.storage.records import RunRow, TaskRow
+from clockmill.storage.versions import DagState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Somebody who has what the task waits for."""
+
+    what: str
+    since: datetime | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Explanation:
+    """The answer, for one screen.
+
+    :param verdict: one sentence.
+    :param details: more sentences, most important first.
+    :param holders: who holds the limit that is full.
+    :param changes_at: when something can change by itself, if that is known.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    state: TaskState
+    verdict: str = ""
+    details: list[str] = field(default_factory=list)
+    holders: list[Holder] = field(default_factory=list)
+    changes_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The task instance that is asked about, with all that a reason may need.
+
+    :param tasks: every task instance of its run, itself included.
+    """
+
+    connection: Connection
+    dag: DagState
+    run: RunRow
+    row: TaskRow
+    tasks: Sequence[TaskRow]
+
+
+def holders_of(rows: Iterable[dict[str, Any]]) -> list[Holder]:
+    """Those who hold slots, from rows of :func:`clockmill.storage.attempts.live_holders`."""
+    return [
+        Holder(what=f"{row['dag_id']} {row['run_id']} {row['task_id']} ({row['pool_slots']} slots)", since=row["since"])
+        for row in rows
+    ]
+
+
+def moment_text(moment: datetime | None) -> str:
+    """An instant as people read it; a question mark when nobody knows."""
+    return "?" if moment is None else iso(moment)

@@ -1,0 +1,18 @@
+"""A run that has not begun."""
+
+from __future__ import annotations
+
+from clockmill.actions.explain.answer import Explanation, Holder, Subject
+from clockmill.state import RunState
+from clockmill.storage.runs import active_runs
+
+
+def explain_queued_run(answer: Explanation, subject: Subject) -> None:
+    """Its DAG is paused, or has as many runs going as it may."""
+    dag_id, dag = subject.run.dag_id, subject.dag
+    if dag.is_paused:
+        answer.verdict = f"The DAG is paused; 'clockmill dags unpause {dag_id}' lets its runs begin."
+        return
+    others = [other for other in active_runs(subject.connection, dag_id) if other.state is RunState.RUNNING]
+    answer.verdict = f"The run waits for its turn: {len(others)} of max_active_runs={dag.max_active_runs} are running."
+    answer.holders = [Holder(what=other.run_id, since=other.start_date) for other in others]

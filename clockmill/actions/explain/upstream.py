@@ -1,0 +1,23 @@
+"""A task of which nothing is decided yet."""
+
+from __future__ import annotations
+
+from clockmill.actions.explain.answer import Explanation, Subject
+from clockmill.serde import decode
+from clockmill.state import FINISHED_TASK_STATES, Progress, RunState
+from clockmill.storage.versions import version
+
+
+def explain_upstream(answer: Explanation, subject: Subject) -> None:
+    """It waits for tasks above it, by its trigger rule."""
+    run, tasks, task_id = subject.run, subject.tasks, subject.row.task_id
+    if run.state is not RunState.RUNNING:
+        answer.verdict = f"The run is over ({run.state}) and this task was never decided."
+        return
+    graph = decode(version(subject.connection, run.version_id).document).graph()
+    states = {task.task_id: task.state for task in tasks}
+    left_out = [name for task in tasks for name in task.leaves_out or ()]
+    verdict = Progress(graph, states, left_out).verdict(task_id)
+    waiting = [name for name in graph[task_id].upstream if states[name] not in FINISHED_TASK_STATES]
+    answer.verdict = f"It waits for upstream tasks: {verdict.reason}."
+    answer.details = [f"{name} is {states[name]}" for name in waiting]
