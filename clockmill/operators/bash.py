@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
-import contextlib
 import os
-import select
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Unpack
 
 from clockmill.errors import ClockmillError, SkipTask, UsageError
-from clockmill.host import processes
+from clockmill.hooks.subprocess import SubprocessHook, SubprocessResult
 from clockmill.model.arguments import OperatorArguments
 from clockmill.model.context import Context, call_with_context
 from clockmill.model.operator import BaseOperator
 from clockmill.templating import render_fields
-
-#: Kept whatever ``env`` says: by them the processes of an attempt are known, and swept when it is over.
-_MARKS = (processes.ATTEMPT_MARK, processes.SUPERVISOR_MARK, "IDEMPOTENCY_KEY")
 
 
 class CommandFailed(ClockmillError):
@@ -80,7 +70,7 @@ class BashOperator(BaseOperator):
         self.skip_on_exit_code = skip_on_exit_code
         self.cwd = cwd
         self.output_processor = output_processor
-        self._process: subprocess.Popen[bytes] | None = None
+        self._hook = SubprocessHook()
 
     def execute(self, context: Context) -> Any:
         """Run the command.
@@ -91,8 +81,7 @@ class BashOperator(BaseOperator):
         """
         if not isinstance(self.bash_command, str) or not self.bash_command.strip():
             raise UsageError(f"Task {self.task_id!r}: bash_command must be a command, not {self.bash_command!r}.")
-        with self._folder() as folder:
-            status, line = self._run(folder)
+        status, line = self._run()
         if status and self._skips_at(status):
             raise SkipTask(f"The command ended with exit code {status}, which means to skip.")
         if status:
@@ -101,47 +90,17 @@ class BashOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Tell the command to stop."""
-        if self._process is not None:
-            processes.signal_group(self._process.pid, signal.SIGTERM)
+        self._hook.send_sigterm()
 
     def _skips_at(self, status: int) -> bool:
         codes = self.skip_on_exit_code
         return status == codes if codes is None or isinstance(codes, int) else status in codes
 
-    def _folder(self) -> contextlib.AbstractContextManager[str]:
-        if self.cwd is None:
-            return TemporaryDirectory(prefix="clockmill-")
-        if not Path(self.cwd).is_dir():
+    def _run(self) -> SubprocessResult:
+        if self.cwd is not None and not Path(self.cwd).is_dir():
             raise UsageError(f"Task {self.task_id!r}: the folder {self.cwd!r}, given as cwd, does not exist.")
-        return contextlib.nullcontext(self.cwd)
-
-    def _environment(self) -> dict[str, str]:
-        if self.env is None:
-            return dict(os.environ)
-        marks = {name: os.environ[name] for name in _MARKS if name in os.environ}
-        return {**(os.environ if self.append_env else {}), **self.env, **marks}
-
-    def _run(self, folder: str) -> tuple[int, str]:
-        """Run the command to its end: its exit status, and the last line that it printed."""
-        self._process = process = subprocess.Popen(
-            ["bash", "-c", self.bash_command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=self._environment(),
-            process_group=0,
-            preexec_fn=partial(processes.die_with_parent, os.getpid()),
-        )
-        printed = _Printed(self.output_encoding)
-        try:
-            for chunk in _output_of(process):
-                printed.add(chunk)
-        finally:
-            processes.signal_group(process.pid, signal.SIGKILL)  # also what the command left running in the background
-            status = process.wait()
-            self._process = None
-        return status, printed.last_line
+        env = None if self.env is None else {**(os.environ if self.append_env else {}), **self.env}
+        return self._hook.run_command(["bash", "-c", self.bash_command], env, self.output_encoding, self.cwd)
 
 
 class BashFunctionOperator(BashOperator):
@@ -170,57 +129,3 @@ class BashFunctionOperator(BashOperator):
             self.template_fields = ("bash_command",)
             self.bash_command = render_fields(self, context, folder=self.dag.folder)["bash_command"]
         return super().execute(context)
-
-
-def _output_of(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """What the process prints, until it ends; processes that it leaves behind with its output open do not count."""
-    assert process.stdout is not None
-    output = process.stdout.fileno()
-    with process.stdout, contextlib.closing(select.epoll()) as poll, _pidfd(process.pid) as ended:
-        poll.register(output, select.EPOLLIN)
-        poll.register(ended, select.EPOLLIN)
-        os.set_blocking(output, False)
-        is_open, is_over = True, False
-        while not is_over:
-            is_over = any(descriptor == ended for descriptor, _ in poll.poll())
-            with contextlib.suppress(BlockingIOError):
-                while chunk := os.read(output, 1 << 16):
-                    yield chunk
-                if is_open:
-                    poll.unregister(output)  # closed; the end of the process is still to come
-                    is_open = False
-
-
-@contextlib.contextmanager
-def _pidfd(pid: int) -> Iterator[int]:
-    """A descriptor that is readable once the process has ended."""
-    descriptor = os.pidfd_open(pid)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-class _Printed:
-    """Passes on what a command prints, and remembers the last line of it."""
-
-    def __init__(self, encoding: str) -> None:
-        self._encoding = encoding
-        self._decoder = codecs.getincrementaldecoder(encoding)("replace")
-        self._line = bytearray()
-
-    def add(self, chunk: bytes) -> None:
-        """Print ``chunk``."""
-        sys.stdout.write(self._decoder.decode(chunk))
-        sys.stdout.flush()
-        text = chunk.rstrip(b"\r\n")
-        if text and self._line.endswith(b"\n"):
-            self._line.clear()
-        if (start := text.rfind(b"\n")) >= 0:
-            self._line.clear()
-        self._line += chunk[start + 1 :]
-
-    @property
-    def last_line(self) -> str:
-        """The last line that was not empty, without its end."""
-        return self._line.decode(self._encoding, "replace").rstrip("\r\n")

@@ -1,0 +1,1 @@
+"""How operators and sensors reach what is outside: one module for each kind of system."""
