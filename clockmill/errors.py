@@ -12,15 +12,19 @@ ClockmillError
 │   └── XComTooLarge
 ├── TaskGone                the attempt is no longer ours: stop at once
 ├── GatewayUnavailable      nobody could be asked; wait and try again
+├── TaskDeferralError       the trigger that a task waited for failed
+│   └── TaskDeferralTimeout what it waited for did not come in time
 └── TaskSignal              raised by the author of a task to choose how it ends
-    ├── SkipTask  ├── FailTask  └── RetryTask
+    ├── SkipTask  ├── FailTask  ├── RetryTask  └── RescheduleTask
+TaskDeferred                hands a task over to a trigger; no Exception, so that a broad ``except`` lets it pass
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from difflib import get_close_matches
+from typing import Any
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -121,3 +125,49 @@ class RetryTask(TaskSignal):
     def __init__(self, message: str = "", *, after: timedelta | None = None) -> None:
         super().__init__(message)
         self.after = after
+
+
+class RescheduleTask(TaskSignal):
+    """Give the slot back and begin again at ``when``, in the same try.
+
+    :param when: an aware instant; one that has passed is now.
+    :raises UsageError: when it has no time zone.
+    """
+
+    def __init__(self, when: datetime) -> None:
+        if when.tzinfo is None:
+            raise UsageError(f"RescheduleTask needs a time with a time zone, not {when}.")
+        super().__init__(f"look again at {when}")
+        self.when = when
+
+
+class TaskDeferred(BaseException):
+    """Give the slot back and wait for a trigger; then go on with a method of the operator.
+
+    :param trigger: a :class:`~clockmill.triggers.BaseTrigger`.
+    :param method_name: the method that is called then, with the context, ``event=`` and ``kwargs``.
+    :param kwargs: what the method is given besides.
+    :param timeout: how long to wait at most; in seconds when it is a number.
+    """
+
+    def __init__(
+        self,
+        *,
+        trigger: Any,
+        method_name: str,
+        kwargs: Mapping[str, Any] | None = None,
+        timeout: timedelta | float | None = None,
+    ) -> None:
+        super().__init__(f"waits for {type(trigger).__name__}, then goes on with {method_name}()")
+        self.trigger = trigger
+        self.method_name = method_name
+        self.kwargs = dict(kwargs or {})
+        self.timeout = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
+
+
+class TaskDeferralError(ClockmillError):
+    """The trigger that a task waited for failed."""
+
+
+class TaskDeferralTimeout(TaskDeferralError):
+    """What a task waited for did not come within the timeout of its deferral."""

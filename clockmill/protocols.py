@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
+#: The ``error`` with which a task goes on whose trigger did not fire in time.
+TRIGGER_TIMEOUT = "timeout"
+
 
 class _Record:
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -39,7 +42,8 @@ class Workload(_Record):
     :param item: which element of its expansion a mapped task takes, from 0; -1 when it takes none.
     :param scope: which instance of the mapped groups around it the task belongs to: ``"2"``, ``"2.0"``; empty outside.
     :param resume: how a deferred task goes on: ``method``, ``kwargs`` (JSON text) and ``event`` (JSON text) or
-        ``error``; None at the beginning of a try.
+        ``error`` (its first line says it all; :data:`TRIGGER_TIMEOUT` when nothing came in time). ``xcoms`` are the
+        pairs that the try has pushed so far, over deferrals and reschedules. None at the beginning of a try.
     :param callback: what to call instead of running the task: ``kind`` (which of the author's functions) and
         ``context`` (what it is told beside the run); None for a task.
     :param context: what the template context is made of: ``dag_run`` (``run_id run_type logical_date
@@ -89,7 +93,8 @@ class AttemptReport(_Record):
     :param no_retry: the task asked for no more tries.
     :param branch: the task ids that a branch follows; the others directly below are left out.
     :param skips: what a short circuit leaves out: ``downstream`` for all below, ``direct`` for those directly below.
-    :param xcoms: ``[key, value as JSON text]`` pairs, in the order pushed; empty unless the task succeeded.
+    :param xcoms: ``[key, value as JSON text]`` pairs, in the order pushed; empty unless the task succeeded, or goes on
+        later in the same try.
     :param defer: with the outcome ``deferred``: ``class_path`` and ``kwargs`` (JSON text) of the trigger, ``method``
         and ``method_kwargs`` (JSON text) with which the task goes on, ``timeout`` in seconds or None.
     :param look_again_at: with the outcome ``rescheduled``: when, as ISO 8601 text.

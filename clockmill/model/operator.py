@@ -19,6 +19,7 @@ from clockmill.model.arguments import (
     warn_ignored,
 )
 from clockmill.model.context import Context, parameters_of
+from clockmill.model.deferring import Deferring
 from clockmill.model.edges import Linkable
 from clockmill.model.param import Param, as_params
 from clockmill.model.scope import current_scope
@@ -116,7 +117,7 @@ def _defaults_for(arguments: Mapping[str, Any], known: frozenset[str]) -> dict[s
     return {name: value for layer in layers for name, value in layer.items()}
 
 
-class BaseOperator(Linkable, metaclass=OperatorType):
+class BaseOperator(Deferring, Linkable, metaclass=OperatorType):
     """A task. Subclasses take their own arguments in ``__init__``, pass the rest on, and define :meth:`execute`.
 
     Every argument is given by name; :class:`~clockmill.model.arguments.OperatorArguments` lists those that all

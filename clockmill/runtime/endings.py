@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
-from clockmill.errors import FailTask, RetryTask, SkipTask, TaskGone
+from clockmill.errors import FailTask, RescheduleTask, RetryTask, SkipTask, TaskGone
+from clockmill.runtime.deferral import look_again_at
 from clockmill.runtime.failures import reason_of
 from clockmill.state import Outcome
 
@@ -23,10 +25,14 @@ class Ending:
     exit_code: int | None = None
     retry_after: float | None = None
     no_retry: bool = False
+    defer: dict[str, Any] | None = None
+    look_again_at: str | None = None
     has_traceback: bool = False
 
 
 SUCCESS = Ending(outcome=Outcome.SUCCESS)
+#: The endings after which the same try goes on later.
+UNFINISHED = frozenset({Outcome.DEFERRED, Outcome.RESCHEDULED})
 
 
 def ending_of(error: BaseException) -> Ending:
@@ -40,6 +46,9 @@ def ending_of(error: BaseException) -> Ending:
         case RetryTask():
             after = None if error.after is None else max(0.0, error.after.total_seconds())
             return replace(ending, retry_after=after)
+        case RescheduleTask():
+            when = look_again_at(error)
+            return replace(ending, outcome=Outcome.RESCHEDULED, reason=f"looks again at {when}", look_again_at=when)
         case TaskGone():
             return replace(ending, outcome=Outcome.STOPPED, reason=str(error))
         case SystemExit():

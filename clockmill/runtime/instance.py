@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-from clockmill.clock import parse_iso
+from clockmill.clock import parse_iso, parse_iso_or_none
 from clockmill.errors import SerializationError, UsageError
 from clockmill.model.operator import BaseOperator
 from clockmill.protocols import Workload
@@ -103,6 +103,11 @@ class TaskInstance:
         self.max_tries: int = workload.context.get("max_tries", workload.try_number)
         self.start_date: datetime | None = None
         self.log = logging.getLogger("clockmill.task")
+
+    @property
+    def first_start(self) -> datetime | None:
+        """When the user's code of this try first began, over deferrals and reschedules; None before."""
+        return parse_iso_or_none(self._workload.context.get("first_start")) or self.start_date
 
     @property
     def key(self) -> tuple[str, str, str, int, int]:

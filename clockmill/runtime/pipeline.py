@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from clockmill.clock import Clock, SystemClock, iso, parse_iso
-from clockmill.errors import DagDefinitionError, SerializationError, TaskSignal
+from clockmill.errors import DagDefinitionError, SerializationError, TaskDeferred, TaskSignal
 from clockmill.model.context import running_in
 from clockmill.model.dag import DAG
 from clockmill.model.operator import BaseOperator
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime.channel import TaskChannel
 from clockmill.runtime.context import TaskContext, make_context
-from clockmill.runtime.endings import SUCCESS, Ending, ending_of
+from clockmill.runtime.deferral import deferral, goes_on, resume
+from clockmill.runtime.endings import SUCCESS, UNFINISHED, Ending, ending_of
 from clockmill.runtime.failures import print_failure, reason_of
 from clockmill.runtime.instance import Outputs, TaskInstance
 from clockmill.runtime.termination import Terminated, die_of_term, on_term, time_limit
@@ -89,6 +90,7 @@ def execute(
         load=load,
         backend=backend or DatabaseBackend(),
         test_mode=test_mode,
+        outputs=Outputs(xcoms=dict((workload.resume or {}).get("xcoms") or ())),
     )
     ending = _take(attempt, _load)
     if ending is SUCCESS:
@@ -143,10 +145,20 @@ def _take(attempt: Attempt, *steps: Callable[[Attempt], None]) -> Ending:
     except BaseException as error:
         if attempt.test_mode and isinstance(error, KeyboardInterrupt):
             raise
-        ending = ending_of(error)
-        _tell(ending, error)
+        ending = _ending(attempt, error)
+        _tell(ending, ending.error or error)
         return ending
     return SUCCESS
+
+
+def _ending(attempt: Attempt, error: BaseException) -> Ending:
+    if not isinstance(error, TaskDeferred):
+        return ending_of(error)
+    try:
+        told = deferral(error, attempt.workload.max_xcom_bytes)
+    except Exception as refused:  # noqa: BLE001 - serialize() is the author's; what it raises fails the task
+        return ending_of(refused)
+    return Ending(outcome=Outcome.DEFERRED, error=error, reason=str(error), defer=told)
 
 
 # --- the steps ------------------------------------------------------------------------------------------------------
@@ -162,7 +174,7 @@ def _load(attempt: Attempt) -> None:
 def _loaded(attempt: Attempt) -> DAG:
     try:
         return attempt.load()
-    except (SystemExit, TaskSignal) as error:
+    except (SystemExit, TaskSignal, TaskDeferred) as error:
         # Only a task may choose how it ends; a file that does so while it is loaded is broken.
         raise DagDefinitionError(
             f"The file of DAG {attempt.workload.dag_id!r} raised {reason_of(error)} while it was loaded."
@@ -179,12 +191,17 @@ def _pre_execute(attempt: Attempt) -> None:
     attempt.ti.start_date = parse_iso(attempt.started_at)
     attempt.channel.started(attempt.started_at)
     _timed(attempt, lambda: attempt.task.pre_execute(attempt.context))
-    _call_all(attempt, "on_execute_callback")
+    if attempt.workload.context.get("first_start") is None:  # else this try began long ago, and goes on now
+        _call_all(attempt, "on_execute_callback")
 
 
 def _execute(attempt: Attempt) -> None:
     def run() -> Any:
-        result = attempt.task.execute(attempt.context)
+        told = attempt.workload.resume
+        if told is not None and goes_on(told):
+            result = resume(attempt.task, told, attempt.context)
+        else:
+            result = attempt.task.execute(attempt.context)
         return _wait_for(result) if hasattr(result, "__await__") else result
 
     seconds = attempt.workload.execution_timeout if attempt.test_mode else None
@@ -266,7 +283,7 @@ _CALLBACKS = {Outcome.SUCCESS: "on_success_callback", Outcome.SKIPPED: "on_skipp
 
 def _call_back(attempt: Attempt, ending: Ending) -> None:
     """Call what the author wants called at this ending."""
-    if ending.outcome is Outcome.STOPPED:
+    if ending.outcome is Outcome.STOPPED or ending.outcome in UNFINISHED:
         return
     attempt.context["exception"] = ending.error
     attempt.context["reason"] = ending.reason
@@ -298,5 +315,7 @@ def _report(attempt: Attempt, ending: Ending) -> AttemptReport:
         no_retry=ending.no_retry,
         branch=outputs.branch if is_success else None,
         skips=outputs.skips if is_success else None,
-        xcoms=list(outputs.xcoms.items()) if is_success else [],
+        xcoms=list(outputs.xcoms.items()) if is_success or ending.outcome in UNFINISHED else [],
+        defer=ending.defer,
+        look_again_at=ending.look_again_at,
     )

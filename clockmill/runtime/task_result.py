@@ -8,7 +8,7 @@ from typing import Any
 from clockmill.clock import parse_iso
 
 #: A task cannot give itself back, or be lost: those are told by others.
-_OUTCOMES = frozenset({"success", "failed", "skipped", "stopped"})
+_OUTCOMES = frozenset({"success", "failed", "skipped", "stopped", "deferred", "rescheduled"})
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "outcome": str,
     "reason": str,
@@ -19,7 +19,10 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "branch": (list, type(None)),
     "skips": (str, type(None)),
     "xcoms": list,
+    "defer": (dict, type(None)),
+    "look_again_at": (str, type(None)),
 }
+_DEFERRAL = {"class_path": str, "kwargs": str, "method": str, "method_kwargs": str}
 _LONGEST_REASON = 2_000
 
 
@@ -38,16 +41,25 @@ def checked_result(result: object) -> dict[str, Any]:
 
 
 def _is_sound(told: dict[str, Any]) -> bool:
-    for name in ("started_at", "ended_at"):
+    for name in ("started_at", "ended_at", "look_again_at"):
         if told.get(name) is not None:
             parse_iso(told[name])
     pairs = told.get("xcoms", [])
     return (
         math.isfinite(told.get("retry_after") or 0)
+        and (told["outcome"] != "rescheduled" or bool(told.get("look_again_at")))
+        and (told["outcome"] != "deferred" or _is_deferral(told.get("defer")))
         and all(isinstance(task_id, str) for task_id in told.get("branch") or [])
         and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
         and all(isinstance(part, str) for pair in pairs for part in pair)
     )
+
+
+def _is_deferral(defer: dict[str, Any] | None) -> bool:
+    if defer is None or not all(isinstance(defer.get(name), kind) for name, kind in _DEFERRAL.items()):
+        return False
+    timeout = defer.get("timeout")
+    return timeout is None or (isinstance(timeout, int | float) and math.isfinite(timeout))
 
 
 def storable(text: str) -> str:
