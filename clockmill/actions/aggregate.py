@@ -12,12 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from clockmill.errors import Conflict
-from clockmill.state import FINISHED_RUN_STATES, RunState, TaskState
+from clockmill.state import FINISHED_RUN_STATES, RunState, TaskKey, TaskState
 from clockmill.storage.engine import Connection
-from clockmill.storage.records import RunRow, TaskRow
-from clockmill.storage.transitions import RunMove, move_runs, move_tasks
-
-TaskKey = tuple[str, int]
+from clockmill.storage.records import NewTask, RunRow, TaskRow
+from clockmill.storage.rows import values_of
+from clockmill.storage.transitions import RunMove, add_tasks, move_runs, move_tasks
 
 
 class RunAggregate:
@@ -29,16 +28,19 @@ class RunAggregate:
 
     def __init__(self, run: RunRow, tasks: Iterable[TaskRow]) -> None:
         self.run = run
-        self.tasks: dict[TaskKey, TaskRow] = {(task.task_id, task.map_index): task for task in tasks}
-        self.keys: dict[int, TaskKey] = {row.id: key for key, row in self.tasks.items()}
-        self._changed: dict[TaskKey, TaskState] = {}
+        # By id first: of a row that is given twice the later one counts, whose key may have changed.
+        rows = {task.id: task for task in tasks}
+        self.tasks: dict[TaskKey, TaskRow] = {task.key: task for task in rows.values()}
+        self.keys: dict[int, TaskKey] = {ident: row.key for ident, row in rows.items()}
+        self._changed: dict[int, TaskState] = {}
+        self._new: dict[int, None] = {}
         self._run_was = run.state
         self._run_changed = False
 
     @property
     def is_changed(self) -> bool:
         """Whether there is something to write."""
-        return self._run_changed or bool(self._changed)
+        return self._run_changed or bool(self._changed) or bool(self._new)
 
     @property
     def has_moved(self) -> bool:
@@ -48,10 +50,27 @@ class RunAggregate:
     def change_task(self, key: TaskKey, **changes: Any) -> TaskRow:
         """Give columns of a task instance new values; returns the row as it will be written."""
         old = self.tasks[key]
-        self._changed.setdefault(key, old.state)
+        if old.id not in self._new:
+            self._changed.setdefault(old.id, old.state)
         new = replace(old, **changes, revision=self.run.revision + 1)
         self.tasks[key] = new
         return new
+
+    def rename_task(self, was: TaskKey, key: TaskKey, item: int) -> None:
+        """Let a placeholder become an instance of its task."""
+        self.change_task(was, map_index=key.map_index, scope=key.scope, item=item)
+        row = self.tasks.pop(was)
+        self.tasks[key] = row
+        self.keys[row.id] = key
+
+    def add_task(self, task: NewTask) -> TaskRow:
+        """Add a task instance without a state; it gets its row id when it is written."""
+        ident = -len(self._new) - 1
+        row = new_row(task, ident, self.run.id, self.run.revision + 1)
+        self._new[ident] = None
+        self.tasks[row.key] = row
+        self.keys[ident] = row.key
+        return row
 
     def change_run(self, **changes: Any) -> None:
         """Give columns of the run new values."""
@@ -69,7 +88,7 @@ class RunAggregate:
 
     def soonest_due(self) -> datetime | None:
         """The first timer among what was changed and not yet written."""
-        due = [self.tasks[key].due_at for key in self._changed]
+        due = [self.tasks[self.keys[ident]].due_at for ident in self._changed]
         if self._run_changed:
             due.append(self.run.deadline_at)
         return min((moment for moment in due if moment is not None), default=None)
@@ -93,13 +112,21 @@ class RunAggregate:
 
         :raises Conflict: as :meth:`flush` does.
         """
-        changed = [(old, self.tasks[key]) for key, old in self._changed.items()]
-        if not changed:
+        if not self._changed and not self._new:
             return
-        if len(move_tasks(connection, changed)) != len(changed):
+        changed = [(old, self.tasks[self.keys[ident]]) for ident, old in self._changed.items()]
+        if changed and len(move_tasks(connection, changed)) != len(changed):
             raise Conflict(f"The task instances of {self.run.dag_id} {self.run.run_id} changed in between.")
         self._changed.clear()
+        self._insert_new(connection)
         self._run_changed = True
+
+    def _insert_new(self, connection: Connection) -> None:
+        rows = [self.tasks[self.keys.pop(ident)] for ident in self._new]
+        for key, ident in add_tasks(connection, rows).items():
+            self.tasks[key] = replace(self.tasks[key], id=ident)
+            self.keys[ident] = key
+        self._new.clear()
 
     def _move(self) -> RunMove:
         run = self.run
@@ -114,3 +141,26 @@ class RunAggregate:
             deadline_at=run.deadline_at,
             reason=run.reason,
         )
+
+
+def new_row(task: NewTask, ident: int, dag_run_id: int, revision: int) -> TaskRow:
+    """The row of a task instance that has no state yet."""
+    return TaskRow(
+        id=ident,
+        dag_run_id=dag_run_id,
+        revision=revision,
+        label="",
+        state=TaskState.NONE,
+        try_number=0,
+        crashes=0,
+        due_at=None,
+        reschedules=0,
+        first_start=None,
+        resume=None,
+        leaves_out=None,
+        scheduled_at=None,
+        start_date=None,
+        end_date=None,
+        reason="",
+        **values_of(task),
+    )

@@ -37,22 +37,32 @@ def run_id_for(run_type: RunType, moment: datetime) -> str:
     return f"{run_type}__{moment.isoformat()}"
 
 
-def new_tasks(document: Document) -> Sequence[NewTask]:
+def new_tasks(document: Document, *, lane: int = 0) -> Sequence[NewTask]:
     """The task instances that a run of this version begins with."""
-    return [
-        NewTask(
-            task_id=task.task_id,
-            max_tries=task.retries + 1,
-            priority=task.priority,
-            pool=task.pool,
-            pool_slots=task.pool_slots,
-            executor=task.executor or "",
-            queue=task.queue,
-            max_active_per_dag=task.max_active_per_dag,
-            max_active_per_run=task.max_active_per_run,
-        )
-        for task in document.tasks
-    ]
+    return [new_task(task, TaskKey(task.task_id), lane=lane) for task in document.tasks]
+
+
+def new_task(task: TaskDoc, key: TaskKey, *, item: int = -1, lane: int = 0) -> NewTask:
+    """A task instance of a task.
+
+    :param item: which element of its own expansion it takes.
+    :param lane: 0 in a live run, 1 in one of a backfill.
+    """
+    return NewTask(
+        task_id=task.task_id,
+        scope=key.scope,
+        map_index=key.map_index,
+        item=item,
+        max_tries=task.retries + 1,
+        priority=task.priority,
+        lane=lane,
+        pool=task.pool,
+        pool_slots=task.pool_slots,
+        executor=task.executor or "",
+        queue=task.queue,
+        max_active_per_dag=task.max_active_per_dag,
+        max_active_per_run=task.max_active_per_run,
+    )
 
 
 def place(connection: Connection, document: Document, version_id: int, order: RunOrder, now: datetime) -> int:

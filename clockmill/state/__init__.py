@@ -4,7 +4,9 @@ Nothing here opens a session, reads a clock or does I/O. Every verdict carries a
 """
 
 from clockmill.state.admission import Admission, Candidate, LimitKey, LimitKind, Refusal, admit
-from clockmill.state.progress import Change, Graph, Node, Progress, descendants, left_out_by
+from clockmill.state.expansion import Expansion
+from clockmill.state.graph import Graph, MappedGroup, Node, TaskKey, ancestors, cut, descendants, left_out_by
+from clockmill.state.progress import Change, Placed, Progress, Step
 from clockmill.state.retry import Budget, NextStep, RetryRule, after_attempt
 from clockmill.state.rules import Decision, TriggerRule, UpstreamCounts, Verdict, judge
 from clockmill.state.states import (
@@ -41,23 +43,30 @@ __all__ = [
     "Candidate",
     "Change",
     "Decision",
+    "Expansion",
     "Graph",
     "LimitKey",
     "LimitKind",
+    "MappedGroup",
     "NextStep",
     "Node",
     "Outcome",
+    "Placed",
     "Progress",
     "Refusal",
     "RetryRule",
     "RunState",
     "RunType",
+    "Step",
+    "TaskKey",
     "TaskState",
     "TriggerRule",
     "UpstreamCounts",
     "Verdict",
     "admit",
     "after_attempt",
+    "ancestors",
+    "cut",
     "descendants",
     "is_legal",
     "judge",

@@ -66,6 +66,7 @@ class MappedGroup:
 class Edge:
     """One direct dependency.
 
+    :param below: the id of the task, or of the mapped group.
     :param depth: how many mapped groups are around both ends: that far their instances belong together.
     """
 
@@ -85,20 +86,15 @@ class Graph(dict[str, Node]):
 
     @cached_property
     def edges(self) -> Mapping[str, tuple[Edge, ...]]:
-        """The edges that lead down from each task."""
-        return {
-            task_id: tuple(Edge(below, _common(node.groups, self[below].groups)) for below in node.downstream)
+        """The edges that lead down from each task: to tasks, and to mapped groups that are mapped over its value."""
+        found = {
+            task_id: [Edge(below, common_depth(node.groups, self[below].groups)) for below in node.downstream]
             for task_id, node in self.items()
         }
-
-    @cached_property
-    def feeds(self) -> Mapping[str, tuple[MappedGroup, ...]]:
-        """The mapped groups that are mapped over the values of each task."""
-        found: dict[str, list[MappedGroup]] = {}
         for group in self.mapped_groups.values():
             for task_id in sorted(group.expansion.task_ids()):
-                found.setdefault(task_id, []).append(group)
-        return {task_id: tuple(groups) for task_id, groups in found.items()}
+                found[task_id].append(Edge(group.group_id, common_depth(self[task_id].groups, group.groups[:-1])))
+        return {task_id: tuple(edges) for task_id, edges in found.items()}
 
     @cached_property
     def members(self) -> Mapping[str, tuple[Node, ...]]:
@@ -115,7 +111,8 @@ class Graph(dict[str, Node]):
         )
 
 
-def _common(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+def common_depth(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """How many mapped groups two tasks have in common."""
     depth = 0
     for left, right in zip(one, other, strict=False):
         if left != right:

@@ -20,6 +20,7 @@ class TriggerRule(StrEnum):
     ALL_FAILED = "all_failed"
     ALL_DONE = "all_done"
     ALL_DONE_MIN_ONE_SUCCESS = "all_done_min_one_success"
+    ALL_DONE_SETUP_SUCCESS = "all_done_setup_success"
     ONE_SUCCESS = "one_success"
     ONE_FAILED = "one_failed"
     ONE_DONE = "one_done"
@@ -32,30 +33,48 @@ class TriggerRule(StrEnum):
 
 @dataclass(slots=True)
 class UpstreamCounts:
-    """How many of the ``total`` direct upstream task instances are in each finished state."""
+    """How many of the ``total`` direct upstream task instances are in each finished state.
+
+    A removed instance is as if it had never been there: it is not in the total.
+
+    :param setups: how many of them are setups; ``setup_success`` and ``setup_skipped``, in which states these are.
+    """
 
     total: int = 0
     success: int = 0
     failed: int = 0
     upstream_failed: int = 0
     skipped: int = 0
-    removed: int = 0
+    setups: int = 0
+    setup_success: int = 0
+    setup_skipped: int = 0
 
-    def add(self, state: TaskState, amount: int = 1) -> None:
-        """Count ``amount`` more (or fewer) upstream tasks in ``state``; states that are not finished do not count."""
+    def add(self, state: TaskState, amount: int = 1, *, is_setup: bool = False) -> int:
+        """Count ``amount`` more (or fewer) upstream tasks in ``state``; states that are not finished do not count.
+
+        :returns: how many are in that state now; 0 for a state that does not count.
+        """
         match state:
             case TaskState.SUCCESS:
                 self.success += amount
+                self.setup_success += amount * is_setup
+                return self.success
             case TaskState.FAILED:
                 self.failed += amount
+                return self.failed
             case TaskState.UPSTREAM_FAILED:
                 self.upstream_failed += amount
+                return self.upstream_failed
             case TaskState.SKIPPED:
                 self.skipped += amount
-            case TaskState.REMOVED:
-                self.removed += amount
+                self.setup_skipped += amount * is_setup
+                return self.skipped
             case _:
-                pass
+                return 0
+
+    def plus(self, other: UpstreamCounts) -> UpstreamCounts:
+        """Both together."""
+        return UpstreamCounts(*(getattr(self, name) + getattr(other, name) for name in UpstreamCounts.__slots__))
 
     @property
     def bad(self) -> int:
@@ -64,7 +83,7 @@ class UpstreamCounts:
 
     @property
     def done(self) -> int:
-        return self.success + self.bad + self.skipped + self.removed
+        return self.success + self.bad + self.skipped
 
     @property
     def all_done(self) -> bool:
@@ -118,6 +137,19 @@ RULES: dict[TriggerRule, tuple[_Clause, ...]] = {
         _Clause(lambda c: c.all_done and c.bad == 0, _SKIP, "no upstream task succeeded, {skipped} were skipped"),
         _Clause(lambda c: c.all_done, _FAIL, "no upstream task succeeded, {bad} failed"),
     ),
+    TriggerRule.ALL_DONE_SETUP_SUCCESS: (
+        _Clause(
+            lambda c: c.all_done and 0 < c.setups == c.setup_skipped,
+            _SKIP,
+            "all of its {setups} setups were skipped",
+        ),
+        _Clause(
+            lambda c: c.all_done and c.setups > 0 and c.setup_success == 0,
+            _FAIL,
+            "none of its {setups} setups succeeded",
+        ),
+        _WHEN_ALL_DONE,
+    ),
     TriggerRule.ONE_SUCCESS: (
         _Clause(lambda c: c.success > 0, _RUN, "{success} upstream tasks succeeded"),
         _Clause(lambda c: c.all_done and c.skipped == c.done, _SKIP, "all upstream tasks were skipped"),
@@ -160,5 +192,10 @@ def judge(rule: TriggerRule, counts: UpstreamCounts) -> Verdict:
 
 def _fill(reason: str, counts: UpstreamCounts) -> str:
     return reason.format(
-        total=counts.total, done=counts.done, success=counts.success, skipped=counts.skipped, bad=counts.bad
+        total=counts.total,
+        done=counts.done,
+        success=counts.success,
+        skipped=counts.skipped,
+        bad=counts.bad,
+        setups=counts.setups,
     )

@@ -59,3 +59,23 @@ def update_rows(
     statement = _update(connection.dialect.name, table, columns, assigned, condition)
     found: Iterable[Row[Any]] = connection.execute(statement, {"rows": packed(rows)})
     return {row[0] for row in found}
+
+
+@cache
+def _insert(dialect: str, table: str, columns: Columns, returned: tuple[str, ...]) -> TextClause:
+    names = ", ".join(name for name, _ in columns)
+    return text(
+        f"INSERT INTO {table} ({names}) SELECT {names} FROM {source(dialect, columns)} RETURNING {', '.join(returned)}"
+    )
+
+
+def insert_rows(
+    connection: Connection,
+    table: str,
+    columns: Columns,
+    returned: tuple[str, ...],
+    rows: Iterable[Mapping[str, Any]],
+) -> list[Row[Any]]:
+    """Insert rows, in their order; returns the columns asked for of each."""
+    statement = _insert(connection.dialect.name, table, columns, returned)
+    return list(connection.execute(statement, {"rows": packed(rows)}))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from clockmill.state import AttemptState, RunState, RunType, TaskState
+from clockmill.state import AttemptState, RunState, RunType, TaskKey, TaskState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,11 @@ class TaskRow:
     start_date: datetime | None
     end_date: datetime | None
     reason: str
+
+    @property
+    def key(self) -> TaskKey:
+        """What tells it from the other task instances of its run."""
+        return TaskKey(self.task_id, self.map_index, self.scope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

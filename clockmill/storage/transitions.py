@@ -14,8 +14,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from clockmill.state import AttemptState, RunState, RunType, TaskState, is_legal
-from clockmill.storage.batches import Columns, update_rows
+from clockmill.state import AttemptState, RunState, RunType, TaskKey, TaskState, is_legal
+from clockmill.state.states import TASK_TRANSITIONS
+from clockmill.storage.batches import Columns, insert_rows, update_rows
 from clockmill.storage.records import AttemptEnd, NewTask, TaskRow
 from clockmill.storage.rows import values_of
 from clockmill.storage.tables import attempt, dag, dag_run, task_instance
@@ -149,6 +150,40 @@ def move_tasks(connection: Connection, changes: Iterable[tuple[TaskState, TaskRo
             _check("task instance", row.id, old, row.state)
         rows.append({"old": old, **{name: getattr(row, name) for name in ("id", *_TASK_ASSIGNED)}})
     return update_rows(connection, "task_instance", _TASK_COLUMNS, _TASK_ASSIGNED, "task_instance.state = v.old", rows)
+
+
+_NEW_TASK_COLUMNS: Columns = (
+    ("dag_run_id", "bigint"),
+    ("task_id", "text"),
+    ("priority", "integer"),
+    ("lane", "integer"),
+    ("pool", "text"),
+    ("pool_slots", "integer"),
+    ("max_active_per_dag", "integer"),
+    ("max_active_per_run", "integer"),
+    ("executor", "text"),
+    ("queue", "text"),
+    *(column for column in _TASK_COLUMNS if column[0] not in {"id", "old"}),
+)
+_NEW_TASK_KEY = ("id", *TaskKey._fields)
+#: A task instance that a run gets while it goes on may be ready, skipped or removed at once.
+_FIRST_STATES = frozenset({TaskState.NONE, *TASK_TRANSITIONS[TaskState.NONE]})
+
+
+def add_tasks(connection: Connection, rows: Iterable[TaskRow]) -> dict[TaskKey, int]:
+    """Insert task instances of a run that goes on, under its row; returns their ids.
+
+    :param rows: as they are to be, their ids left out of account.
+    """
+    new = []
+    for row in rows:
+        if row.state not in _FIRST_STATES:
+            raise IllegalTransition(f"task instance {row.key} cannot begin as {row.state}.")
+        new.append({name: getattr(row, name) for name, _ in _NEW_TASK_COLUMNS})
+    if not new:
+        return {}
+    found = insert_rows(connection, "task_instance", _NEW_TASK_COLUMNS, _NEW_TASK_KEY, new)
+    return {TaskKey(*row[1:]): row[0] for row in found}
 
 
 # --- attempts --------------------------------------------------------------------------------------------------------
