@@ -7,12 +7,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from clockmill.actions.aggregate import RunAggregate, TaskKey
+from clockmill.actions.aggregate import RunAggregate
 from clockmill.clock import Clock
 from clockmill.errors import Conflict, NotFound
 from clockmill.events import Event, EventKind
 from clockmill.serde import Document, decode
-from clockmill.state import FAILED_TASK_STATES, Graph, TaskState, descendants
+from clockmill.state import FAILED_TASK_STATES, Graph, TaskKey, TaskState, descendants
 from clockmill.storage.engine import Connection, Database
 from clockmill.storage.events import append
 from clockmill.storage.records import RunRow, TaskRow
@@ -85,7 +85,7 @@ def apply_clear(
         if shown.fingerprint != fingerprint:
             raise Conflict(f"The run {request.run_id!r} changed in between; look at the preview again.")
         document = decode(version(connection, held[0].version_id).document)
-        clear_tasks(connection, held[0], [(t.task_id, t.map_index) for t in shown.tasks], document, now)
+        clear_tasks(connection, held[0], [task.key for task in shown.tasks], document, now)
         detail = {"tasks": sorted({task.task_id for task in shown.tasks})}
         event = Event(
             kind=EventKind.TASKS_CLEARED,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from clockmill.serde import Document
-from clockmill.state import RunType
+from clockmill.serde import Document, TaskDoc
+from clockmill.state import RunType, TaskKey
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import NewTask
 from clockmill.storage.transitions import NewRun, create_run

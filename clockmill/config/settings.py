@@ -23,6 +23,7 @@ class CoreSettings:
     executor: str = option("local", "The executor that runs tasks which name none themselves.")
     parallelism: int = option(32, "How many tasks the local executor runs at once.", minimum=1, maximum=10_000)
     dags_are_paused_at_creation: bool = option(False, "Whether a new DAG starts paused.")
+    max_map_length: int = option(10_000, "The most instances of a mapped task or group.", minimum=1, maximum=1_000_000)
     max_xcom_bytes: int = option(1_048_576, "The largest XCom value.", unit="bytes", minimum=1, maximum=1 << 30)
     load_examples: bool = option(True, "Whether the example DAGs are shown as well.")
     crash_budget: int = option(

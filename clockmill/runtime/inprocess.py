@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from clockmill import serde
 from clockmill.clock import Clock, SystemClock, iso, parse_iso_or_none
 from clockmill.errors import NotFound
 from clockmill.ids import new_attempt_id, new_token
@@ -30,12 +31,13 @@ from clockmill.runtime.local_values import LocalValues, connections_in, variable
 from clockmill.state import (
     FAILED_TASK_STATES,
     Budget,
+    Change,
     Graph,
-    Node,
     Outcome,
     Progress,
     RetryRule,
     RunState,
+    TaskKey,
     TaskState,
     after_attempt,
     left_out_by,
@@ -275,10 +277,12 @@ class _Runner:
 
     def _settle(self) -> None:
         for change in self._progress.settle():
-            instance = self._run.tasks[change.task_id]
+            if not isinstance(change, Change):
+                continue
+            instance = self._run.tasks[change.key.task_id]
             instance.state = change.state
             if change.state is TaskState.SCHEDULED:
-                self._ready.append(change.task_id)
+                self._ready.append(change.key.task_id)
             elif change.state is not TaskState.SUCCESS:
                 instance.reason = change.reason
 
@@ -333,7 +337,7 @@ class _Runner:
     def _take_in(self, task_id: str, report: AttemptReport | None) -> None:
         state = self._run.tasks[task_id].state
         branch, skips = (report.branch, report.skips) if report else (None, None)
-        self._progress.record(task_id, state, left_out_by(self._graph, task_id, branch=branch, skips=skips))
+        self._progress.record(TaskKey(task_id), state, left_out_by(self._graph, task_id, branch=branch, skips=skips))
         if self._dag.fail_fast and state in FAILED_TASK_STATES:
             self._skip_the_rest(task_id)
 
@@ -342,21 +346,12 @@ class _Runner:
         for task_id, instance in self._run.tasks.items():
             if instance.state in (TaskState.NONE, TaskState.SCHEDULED):
                 instance.state, instance.reason = TaskState.SKIPPED, f"fail_fast: task {failed!r} failed"
-                self._progress.record(task_id, TaskState.SKIPPED)
+                self._progress.record(TaskKey(task_id), TaskState.SKIPPED)
 
 
 def graph_of(dag: DAG) -> Graph:
     """The tasks of ``dag`` as the trigger rules see them."""
-    return {
-        task.task_id: Node(
-            task_id=task.task_id,
-            upstream=tuple(sorted(task.upstream_task_ids)),
-            downstream=tuple(sorted(task.downstream_task_ids)),
-            rule=task.trigger_rule,
-            is_empty=task.is_empty,
-        )
-        for task in dag.tasks
-    }
+    return serde.decode(serde.dumps(serde.encode(dag))).graph()
 
 
 @contextmanager

@@ -10,23 +10,36 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from clockmill.actions.aggregate import RunAggregate, TaskKey
+from clockmill.actions.aggregate import RunAggregate
+from clockmill.actions.create import new_task
 from clockmill.scheduler.plans import Plan, Plans
-from clockmill.state import FINISHED_RUN_STATES, FINISHED_TASK_STATES, Progress, RunState, TaskState
+from clockmill.state import (
+    FINISHED_RUN_STATES,
+    FINISHED_TASK_STATES,
+    Change,
+    Placed,
+    Progress,
+    RunState,
+    TaskKey,
+    TaskState,
+)
+from clockmill.state.graph import depth_of
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.runs import load_tasks, lock_runs
+from clockmill.storage.xcoms import xcom_lengths
 
 
 class RunView:
     """One run: its rows, the plan of its pinned version, and how far it has come."""
 
-    def __init__(self, aggregate: RunAggregate, plan: Plan) -> None:
+    def __init__(self, aggregate: RunAggregate, plan: Plan, max_map_length: int) -> None:
         self.aggregate = aggregate
         self.plan = plan
-        left_out = [name for task in aggregate.tasks.values() for name in task.leaves_out or ()]
-        states = {task.task_id: task.state for task in aggregate.tasks.values()}
-        self.progress = Progress(plan.graph, states, left_out)
+        rows = aggregate.tasks.values()
+        left_out = [(row.key, row.leaves_out) for row in rows if row.leaves_out]
+        states = {row.key: row.state for row in rows}
+        self.progress = Progress(plan.graph, states, left_out, max_map_length=max_map_length)
 
     @property
     def run(self) -> RunRow:
@@ -46,8 +59,8 @@ class RunView:
         if leaves_out is not None:
             changes["leaves_out"] = leaves_out
         row = self.aggregate.change_task(key, **changes)
-        if key[0] in self.plan.graph:
-            self.progress.record(key[0], row.state, leaves_out or ())
+        if key.task_id in self.plan.graph:
+            self.progress.record(key, row.state, leaves_out or ())
         return row
 
     def schedule(self, key: TaskKey, now: datetime, reason: str = "", *, same_try: bool = False) -> None:
@@ -64,20 +77,36 @@ class RunView:
             reason=reason,
         )
 
-    def settle(self, now: datetime) -> None:
-        """Write down every change that follows from the states as they are."""
+    def settle(self, connection: Connection, now: datetime) -> None:
+        """Write down every step that follows from the states as they are."""
         if self.run.state is not RunState.RUNNING:
             return
-        for change in self.progress.settle():
-            key = (change.task_id, -1)
-            if change.state is TaskState.SCHEDULED:
-                row = self.task(key)
-                values: dict[str, Any] = {"try_number": row.try_number + 1, "scheduled_at": now, "reason": ""}
-            else:
-                values = {"start_date": None, "end_date": now, "reason": change.reason}
-                if change.state is TaskState.SUCCESS:
-                    values = {"start_date": now, "end_date": now, "reason": "", "try_number": 1}
-            self.aggregate.change_task(key, state=change.state, **values)
+        for step in self.progress.settle(MappedLengths(connection, self)):
+            match step:
+                case Placed():
+                    self._place(step)
+                case Change():
+                    self._apply(step, now)
+
+    def _place(self, placed: Placed) -> None:
+        if placed.was is not None:
+            self.aggregate.rename_task(placed.was, placed.key, placed.item)
+            return
+        task = self.plan.tasks[placed.key.task_id]
+        lane = 0 if self.run.backfill_id is None else 1
+        self.aggregate.add_task(new_task(task, placed.key, item=placed.item, lane=lane))
+
+    def _apply(self, change: Change, now: datetime) -> None:
+        values: dict[str, Any] = {"start_date": None, "end_date": now, "reason": change.reason}
+        match change.state:
+            case TaskState.SCHEDULED:
+                row = self.task(change.key)
+                values = {"try_number": row.try_number + 1, "scheduled_at": now, "end_date": None, "reason": ""}
+            case TaskState.SUCCESS:
+                values |= {"start_date": now, "try_number": 1, "reason": ""}
+            case TaskState.NONE:
+                values["end_date"] = None
+        self.aggregate.change_task(change.key, state=change.state, **values)
 
     def conclude(self, now: datetime) -> None:
         """End the run when all of its tasks are finished."""
@@ -89,11 +118,42 @@ class RunView:
         return [key for key, row in self.aggregate.tasks.items() if row.state not in FINISHED_TASK_STATES]
 
 
-class Views:
-    """The views of a scheduler."""
+class MappedLengths:
+    """How long the values are that a run maps over, read once in a transaction."""
 
-    def __init__(self, plans: Plans) -> None:
+    def __init__(self, connection: Connection, view: RunView) -> None:
+        self._connection = connection
+        self._view = view
+        self._known: dict[tuple[str, str], dict[int, int | None]] = {}
+
+    def __call__(self, task_id: str, key: str, prefix: str) -> int | None:
+        """The length of the value of a task, or how many instances gave one when there are several of it.
+
+        :param prefix: which instance of the mapped groups is meant that asker and task have in common.
+        """
+        found = self._known.get((task_id, key))
+        if found is None:
+            found = self._known[task_id, key] = xcom_lengths(self._connection, self._view.run.id, task_id, key)
+        keys = self._view.progress.instances_under(task_id, prefix)
+        ids = [self._view.task(each).id for each in keys]
+        if len(ids) == 1 and not self._is_several(task_id, prefix):
+            return found.get(ids[0])
+        return sum(ident in found for ident in ids)
+
+    def _is_several(self, task_id: str, prefix: str) -> bool:
+        node = self._view.plan.graph[task_id]
+        return node.expansion is not None or len(node.groups) > depth_of(prefix)
+
+
+class Views:
+    """The views of a scheduler.
+
+    :param max_map_length: how many instances a mapped task may have.
+    """
+
+    def __init__(self, plans: Plans, max_map_length: int) -> None:
         self._plans = plans
+        self._max_map_length = max_map_length
         self._views: dict[int, RunView] = {}
         self._touched: set[int] = set()
 
@@ -138,10 +198,13 @@ class Views:
         view = self._views.get(row.id)
         if view is None or view.run.version_id != row.version_id:
             plan = self._plans.get(connection, row.version_id)
-            view = RunView(RunAggregate(row, load_tasks(connection, row.id)), plan)
+            view = self._view(RunAggregate(row, load_tasks(connection, row.id)), plan)
         elif view.run.revision != row.revision:
             tasks = [*view.aggregate.tasks.values(), *load_tasks(connection, row.id, after_revision=view.run.revision)]
-            view = RunView(RunAggregate(row, tasks), view.plan)
+            view = self._view(RunAggregate(row, tasks), view.plan)
         self._views[row.id] = view
         self._touched.add(row.id)
         return view
+
+    def _view(self, aggregate: RunAggregate, plan: Plan) -> RunView:
+        return RunView(aggregate, plan, self._max_map_length)

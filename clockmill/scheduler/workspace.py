@@ -35,7 +35,7 @@ class Workspace:
 
     def __post_init__(self) -> None:
         self.plans = Plans(BundleStore(self.settings.bundles_folder))
-        self.views = Views(self.plans)
+        self.views = Views(self.plans, self.settings.core.max_map_length)
 
     @property
     def default_executor(self) -> str:

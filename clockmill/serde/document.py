@@ -10,7 +10,7 @@ from typing import Any
 
 from clockmill.errors import NotFound
 from clockmill.model.param import NO_DEFAULT, resolve_params
-from clockmill.state import Graph, Node, TriggerRule
+from clockmill.state import Expansion, Graph, MappedGroup, Node, TriggerRule
 
 #: Counted up whenever a reader of the version before would misread a document.
 SCHEMA_VERSION = 1
@@ -154,16 +154,35 @@ class Document:
         for task in self.tasks:
             for above in task.upstream:
                 downstream[above].append(task.task_id)
-        return {
+        mapped = self._mapped_groups()
+        nodes = {
             task.task_id: Node(
                 task_id=task.task_id,
                 upstream=task.upstream,
                 downstream=tuple(sorted(downstream[task.task_id])),
                 rule=task.trigger_rule,
                 is_empty=task.is_empty,
+                is_setup=task.is_setup,
+                is_teardown=task.is_teardown,
+                fails_run=task.fails_run,
+                expansion=Expansion.from_json(task.expand),
+                groups=mapped[task.group] if task.group else (),
             )
             for task in self.tasks
         }
+        expansions = ((group.group_id, Expansion.from_json(group.expand)) for group in self.groups)
+        groups = {name: MappedGroup(name, found, mapped[name]) for name, found in expansions if found is not None}
+        return Graph(nodes, groups)
+
+    def _mapped_groups(self) -> dict[str, tuple[str, ...]]:
+        """For each group the mapped groups around it, from the outside in, itself included."""
+        known = {group.group_id: group for group in self.groups}
+
+        def around(group: GroupDoc) -> tuple[str, ...]:
+            outer = around(known[group.parent]) if group.parent else ()
+            return outer if group.expand is None else (*outer, group.group_id)
+
+        return {name: around(group) for name, group in known.items()}
 
     def graph(self) -> Graph:
         """The tasks and edges as the state machine sees them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Integer, bindparam, select
 
-from clockmill.state import RunState, TaskState
+from clockmill.state import RunState, TaskKey, TaskState
 from clockmill.storage.tables import dag, dag_run, lit, task_instance
 
 
@@ -19,15 +19,22 @@ class ReadyTask:
     dag_run_id: int
     task_id: str
     map_index: int
+    scope: str
     pool: str
     pool_slots: int
     executor: str
     max_active_tasks: int
 
+    @property
+    def key(self) -> TaskKey:
+        """What tells it from the other task instances of its run."""
+        return TaskKey(self.task_id, self.map_index, self.scope)
 
+
+_TASK_COLUMNS = ("id", "dag_run_id", "task_id", "map_index", "scope", "pool", "pool_slots", "executor")
 _READY = (
     select(
-        *(task_instance.c[n] for n in ("id", "dag_run_id", "task_id", "map_index", "pool", "pool_slots", "executor")),
+        *(task_instance.c[n] for n in _TASK_COLUMNS),
         dag_run.c.max_active_tasks,
     )
     .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
@@ -37,7 +44,7 @@ _READY = (
         dag_run.c.state == lit(RunState.RUNNING),
         ~dag.c.is_paused,
     )
-    .order_by(task_instance.c.priority.desc(), task_instance.c.id)
+    .order_by(task_instance.c.lane, task_instance.c.priority.desc(), task_instance.c.id)
     .limit(bindparam("most", type_=Integer))
 )
 

@@ -74,6 +74,11 @@ class TaskRow:
         """What tells it from the other task instances of its run."""
         return TaskKey(self.task_id, self.map_index, self.scope)
 
+    @property
+    def name(self) -> str:
+        """What people call it: its task, and which instance of it when there are several."""
+        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:

@@ -183,7 +183,7 @@ def add_tasks(connection: Connection, rows: Iterable[TaskRow]) -> dict[TaskKey, 
     if not new:
         return {}
     found = insert_rows(connection, "task_instance", _NEW_TASK_COLUMNS, _NEW_TASK_KEY, new)
-    return {TaskKey(*row[1:]): row[0] for row in found}
+    return {TaskKey._make(row[1:]): row[0] for row in found}
 
 
 # --- attempts --------------------------------------------------------------------------------------------------------

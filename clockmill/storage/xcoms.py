@@ -16,6 +16,11 @@ from clockmill.storage.records import XComValue
 from clockmill.storage.rows import values_of
 from clockmill.storage.tables import dag_run, xcom
 
+_LENGTHS = select(xcom.c.task_instance_id, xcom.c.length).where(
+    xcom.c.dag_run_id == bindparam("dag_run_id"),
+    xcom.c.key == bindparam("key"),
+    xcom.c.task_id == bindparam("task_id"),
+)
 _THIS_RUN = (dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.run_id == bindparam("run_id"))
 
 
@@ -80,6 +85,12 @@ def list_xcoms(connection: Connection, dag_id: str, run_id: str, task_id: str | 
         statement = statement.where(xcom.c.task_id == task_id)
     rows = connection.execute(statement, {"dag_id": dag_id, "run_id": run_id})
     return [dict(row._mapping) for row in rows]
+
+
+def xcom_lengths(connection: Connection, dag_run_id: int, task_id: str, key: str) -> dict[int, int | None]:
+    """How long the value of each instance of a task is, by the instance's row id; None for what has no length."""
+    rows = connection.execute(_LENGTHS, {"dag_run_id": dag_run_id, "task_id": task_id, "key": key})
+    return {row.task_instance_id: row.length for row in rows}
 
 
 def store_xcoms(connection: Connection, values: Sequence[XComValue], now: datetime) -> None:

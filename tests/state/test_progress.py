@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,12 +11,18 @@ from clockmill.state import (
     FINISHED_TASK_STATES,
     Change,
     Decision,
+    Expansion,
+    Graph,
+    MappedGroup,
     Node,
     Progress,
     RunState,
+    Step,
+    TaskKey,
     TaskState,
     TriggerRule,
     UpstreamCounts,
+    Verdict,
     descendants,
     is_legal,
     judge,
@@ -54,29 +62,34 @@ def graph_of(edges: str, *, empty: str = "", rules: dict[str, TriggerRule] | Non
     }
 
 
-def moved(changes: list[Change]) -> dict[str, TaskState]:
-    return {change.task_id: change.state for change in changes}
+def keyed(states: dict[str, TaskState]) -> dict[TaskKey, TaskState]:
+    return {TaskKey(name): state for name, state in states.items()}
+
+
+def moved(steps: list[Step]) -> dict[str, TaskState]:
+    return {step.key.task_id: step.state for step in steps if isinstance(step, Change)}
 
 
 def test_the_first_tasks_are_scheduled_and_the_others_wait() -> None:
     progress = Progress(graph_of("a>b b>c"), {})
     assert moved(progress.settle()) == {"a": SCHEDULED}
-    assert progress.verdict("b").decision is Decision.WAIT
+    assert progress.verdict(TaskKey("b")).decision is Decision.WAIT
 
 
 def test_a_success_schedules_what_waited_for_it() -> None:
-    progress = Progress(graph_of("a>c b>c"), {"a": RUNNING, "b": SUCCESS})
+    progress = Progress(graph_of("a>c b>c"), keyed({"a": RUNNING, "b": SUCCESS}))
     assert progress.settle() == []
-    progress.record("a", SUCCESS)
+    progress.record(TaskKey("a"), SUCCESS)
     assert moved(progress.settle()) == {"c": SCHEDULED}
 
 
 def test_a_failure_reaches_everything_below_at_once_with_a_reason() -> None:
-    progress = Progress(graph_of("a>b b>c"), {"a": RUNNING})
+    progress = Progress(graph_of("a>b b>c"), keyed({"a": RUNNING}))
     progress.settle()
-    progress.record("a", FAILED)
+    progress.record(TaskKey("a"), FAILED)
     changes = progress.settle()
     assert moved(changes) == {"b": UPSTREAM_FAILED, "c": UPSTREAM_FAILED}
+    assert isinstance(changes[0], Change)
     assert changes[0].reason == "1 of 1 upstream tasks failed"
     assert progress.outcome() is RunState.FAILED
 
@@ -87,7 +100,7 @@ def test_empty_tasks_succeed_without_an_attempt_and_pass_on_what_follows() -> No
 
 
 def test_an_empty_task_is_skipped_like_any_other() -> None:
-    progress = Progress(graph_of("a>b", empty="b"), {"a": SKIPPED})
+    progress = Progress(graph_of("a>b", empty="b"), keyed({"a": SKIPPED}))
     assert moved(progress.settle()) == {"b": SKIPPED}
 
 
@@ -100,30 +113,30 @@ def test_settling_twice_changes_nothing_more() -> None:
 def test_a_branch_skips_what_it_leaves_out_and_the_join_runs() -> None:
     rules = {"join": TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS}
     graph = graph_of("pick>left pick>right left>join right>join", rules=rules)
-    progress = Progress(graph, {"pick": RUNNING})
-    progress.record("pick", SUCCESS, leaves_out=left_out_by(graph, "pick", branch=["left"], skips=None))
+    progress = Progress(graph, keyed({"pick": RUNNING}))
+    progress.record(TaskKey("pick"), SUCCESS, leaves_out=left_out_by(graph, "pick", branch=["left"], skips=None))
     assert moved(progress.settle()) == {"right": SKIPPED, "left": SCHEDULED}
-    progress.record("left", SUCCESS)
+    progress.record(TaskKey("left"), SUCCESS)
     assert moved(progress.settle()) == {"join": SCHEDULED}
 
 
 def test_a_task_left_out_is_skipped_whatever_its_rule() -> None:
     graph = graph_of("pick>left pick>right", rules={"right": TriggerRule.ALWAYS})
-    progress = Progress(graph, {"pick": SUCCESS}, left_out=["right"])
+    progress = Progress(graph, keyed({"pick": SUCCESS}), left_out=[(TaskKey("pick"), ["right"])])
     assert moved(progress.settle()) == {"left": SCHEDULED, "right": SKIPPED}
 
 
 def test_a_cleared_task_is_judged_anew() -> None:
-    progress = Progress(graph_of("a>b"), {"a": SUCCESS, "b": FAILED})
+    progress = Progress(graph_of("a>b"), keyed({"a": SUCCESS, "b": FAILED}))
     assert progress.outcome() is RunState.FAILED
-    progress.record("b", NONE)
+    progress.record(TaskKey("b"), NONE)
     assert progress.outcome() is RunState.RUNNING
     assert moved(progress.settle()) == {"b": SCHEDULED}
 
 
 def test_a_run_fails_by_its_leaves_alone() -> None:
     rules = {"tidy": TriggerRule.ALL_DONE}
-    progress = Progress(graph_of("work>tidy", rules=rules), {"work": FAILED, "tidy": SUCCESS})
+    progress = Progress(graph_of("work>tidy", rules=rules), keyed({"work": FAILED, "tidy": SUCCESS}))
     assert progress.outcome() is RunState.SUCCESS
 
 
@@ -132,7 +145,7 @@ def test_a_run_without_tasks_succeeds() -> None:
 
 
 def test_a_run_is_not_over_while_a_task_waits_for_its_next_try() -> None:
-    assert Progress(graph_of("a"), {"a": TaskState.UP_FOR_RETRY}).outcome() is RunState.RUNNING
+    assert Progress(graph_of("a"), keyed({"a": TaskState.UP_FOR_RETRY})).outcome() is RunState.RUNNING
 
 
 def test_a_branch_does_not_leave_out_what_a_followed_task_leads_to() -> None:
@@ -156,6 +169,187 @@ def test_descendants_are_all_below_and_not_the_task_itself() -> None:
     assert descendants(graph_of("a>b b>c x>c"), "a") == {"b", "c"}
 
 
+# --- setups and teardowns -------------------------------------------------------------------------------------------
+
+
+def test_a_failed_teardown_does_not_fail_the_run_unless_asked_to() -> None:
+    for fails_run, outcome in ((False, RunState.SUCCESS), (True, RunState.FAILED)):
+        graph = {
+            "work": Node("work", (), ("down",)),
+            "down": Node("down", ("work",), is_teardown=True, fails_run=fails_run),
+        }
+        assert Progress(graph, keyed({"work": SUCCESS, "down": FAILED})).outcome() is outcome
+
+
+def test_the_work_above_a_teardown_decides_about_the_run() -> None:
+    graph = {"work": Node("work", (), ("down",)), "down": Node("down", ("work",), is_teardown=True)}
+    assert Progress(graph, keyed({"work": FAILED, "down": SUCCESS})).outcome() is RunState.FAILED
+
+
+def test_a_short_circuit_leaves_teardowns_to_their_rule() -> None:
+    graph = graph_of("gate>work work>down")
+    graph["down"] = replace(graph["down"], is_teardown=True)
+    assert left_out_by(graph, "gate", branch=None, skips="downstream") == ["work"]
+
+
+# --- mapping --------------------------------------------------------------------------------------------------------
+
+
+def over(*sources: object) -> Expansion:
+    """Mapped over the value of a task (its name) or over so many literals (a number)."""
+    given = [{"literal": s} if isinstance(s, int) else {"xcom": [s, "return_value"]} for s in sources]
+    return Expansion(tuple(given))
+
+
+def mapped(edges: str, **expansions: Expansion) -> dict[str, Node]:
+    graph = graph_of(edges)
+    return {name: replace(node, expansion=expansions.get(name)) for name, node in graph.items()}
+
+
+def scheduled(steps: list[Step]) -> list[TaskKey]:
+    return [step.key for step in steps if isinstance(step, Change) and step.state is SCHEDULED]
+
+
+def test_a_mapped_task_has_as_many_instances_as_the_value_above_it_is_long() -> None:
+    progress = Progress(mapped("src>m m>end", m=over("src")), {})
+    progress.settle()
+    progress.record(TaskKey("src"), SUCCESS)
+    assert scheduled(progress.settle(lambda *_: 3)) == [TaskKey("m", 0), TaskKey("m", 1), TaskKey("m", 2)]
+    for index in range(3):
+        assert progress.settle() == []
+        progress.record(TaskKey("m", index), SUCCESS)
+    assert scheduled(progress.settle()) == [TaskKey("end")]
+
+
+def test_several_arguments_give_their_cross_product() -> None:
+    progress = Progress(mapped("m", m=over(2, 3)), {})
+    assert len(scheduled(progress.settle())) == 6
+
+
+def test_a_task_mapped_over_nothing_is_skipped_and_so_is_what_follows() -> None:
+    progress = Progress(mapped("m>end", m=over(0)), {})
+    assert moved(progress.settle()) == {"m": SKIPPED, "end": SKIPPED}
+
+
+def test_a_value_without_a_length_cannot_be_mapped() -> None:
+    progress = Progress(mapped("src>m", m=over("src")), keyed({"src": SUCCESS}))
+    (step,) = progress.settle(lambda *_: None)
+    assert isinstance(step, Change)
+    assert (step.state, step.reason) == (
+        UPSTREAM_FAILED,
+        "it is mapped over the value of 'src', which is no list or dictionary",
+    )
+
+
+def test_more_instances_than_are_allowed_fail_the_task_with_both_numbers() -> None:
+    for length, state in ((10, SCHEDULED), (11, FAILED)):
+        progress = Progress(mapped("m", m=over(length)), {}, max_map_length=10)
+        assert moved(progress.settle()) == {"m": state}
+
+
+def test_one_failed_instance_fails_the_reduce_at_once() -> None:
+    progress = Progress(mapped("m>end", m=over(2)), {})
+    progress.settle()
+    progress.record(TaskKey("m", 1), FAILED)
+    assert moved(progress.settle()) == {"end": UPSTREAM_FAILED}
+
+
+def test_a_cleared_mapped_task_grows_and_shrinks_with_the_value() -> None:
+    graph = mapped("src>m m>end", m=over("src"))
+    states = {TaskKey("src"): SUCCESS, TaskKey("m", 0): NONE, TaskKey("m", 1): NONE, TaskKey("end"): NONE}
+    assert scheduled(Progress(graph, states).settle(lambda *_: 3)) == [TaskKey("m", n) for n in range(3)]
+    fewer = Progress(graph, states)
+    assert scheduled(fewer.settle(lambda *_: 1)) == [TaskKey("m", 0)]
+    assert fewer.state_of(TaskKey("m", 1)) is TaskState.REMOVED
+    fewer.record(TaskKey("m", 0), SUCCESS)
+    assert scheduled(fewer.settle(lambda *_: 1)) == [TaskKey("end")]
+    again = {**states, TaskKey("m", 1): TaskState.REMOVED}
+    assert scheduled(Progress(graph, again).settle(lambda *_: 2)) == [TaskKey("m", 0), TaskKey("m", 1)]
+
+
+def grouped(size: Expansion) -> Graph:
+    """``src`` above a mapped group of ``a`` and ``b``, and ``end`` below."""
+    nodes = graph_of("src>a a>b b>end")
+    inside = {name: replace(nodes[name], groups=("g",)) for name in ("a", "b")}
+    return Graph({**nodes, **inside}, {"g": MappedGroup("g", size, ("g",))})
+
+
+def test_the_instances_of_a_mapped_group_go_on_independently() -> None:
+    progress = Progress(grouped(over("src")), keyed({"src": SUCCESS}))
+    assert scheduled(progress.settle(lambda *_: 2)) == [TaskKey("a", 0, "0"), TaskKey("a", 1, "1")]
+    progress.record(TaskKey("a", 1, "1"), SUCCESS)
+    assert scheduled(progress.settle()) == [TaskKey("b", 1, "1")]
+    progress.record(TaskKey("a", 0, "0"), SKIPPED)
+    assert moved(progress.settle()) == {"b": SKIPPED, "end": SKIPPED}
+
+
+def test_a_mapped_group_over_nothing_is_skipped_as_a_whole() -> None:
+    progress = Progress(grouped(over("src")), keyed({"src": SUCCESS}))
+    assert moved(progress.settle(lambda *_: 0)) == {"a": SKIPPED, "b": SKIPPED, "end": SKIPPED}
+
+
+def test_a_mapped_group_whose_source_failed_cannot_run() -> None:
+    progress = Progress(grouped(over("src")), keyed({"src": FAILED}))
+    assert moved(progress.settle()) == {"a": UPSTREAM_FAILED, "b": UPSTREAM_FAILED, "end": UPSTREAM_FAILED}
+
+
+def test_a_branch_in_a_mapped_group_leaves_out_tasks_of_its_own_instance_alone() -> None:
+    progress = Progress(grouped(over(2)), keyed({"src": SUCCESS}))
+    progress.settle()
+    progress.record(TaskKey("a", 0, "0"), SUCCESS, ["b"])
+    progress.record(TaskKey("a", 1, "1"), SUCCESS)
+    steps = [step for step in progress.settle() if isinstance(step, Change) and step.key.task_id == "b"]
+    assert {step.key: step.state for step in steps} == {TaskKey("b", 0, "0"): SKIPPED, TaskKey("b", 1, "1"): SCHEDULED}
+
+
+def test_a_mapped_branch_leaves_a_task_out_only_with_all_of_its_instances() -> None:
+    progress = Progress(mapped("pick>x pick>y", pick=over(2)), {})
+    progress.settle()
+    progress.record(TaskKey("pick", 0), SUCCESS, ["x"])
+    progress.record(TaskKey("pick", 1), SUCCESS, ["x", "y"])
+    assert moved(progress.settle()) == {"x": SKIPPED, "y": SCHEDULED}
+
+
+def test_a_mapped_task_in_a_mapped_group_is_expanded_in_each_of_its_instances() -> None:
+    graph = grouped(over(2))
+    graph["b"] = replace(graph["b"], expansion=over("a"))
+    progress = Progress(graph, keyed({"src": SUCCESS}))
+    progress.settle()
+    lengths = {"0": 1, "1": 2}
+    progress.record(TaskKey("a", 1, "1"), SUCCESS)
+    assert scheduled(progress.settle(lambda _t, _k, scope: lengths[scope])) == [
+        TaskKey("b", 0, "1"),
+        TaskKey("b", 1, "1"),
+    ]
+    progress.record(TaskKey("a", 0, "0"), SUCCESS)
+    assert scheduled(progress.settle(lambda _t, _k, scope: lengths[scope])) == [TaskKey("b", 2, "0")]
+    for key in (TaskKey("b", 0, "1"), TaskKey("b", 1, "1"), TaskKey("b", 2, "0")):
+        progress.record(key, SUCCESS)
+    assert scheduled(progress.settle()) == [TaskKey("end")]
+
+
+def test_groups_in_groups_are_expanded_from_the_outside_in() -> None:
+    nodes = graph_of("a>b")
+    groups = {"a": ("g",), "b": ("g", "h")}
+    graph = Graph(
+        {name: replace(node, groups=groups[name]) for name, node in nodes.items()},
+        {"g": MappedGroup("g", over(2), ("g",)), "h": MappedGroup("h", over("a"), ("g", "h"))},
+    )
+    progress = Progress(graph, {})
+    assert scheduled(progress.settle()) == [TaskKey("a", 0, "0"), TaskKey("a", 1, "1")]
+    progress.record(TaskKey("a", 1, "1"), SUCCESS)
+    assert scheduled(progress.settle(lambda *_: 2)) == [TaskKey("b", 0, "1.0"), TaskKey("b", 1, "1.1")]
+
+
+def test_a_gate_holds_a_task_back_until_it_is_released() -> None:
+    progress = Progress(graph_of("a>b"), {})
+    held = Verdict(Decision.WAIT, "not yet")
+    assert progress.settle(gate=lambda _task_id, _decision: held) == []
+    assert progress.settle() == []
+    progress.release("a")
+    assert moved(progress.settle()) == {"a": SCHEDULED}
+
+
 # --- properties -----------------------------------------------------------------------------------------------------
 
 
@@ -172,6 +366,7 @@ def graphs(draw: st.DrawFn) -> dict[str, Node]:
             tuple(names[b] for a, b in edges if a == i),
             draw(st.sampled_from(TriggerRule)),
             draw(st.booleans()),
+            is_setup=draw(st.booleans()),
         )
         for i, name in enumerate(names)
     }
@@ -181,28 +376,29 @@ def verdict_from_scratch(
     graph: dict[str, Node], states: dict[str, TaskState], left_out: set[str], name: str
 ) -> Decision:
     """The verdict on one task, by looking at each task above it again."""
-    counts = UpstreamCounts(total=len(graph[name].upstream))
+    setups = sum(graph[above].is_setup for above in graph[name].upstream)
+    counts = UpstreamCounts(total=len(graph[name].upstream), setups=setups)
     for above in graph[name].upstream:
-        counts.add(states[above])
+        counts.add(states[above], is_setup=graph[above].is_setup)
     return Decision.SKIP if name in left_out else judge(graph[name].rule, counts).decision
 
 
 STATE_AFTER = {Decision.RUN: SCHEDULED, Decision.SKIP: SKIPPED, Decision.UPSTREAM_FAILED: UPSTREAM_FAILED}
 
 
-def check_changes(
-    graph: dict[str, Node], states: dict[str, TaskState], left_out: set[str], changes: list[Change]
-) -> None:
+def check_changes(graph: dict[str, Node], states: dict[str, TaskState], left_out: set[str], steps: list[Step]) -> None:
     """Each change follows from the states before it, and when they are made nothing more follows."""
-    for change in changes:
-        assert states[change.task_id] is NONE
-        expected = STATE_AFTER[verdict_from_scratch(graph, states, left_out, change.task_id)]
-        if expected is SCHEDULED and graph[change.task_id].is_empty:
+    for change in steps:
+        assert isinstance(change, Change)
+        name = change.key.task_id
+        assert states[name] is NONE
+        expected = STATE_AFTER[verdict_from_scratch(graph, states, left_out, name)]
+        if expected is SCHEDULED and graph[name].is_empty:
             expected = SUCCESS
         assert change.state is expected
         assert change.reason
         assert is_legal(NONE, change.state)
-        states[change.task_id] = change.state
+        states[name] = change.state
     waiting = [name for name, state in states.items() if state is NONE]
     assert all(verdict_from_scratch(graph, states, left_out, name) is Decision.WAIT for name in waiting)
 
@@ -225,7 +421,7 @@ def test_any_run_ends_and_each_change_follows_from_the_states_before_it(
         leaves_out = data.draw(st.lists(st.sampled_from(below), unique=True)) if below else []
         states[name] = data.draw(st.sampled_from([SUCCESS, FAILED, SKIPPED]))
         left_out.update(leaves_out)
-        progress.record(name, states[name], leaves_out)
+        progress.record(TaskKey(name), states[name], leaves_out)
     assert all(state in FINISHED_TASK_STATES for state in states.values())
     leaves = [states[name] for name, node in graph.items() if not node.downstream]
     failed = any(state in {FAILED, UPSTREAM_FAILED} for state in leaves)
@@ -240,11 +436,11 @@ def test_a_progress_built_from_rows_agrees_with_one_that_saw_every_change(
     seen = Progress(graph, {})
     for _ in range(data.draw(st.integers(0, 12))):
         seen.settle()
-        ready = sorted(name for name in graph if seen.state_of(name) is SCHEDULED)
+        ready = sorted(name for name in graph if seen.state_of(TaskKey(name)) is SCHEDULED)
         if not ready:
             break
-        seen.record(data.draw(st.sampled_from(ready)), data.draw(st.sampled_from([SUCCESS, FAILED, SKIPPED])))
-    rebuilt = Progress(graph, {name: seen.state_of(name) for name in graph})
+        seen.record(TaskKey(data.draw(st.sampled_from(ready))), data.draw(st.sampled_from([SUCCESS, FAILED, SKIPPED])))
+    rebuilt = Progress(graph, {TaskKey(name): seen.state_of(TaskKey(name)) for name in graph})
     assert moved(rebuilt.settle()) == moved(seen.settle())
     assert rebuilt.outcome() is seen.outcome()
-    assert [rebuilt.verdict(name) for name in graph] == [seen.verdict(name) for name in graph]
+    assert [rebuilt.verdict(TaskKey(name)) for name in graph] == [seen.verdict(TaskKey(name)) for name in graph]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 
 import pytest
 
@@ -22,7 +22,7 @@ States = tuple[TaskState, ...]
 
 
 def counted(states: States) -> UpstreamCounts:
-    counts = UpstreamCounts(total=len(states))
+    counts = UpstreamCounts(total=sum(state is not R for state in states))
     for state in states:
         counts.add(state)
     return counts
@@ -112,6 +112,7 @@ SPECIFICATION: dict[TriggerRule, Callable[[States], Decision]] = {
     TriggerRule.ALL_SUCCESS: all_success,
     TriggerRule.ALL_FAILED: all_failed,
     TriggerRule.ALL_DONE: all_done,
+    TriggerRule.ALL_DONE_SETUP_SUCCESS: all_done,
     TriggerRule.ALL_DONE_MIN_ONE_SUCCESS: all_done_min_one_success,
     TriggerRule.ONE_SUCCESS: one_success,
     TriggerRule.ONE_FAILED: one_failed,
@@ -123,7 +124,16 @@ SPECIFICATION: dict[TriggerRule, Callable[[States], Decision]] = {
     TriggerRule.ALWAYS: always,
 }
 
+
+def specified(rule: TriggerRule, states: States) -> Decision:
+    """What the rule says; a removed task is as if it had never been there, and a task with none above it runs."""
+    there = tuple(state for state in states if state is not R)
+    return SPECIFICATION[rule](there) if there else RUN
+
+
 UP_TO_FOUR = [states for size in range(1, 5) for states in combinations_with_replacement((S, F, U, K, R, W), size)]
+
+UP_TO_TWO = [states for states in UP_TO_FOUR if len(states) <= 2 and R not in states]
 
 
 def test_every_rule_is_specified() -> None:
@@ -135,9 +145,28 @@ def test_rule_says_what_its_specification_says_for_every_mix_of_upstream_states(
     wrong = {
         states: verdict
         for states in UP_TO_FOUR
-        if (verdict := judge(rule, counted(states)).decision) is not SPECIFICATION[rule](states)
+        if (verdict := judge(rule, counted(states)).decision) is not specified(rule, states)
     }
     assert wrong == {}
+
+
+def test_a_teardown_runs_when_all_is_done_and_one_of_its_setups_succeeded() -> None:
+    wrong = []
+    for setups, others in product(UP_TO_TWO, UP_TO_TWO):
+        counts = counted(others)
+        counts.total += len(setups)
+        counts.setups = len(setups)
+        for state in setups:
+            counts.add(state, is_setup=True)
+        if W in setups + others:
+            expected = WAIT
+        elif set(setups) == {K}:
+            expected = SKIP
+        else:
+            expected = RUN if S in setups else FAIL
+        if judge(TriggerRule.ALL_DONE_SETUP_SUCCESS, counts).decision is not expected:
+            wrong.append((setups, others))
+    assert wrong == []
 
 
 @pytest.mark.parametrize("rule", list(TriggerRule))
@@ -167,7 +196,7 @@ def test_states_that_are_not_finished_do_not_count_as_done() -> None:
     assert counted(tuple(unfinished)).done == 0
 
 
-@pytest.mark.parametrize("state", [S, F, U, K, R])
+@pytest.mark.parametrize("state", [S, F, U, K])
 def test_counting_up_and_down_again_leaves_nothing(state: TaskState) -> None:
     counts = UpstreamCounts(total=1)
     counts.add(state)

@@ -67,7 +67,9 @@ def test_every_outcome_is_an_attempt_state_that_a_running_attempt_may_take() -> 
 
 def test_a_finished_task_runs_again_only_by_way_of_none() -> None:
     going = {TaskState.SCHEDULED, TaskState.QUEUED, TaskState.RUNNING}
-    assert not [(old, new) for old in FINISHED_TASK_STATES for new in going if is_legal(old, new)]
+    # A removed one never ran; it is taken up again when what it is mapped over grows.
+    ran = FINISHED_TASK_STATES - {TaskState.REMOVED}
+    assert not [(old, new) for old in ran for new in going if is_legal(old, new)]
 
 
 def test_a_task_with_a_live_attempt_cannot_be_cleared_at_once() -> None:

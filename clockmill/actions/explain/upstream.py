@@ -15,9 +15,10 @@ def explain_upstream(answer: Explanation, subject: Subject) -> None:
         answer.verdict = f"The run is over ({run.state}) and this task was never decided."
         return
     graph = decode(version(subject.connection, run.version_id).document).graph()
-    states = {task.task_id: task.state for task in tasks}
-    left_out = [name for task in tasks for name in task.leaves_out or ()]
-    verdict = Progress(graph, states, left_out).verdict(task_id)
-    waiting = [name for name in graph[task_id].upstream if states[name] not in FINISHED_TASK_STATES]
+    states = {task.key: task.state for task in tasks}
+    left_out = [(task.key, task.leaves_out) for task in tasks if task.leaves_out]
+    verdict = Progress(graph, states, left_out).verdict(subject.row.key)
+    above = graph[task_id].upstream
+    waiting = [task for task in tasks if task.task_id in above and task.state not in FINISHED_TASK_STATES]
     answer.verdict = f"It waits for upstream tasks: {verdict.reason}."
-    answer.details = [f"{name} is {states[name]}" for name in waiting]
+    answer.details = [f"{task.name} is {task.state}" for task in waiting]

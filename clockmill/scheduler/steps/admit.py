@@ -99,8 +99,7 @@ class Admit:
         supervisors = free[executor]
         supervisor_id = max(supervisors, key=lambda name: (supervisors[name], name))
         supervisors[supervisor_id] -= 1
-        key = (task.task_id, task.map_index)
-        row = view.change(key, state=TaskState.RUNNING, reason="")
+        row = view.change(task.key, state=TaskState.RUNNING, reason="")
         attempt = NewAttempt(
             id=new_attempt_id(),
             task_instance_id=row.id,
@@ -124,7 +123,7 @@ def _is_ready(views: dict[int, RunView], task: ReadyTask) -> bool:
     view = views.get(task.dag_run_id)
     if view is None or view.run.state is not RunState.RUNNING:
         return False
-    return view.task((task.task_id, task.map_index)).state is TaskState.SCHEDULED
+    return view.task(task.key).state is TaskState.SCHEDULED
 
 
 def _note_full(refused: list[LimitKey], pools: set[str], runs: set[int]) -> bool:

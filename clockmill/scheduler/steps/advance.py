@@ -202,7 +202,7 @@ class Advance:
         self, connection: Connection, views: Iterable[RunView], effects: Effects, outcomes: Outcomes, now: datetime
     ) -> None:
         for view in views:
-            view.settle(now)
+            view.settle(connection, now)
             view.conclude(now)
             if view.aggregate.is_changed and view.run.state in FINISHED_RUN_STATES:
                 effects.tell(EventKind.RUN_STATE, now, view, state=view.run.state, reason=view.run.reason)

@@ -88,7 +88,7 @@ class Reports:
         return _values(row, report) if step.state is TaskState.SUCCESS else []
 
     def _move(self, view: RunView, row: TaskRow, step: NextStep, report: AttemptReport, now: datetime) -> None:
-        key = (row.task_id, row.map_index)
+        key = row.key
         if step.state is TaskState.SCHEDULED:
             view.schedule(key, now, step.reason, same_try=True)
             view.change(key, crashes=step.crashes)

@@ -34,6 +34,8 @@ def workload_for(
         run_id=run.run_id,
         task_id=row.task_id,
         map_index=row.map_index,
+        item=row.item,
+        scope=row.scope,
         try_number=row.try_number,
         bundle=view.plan.bundle,
         bundle_path=str(settings.bundles_folder / view.plan.bundle),
