@@ -16,6 +16,7 @@ from benchmarks.stage import DATABASES
 NAMES = {
     "fan-out": "fanout",
     "chain": "chain",
+    "mapping": "mapping",
     "backfill": "backfill",
     "parse": "parse",
     "start-up": "startup",
