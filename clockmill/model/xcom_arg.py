@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from clockmill.errors import DagDefinitionError, NotFound
 from clockmill.model.context import Context
@@ -24,8 +24,87 @@ class Reference:
         """The value that this stands for, in the run that ``context`` is of."""
         raise NotImplementedError
 
+    def outputs(self) -> Iterator[XComArg]:
+        """The outputs of tasks that it is made of, which have to be there first."""
+        return iter(())
 
-class XComArg(Reference, Linkable):
+
+class Values(Reference, Linkable):
+    """A list or dictionary to come, whose elements a task can be mapped over; a dictionary has pairs for elements.
+
+    Its length and each of its elements can be found out without the rest.
+    """
+
+    def shape(self) -> dict[str, Any]:
+        """What of it the scheduler has to know; see :class:`clockmill.state.expansion.Expansion`."""
+        raise NotImplementedError
+
+    def length(self, context: Context) -> int:
+        """How many elements it has.
+
+        :raises UsageError: when a task gave neither a list nor a dictionary.
+        """
+        raise NotImplementedError
+
+    def element(self, context: Context, index: int) -> Any:
+        """The element at ``index``, from 0.
+
+        :raises NotFound: when it has fewer.
+        """
+        raise NotImplementedError
+
+    def elements(self, context: Context) -> Iterator[Any]:
+        """All of them in turn, never all at once."""
+        raise NotImplementedError
+
+    def map(self, function: Callable[[Any], Any]) -> Values:
+        """The same with ``function`` called on each element, in the process of the task that uses it.
+
+        :raises DagDefinitionError: when it is no plain function.
+        """
+        from clockmill.model.derived import MapXComArg
+
+        return MapXComArg(self, function)
+
+    def zip(self, *others: Any, **fillvalue: Any) -> Values:
+        """Tuples of one element of this and of each of the others, up to the end of the shortest.
+
+        :param fillvalue: ``fillvalue=`` stands in for what the shorter ones lack, up to the end of the longest.
+        """
+        from clockmill.model.derived import ZipXComArg
+
+        return ZipXComArg((self, *others), **fillvalue)
+
+    def concat(self, *others: Any) -> Values:
+        """The elements of this, then those of the others."""
+        from clockmill.model.derived import ConcatXComArg
+
+        return ConcatXComArg((self, *others))
+
+    @property
+    def dag(self) -> DAG | None:
+        return next((output.operator.dag for output in self.outputs() if output.operator.dag), None)
+
+    @property
+    def roots(self) -> Sequence[BaseOperator]:
+        return [root for output in self.outputs() for root in output.operator.roots]
+
+    @property
+    def leaves(self) -> Sequence[BaseOperator]:
+        return [leaf for output in self.outputs() for leaf in output.operator.leaves]
+
+    def join_dag(self, dag: DAG) -> None:
+        for output in self.outputs():
+            output.operator.join_dag(dag)
+
+    def __iter__(self) -> NoReturn:
+        raise DagDefinitionError(
+            f"{self!r} is not known before the run, so it cannot be looped over or unpacked when the file is loaded; "
+            "to run a task for each element, map it: task.expand(argument=...)."
+        )
+
+
+class XComArg(Values):
     """What a task returns, or one of the values that it pushes: given to another task, it draws the edge as well.
 
     :param operator: the task.
@@ -37,10 +116,13 @@ class XComArg(Reference, Linkable):
         self.key = key
 
     def resolve(self, context: Context) -> Any:
-        """The value in the run of ``context``; None when the task returned nothing.
+        """The value in the run of ``context``; None when the task returned nothing, for a mapped task the sequence of
+        what its instances returned.
 
         :raises NotFound: when the task pushed no value under this key.
         """
+        if self._has_several(context):
+            return self._all(context)
         value = context["ti"].xcom_pull(task_ids=self.operator.task_id, key=self.key, default=_MISSING)
         if value is not _MISSING:
             return value
@@ -48,20 +130,51 @@ class XComArg(Reference, Linkable):
             return None
         raise NotFound("XCom", f"{self.key} of task {self.operator.task_id}")
 
-    @property
-    def dag(self) -> DAG | None:
-        return self.operator.dag
+    def outputs(self) -> Iterator[XComArg]:
+        yield self
 
-    @property
-    def roots(self) -> Sequence[BaseOperator]:
-        return self.operator.roots
+    def shape(self) -> dict[str, Any]:
+        return {"xcom": [self.operator.task_id, self.key]}
 
-    @property
-    def leaves(self) -> Sequence[BaseOperator]:
-        return self.operator.leaves
+    def length(self, context: Context) -> int:
+        if self._has_several(context):
+            return len(self._all(context))
+        length: int = context["ti"].xcom_length(self.operator.task_id, self.key)
+        return length
 
-    def join_dag(self, dag: DAG) -> None:
-        self.operator.join_dag(dag)
+    def element(self, context: Context, index: int) -> Any:
+        if self._has_several(context):
+            return self._all(context)[index]
+        return context["ti"].xcom_element(self.operator.task_id, self.key, index)
+
+    def elements(self, context: Context) -> Iterator[Any]:
+        value = self.resolve(context)
+        yield from value.items() if isinstance(value, Mapping) else value
+
+    def _has_several(self, context: Context) -> bool:
+        """Whether the task has several instances as seen from the one that asks."""
+        groups = self.operator.mapped_groups
+        return self.operator.mapping is not None or (bool(groups) and context["task"].shares(groups) < len(groups))
+
+    def _all(self, context: Context) -> Sequence[Any]:
+        found: Sequence[Any] = context["ti"].xcom_sequence(self.operator.task_id, self.key)
+        return found
+
+    def as_setup(self) -> Self:
+        """Make the task a setup; see :meth:`BaseOperator.as_setup`."""
+        self.operator.as_setup()
+        return self
+
+    def as_teardown(self, *, setups: Any = None, on_failure_fail_dagrun: bool | None = None) -> Self:
+        """Make the task a teardown; see :meth:`BaseOperator.as_teardown`."""
+        self.operator.as_teardown(setups=setups, on_failure_fail_dagrun=on_failure_fail_dagrun)
+        return self
+
+    def __enter__(self) -> Any:
+        return self.operator.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self.operator.__exit__(*error)
 
     def __getitem__(self, key: str) -> XComArg:
         if not isinstance(key, str):
@@ -69,11 +182,6 @@ class XComArg(Reference, Linkable):
         if self.key != RETURN_VALUE:
             raise DagDefinitionError(f"{self!r} names a key already; take a value apart inside the task that uses it.")
         return XComArg(self.operator, key)
-
-    def __iter__(self) -> NoReturn:
-        raise DagDefinitionError(
-            f"{self!r} is not known before the run, so it cannot be looped over or unpacked when the file is loaded."
-        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, XComArg) and (self.operator, self.key) == (other.operator, other.key)

@@ -1,0 +1,198 @@
+"""What is made of the outputs of tasks when the DAG is written, and computed when a task uses it: mapped, zipped,
+concatenated. A task can be mapped over any of it, and over a list or dictionary that stands in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, zip_longest
+from typing import Any, overload
+
+from clockmill.errors import DagDefinitionError, NotFound
+from clockmill.model.context import Context
+from clockmill.model.xcom_arg import Reference, Values, XComArg, references
+
+_NONE = object()
+
+
+class LiteralValues(Values):
+    """A list, tuple or dictionary of the DAG file; there may be outputs of tasks in it."""
+
+    def __init__(self, value: Sequence[Any] | Mapping[Any, Any]) -> None:
+        self.items = tuple(value.items()) if isinstance(value, Mapping) else tuple(value)
+        self._value = value
+
+    def outputs(self) -> Iterator[XComArg]:
+        for reference in references(self.items):
+            yield from reference.outputs()
+
+    def shape(self) -> dict[str, Any]:
+        return {"literal": len(self.items)}
+
+    def length(self, context: Context) -> int:
+        return len(self.items)
+
+    def element(self, context: Context, index: int) -> Any:
+        if not 0 <= index < len(self.items):
+            raise NotFound("element", f"{index} of {self!r}")
+        return self.items[index]
+
+    def elements(self, context: Context) -> Iterator[Any]:
+        return iter(self.items)
+
+    def resolve(self, context: Context) -> Any:
+        return self._value
+
+    def __repr__(self) -> str:
+        shown = repr(self._value)
+        return shown if len(shown) <= 100 else f"{shown[:97]}..."
+
+
+class _Derived(Values):
+    """Something computed from the elements of other values."""
+
+    inner: tuple[Values, ...]
+
+    def outputs(self) -> Iterator[XComArg]:
+        for values in self.inner:
+            yield from values.outputs()
+
+    def resolve(self, context: Context) -> Any:
+        return LazyValues(self, context)
+
+
+class MapXComArg(_Derived):
+    """See :meth:`Values.map`."""
+
+    def __init__(self, source: Values, function: Callable[[Any], Any]) -> None:
+        if not callable(function) or hasattr(function, "override"):
+            raise DagDefinitionError(
+                f"map() takes a plain function, not {function!r}; it is called in the process of the task that uses "
+                "the values, so it cannot be a task itself."
+            )
+        self.inner = (source,)
+        self.function = function
+
+    def shape(self) -> dict[str, Any]:
+        return {"map": self.inner[0].shape()}
+
+    def length(self, context: Context) -> int:
+        return self.inner[0].length(context)
+
+    def element(self, context: Context, index: int) -> Any:
+        return self.function(self.inner[0].element(context, index))
+
+    def elements(self, context: Context) -> Iterator[Any]:
+        return map(self.function, self.inner[0].elements(context))
+
+    def __repr__(self) -> str:
+        return f"{self.inner[0]!r}.map({getattr(self.function, '__name__', 'function')})"
+
+
+class ZipXComArg(_Derived):
+    """See :meth:`Values.zip`."""
+
+    def __init__(self, sources: Sequence[Any], *, fillvalue: Any = _NONE) -> None:
+        self.inner = tuple(values_of("zip()", source) for source in sources)
+        self._fillvalue = fillvalue
+
+    @property
+    def _is_longest(self) -> bool:
+        return self._fillvalue is not _NONE
+
+    def shape(self) -> dict[str, Any]:
+        return {"zip": [values.shape() for values in self.inner], "longest": self._is_longest}
+
+    def length(self, context: Context) -> int:
+        lengths = [values.length(context) for values in self.inner]
+        return max(lengths) if self._is_longest else min(lengths)
+
+    def element(self, context: Context, index: int) -> Any:
+        return tuple(self._one(values, context, index) for values in self.inner)
+
+    def _one(self, values: Values, context: Context, index: int) -> Any:
+        if self._is_longest and index >= values.length(context):
+            return self._fillvalue
+        return values.element(context, index)
+
+    def elements(self, context: Context) -> Iterator[Any]:
+        several = [values.elements(context) for values in self.inner]
+        return zip_longest(*several, fillvalue=self._fillvalue) if self._is_longest else zip(*several, strict=False)
+
+    def __repr__(self) -> str:
+        return f"{self.inner[0]!r}.zip({', '.join(map(repr, self.inner[1:]))})"
+
+
+class ConcatXComArg(_Derived):
+    """See :meth:`Values.concat`."""
+
+    def __init__(self, sources: Sequence[Any]) -> None:
+        self.inner = tuple(values_of("concat()", source) for source in sources)
+
+    def shape(self) -> dict[str, Any]:
+        return {"concat": [values.shape() for values in self.inner]}
+
+    def length(self, context: Context) -> int:
+        return sum(values.length(context) for values in self.inner)
+
+    def element(self, context: Context, index: int) -> Any:
+        rest = index
+        for values in self.inner:
+            length = values.length(context)
+            if rest < length:
+                return values.element(context, rest)
+            rest -= length
+        raise NotFound("element", f"{index} of {self!r}")
+
+    def elements(self, context: Context) -> Iterator[Any]:
+        return chain.from_iterable(values.elements(context) for values in self.inner)
+
+    def __repr__(self) -> str:
+        return f"{self.inner[0]!r}.concat({', '.join(map(repr, self.inner[1:]))})"
+
+
+class LazyValues(Sequence[Any]):
+    """Derived values as a task sees them: computed one by one, when they are asked for."""
+
+    def __init__(self, values: Values, context: Context) -> None:
+        self._values = values
+        self._context = context
+
+    def __len__(self) -> int:
+        return self._values.length(self._context)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        places = range(len(self))[index]
+        if isinstance(places, int):
+            return self._values.element(self._context, places)
+        return [self._values.element(self._context, place) for place in places]
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._values.elements(self._context)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} values: {self._values!r}>"
+
+
+def values_of(owner: str, value: Any) -> Values:
+    """``value`` as something that can be mapped over.
+
+    :param owner: who is given it, as the error names it.
+    :raises DagDefinitionError: when it is neither the output of a task nor a list or dictionary.
+    """
+    if isinstance(value, Values):
+        return value
+    if isinstance(value, (list, tuple, dict)):
+        return LiteralValues(value)
+    advice = "Give a list, a dictionary, or the output of a task."
+    if isinstance(value, Reference):
+        advice = "Its length is not known to the scheduler; return it from a task, and map over the output of that."
+    elif isinstance(value, (set, frozenset)):
+        advice = "A set has no order; give sorted(...) of it."
+    elif isinstance(value, str):
+        advice = f"Give a list with it, [{value!r}], or pass it to partial() for all instances."
+    shown = repr(value)
+    raise DagDefinitionError(f"{owner} cannot map over {shown if len(shown) <= 60 else shown[:57] + '...'}. {advice}")
