@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clockmill.model.operator import BaseOperator
     from clockmill.model.param import Param
     from clockmill.model.xcom_arg import XComArg
-    from clockmill.operators.decorators import task
+    from clockmill.operators.decorators import setup, task, teardown
     from clockmill.state.rules import TriggerRule
 
 __version__ = "0.1.0"
@@ -40,8 +40,10 @@ __all__ = [
     "cross_downstream",
     "dag",
     "get_current_context",
+    "setup",
     "task",
     "task_group",
+    "teardown",
 ]
 
 _HOME_OF = {
@@ -60,8 +62,10 @@ _HOME_OF = {
     "cross_downstream": "model.edges",
     "dag": "model.dagdecorator",
     "get_current_context": "model.context",
+    "setup": "operators.decorators",
     "task": "operators.decorators",
     "task_group": "model.group",
+    "teardown": "operators.decorators",
 }
 
 

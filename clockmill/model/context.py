@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -109,6 +109,7 @@ class Parameters:
     :param positional: the parameters that can be given by position, in order.
     :param by_name: the parameters that can be given by name.
     :param required: those of them without a default.
+    :param defaults: the defaults of the others.
     :param takes_all: whether there is a ``**``.
     :param takes_more: whether there is a ``*``.
     """
@@ -116,6 +117,7 @@ class Parameters:
     positional: tuple[str, ...] = ()
     by_name: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     takes_all: bool = False
     takes_more: bool = False
 
@@ -141,6 +143,7 @@ def _parameters_of(function: Callable[..., Any]) -> Parameters:
         positional=tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)),
         by_name=tuple(p.name for p in named),
         required=tuple(p.name for p in named if p.default is p.empty),
+        defaults={p.name: p.default for p in named if p.default is not p.empty},
         takes_all=any(p.kind is p.VAR_KEYWORD for p in parameters),
         takes_more=any(p.kind is p.VAR_POSITIONAL for p in parameters),
     )

@@ -3,7 +3,7 @@ concatenated. A task can be mapped over any of it, and over a list or dictionary
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any, overload
 
@@ -18,7 +18,7 @@ class LiteralValues(Values):
     """A list, tuple or dictionary of the DAG file; there may be outputs of tasks in it."""
 
     def __init__(self, value: Sequence[Any] | Mapping[Any, Any]) -> None:
-        self.items = tuple(value.items()) if isinstance(value, Mapping) else tuple(value)
+        self.items: tuple[Any, ...] = tuple(value.items()) if isinstance(value, Mapping) else tuple(value)
         self._value = value
 
     def outputs(self) -> Iterator[XComArg]:
@@ -63,8 +63,8 @@ class _Derived(Values):
 class MapXComArg(_Derived):
     """See :meth:`Values.map`."""
 
-    def __init__(self, source: Values, function: Callable[[Any], Any]) -> None:
-        if not callable(function) or hasattr(function, "override"):
+    def __init__(self, source: Values, function: Any) -> None:
+        if hasattr(function, "override") or not callable(function):
             raise DagDefinitionError(
                 f"map() takes a plain function, not {function!r}; it is called in the process of the task that uses "
                 "the values, so it cannot be a task itself."
@@ -92,7 +92,7 @@ class ZipXComArg(_Derived):
     """See :meth:`Values.zip`."""
 
     def __init__(self, sources: Sequence[Any], *, fillvalue: Any = _NONE) -> None:
-        self.inner = tuple(values_of("zip()", source) for source in sources)
+        self.inner = tuple(values_of("What zip() is given", source) for source in sources)
         self._fillvalue = fillvalue
 
     @property
@@ -126,7 +126,7 @@ class ConcatXComArg(_Derived):
     """See :meth:`Values.concat`."""
 
     def __init__(self, sources: Sequence[Any]) -> None:
-        self.inner = tuple(values_of("concat()", source) for source in sources)
+        self.inner = tuple(values_of("What concat() is given", source) for source in sources)
 
     def shape(self) -> dict[str, Any]:
         return {"concat": [values.shape() for values in self.inner]}
@@ -195,4 +195,5 @@ def values_of(owner: str, value: Any) -> Values:
     elif isinstance(value, str):
         advice = f"Give a list with it, [{value!r}], or pass it to partial() for all instances."
     shown = repr(value)
-    raise DagDefinitionError(f"{owner} cannot map over {shown if len(shown) <= 60 else shown[:57] + '...'}. {advice}")
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    raise DagDefinitionError(f"{owner} is {shown}, which cannot be mapped over. {advice}")

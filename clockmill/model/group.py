@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import Token
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from clockmill.errors import DagDefinitionError
 from clockmill.ids import id_problem
 from clockmill.model import checks
+from clockmill.model.context import parameters_of
 from clockmill.model.edges import Linkable
+from clockmill.model.mapping import MappedArgument, Partial
 from clockmill.model.scope import Scope, current_scope, enter, leave
 
 if TYPE_CHECKING:
     from clockmill.model.dag import DAG
+    from clockmill.model.mapping import Over
     from clockmill.model.operator import BaseOperator
 
 
@@ -79,6 +82,7 @@ class TaskGroup(Linkable):
             raise DagDefinitionError(problem)
         self.label = self.group_display_name or group_id
         self.children: dict[str, BaseOperator | TaskGroup] = {}
+        self.over: Over | None = None
         self._tokens: list[Token[Scope | None]] = []
         self._dag.add_group(self)
 
@@ -125,9 +129,18 @@ class TaskGroup(Linkable):
 
     @property
     def leaves(self) -> Sequence[BaseOperator]:
-        """The tasks that have no task of this group below them."""
-        inside = {task.task_id for task in self.tasks()}
-        return [task for task in self.tasks() if not task.downstream_task_ids & inside]
+        """The tasks that have no task of this group below them, teardowns left out of sight; what is below a group
+        does not wait until it is tidied up."""
+        work = [task for task in self.tasks() if not task.is_teardown]
+        inside = {task.task_id for task in work}
+        last = [task for task in work if not task.downstream_task_ids & inside]
+        return [task for task in last if not (task.is_setup and task.downstream_task_ids)] or last
+
+    @property
+    def mapped_groups(self) -> tuple[TaskGroup, ...]:
+        """The mapped groups around, from the outside in, this one last when it is mapped itself."""
+        around = self.parent_group.mapped_groups if self.parent_group is not None else ()
+        return around if self.over is None else (*around, self)
 
     def __enter__(self) -> Self:
         self._tokens.append(enter(self._dag, self))
@@ -141,24 +154,84 @@ class TaskGroup(Linkable):
 
 
 class GroupFactory:
-    """A function under ``@task_group``: each call makes a group and runs the function inside it."""
+    """A function under ``@task_group``: each call makes a group and runs the function inside it.
 
-    def __init__(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    :param fixed: arguments of the function from :meth:`partial`.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], arguments: Mapping[str, Any], fixed: Mapping[str, Any] | None = None
+    ) -> None:
         self.function = function
         self._arguments = {"group_id": function.__name__, "add_suffix_on_collision": True, **arguments}
         self._arguments.setdefault("tooltip", (function.__doc__ or "").strip())
+        self._fixed = fixed
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
 
     def override(self, **arguments: Any) -> GroupFactory:
         """The same function under other arguments of the group."""
-        return GroupFactory(self.function, {**self._arguments, **arguments})
+        return GroupFactory(self.function, {**self._arguments, **arguments}, self._fixed)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the function returns, or the group when it returns None."""
+        if self._fixed is not None:
+            raise DagDefinitionError(f"{self._owner}: after partial() comes .expand() or .expand_kwargs(), not a call.")
         with TaskGroup(**self._arguments) as group:
             result = self.function(*args, **kwargs)
+        return group if result is None else result
+
+    def partial(self, **arguments: Any) -> GroupFactory:
+        """The same function with some arguments the same in all instances of a mapped group."""
+        self._refuse_unknown(arguments)
+        return GroupFactory(self.function, self._arguments, {**(self._fixed or {}), **arguments})
+
+    def expand(self, **mapped: Any) -> Any:
+        """Make a mapped group: an instance for every combination of the elements of these arguments.
+
+        :raises DagDefinitionError: when the arguments do not fit the function or cannot be mapped over.
+        """
+        self._refuse_unknown(mapped)
+        over = Partial(self._owner, dict(self._fixed or {})).product(mapped)
+        return self._mapped(over, [name for name in parameters_of(self.function).by_name if name in mapped])
+
+    def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> Any:
+        """Make a mapped group: an instance for every dictionary of arguments.
+
+        :param strict: whether a dictionary may not name an argument that ``partial()`` was given.
+        """
+        over = Partial(self._owner, dict(self._fixed or {})).rows(kwargs, strict=strict)
+        for row in over.literal_rows():
+            self._refuse_unknown(row)
+        names = parameters_of(self.function).by_name
+        return self._mapped(over, [name for name in names if not strict or name not in (self._fixed or {})])
+
+    @property
+    def _owner(self) -> str:
+        return f"@task_group {self.__name__!r}"
+
+    def _refuse_unknown(self, names: Iterable[str]) -> None:
+        takes = parameters_of(self.function)
+        if not takes.takes_all:
+            checks.refuse_unknown(self._owner, names, takes.by_name, {})
+
+    def _mapped(self, over: Over, names: Sequence[str]) -> Any:
+        """What the function returns, or the group; the tasks over whose outputs it is mapped come before it."""
+        fixed = {**(self._fixed or {})}
+        defaults = parameters_of(self.function).defaults
+        missing = [n for n in parameters_of(self.function).required if n not in names and n not in fixed]
+        if missing:
+            raise DagDefinitionError(f"{self._owner} is expanded without its argument {missing[0]!r}.")
+        with TaskGroup(**self._arguments) as group:
+            group.over = over
+            stand_ins = {
+                name: MappedArgument(group, over, name, {n: v for n, v in {**defaults, **fixed}.items() if n == name})
+                for name in names
+            }
+            result = self.function(**{**fixed, **stand_ins})
+        for output in over.outputs():
+            group.set_upstream(output)
         return group if result is None else result
 
 

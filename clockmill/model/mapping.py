@@ -18,6 +18,7 @@ from clockmill.model.xcom_arg import Reference, Values, XComArg, resolve
 
 if TYPE_CHECKING:
     from clockmill.model.group import TaskGroup
+    from clockmill.model.operator import BaseOperator
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Rows(Over):
         self._owner = owner
         if isinstance(rows, dict):
             raise DagDefinitionError(f"{owner}: expand_kwargs() takes a list of dictionaries, not a dictionary.")
-        self.rows = values_of(f"{owner}: expand_kwargs()", rows)
+        self.rows = values_of(f"{owner}: what expand_kwargs() is given", rows)
         self.sources = (self.rows,)
         for row in self.literal_rows():
             self._check(row)
@@ -101,7 +102,9 @@ class Rows(Over):
     def literal_rows(self) -> Iterator[Mapping[str, Any]]:
         """The rows that stand in the file."""
         if isinstance(self.rows, LiteralValues):
-            yield from (row for row in self.rows.items if not isinstance(row, Reference))
+            for row in self.rows.items:
+                if not isinstance(row, Reference):
+                    yield row
 
     def pick(self, context: Context, item: int) -> Pick:
         row = self.rows.element(context, item)
@@ -172,6 +175,13 @@ class MappedArgument(Reference):
 
     def outputs(self) -> Iterator[XComArg]:
         yield from self._over.outputs()
+
+    def check_use(self, task: BaseOperator) -> None:
+        if self.group not in task.mapped_groups:
+            raise DagDefinitionError(
+                f"Task {task.task_id!r} uses the argument {self.name!r} of the mapped group {self.group.group_id!r}, "
+                "but is not in it; return the value from a task of the group, and use the output of that."
+            )
 
     def __iter__(self) -> NoReturn:
         raise DagDefinitionError(

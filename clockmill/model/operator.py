@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
@@ -18,9 +18,9 @@ from clockmill.model.arguments import (
     WeightRule,
     warn_ignored,
 )
+from clockmill.model.between import SetupTeardown, note_task
 from clockmill.model.context import Context, parameters_of
 from clockmill.model.deferring import Deferring
-from clockmill.model.edges import Linkable
 from clockmill.model.param import Param, as_params
 from clockmill.model.scope import current_scope
 from clockmill.model.xcom_arg import XComArg, references
@@ -29,6 +29,8 @@ from clockmill.state.rules import TriggerRule
 if TYPE_CHECKING:
     from clockmill.model.dag import DAG
     from clockmill.model.group import TaskGroup
+    from clockmill.model.mapping import MappedTask
+    from clockmill.model.partial import OperatorPartial
 
 Callables = tuple[Callable[..., Any], ...]
 
@@ -52,14 +54,28 @@ class OperatorType(type):
         owner = f"{cls.__name__} {arguments.get('task_id', '')!r}"
         if args:
             raise DagDefinitionError(f"{owner}: arguments are given by name, not by position ({args[0]!r}).")
-        known = _arguments_of(cls)
-        checks.refuse_unknown(owner, arguments, known, GONE_FROM_OPERATORS)
-        operator: BaseOperator = cls.__new__(cls)  # type: ignore[call-overload]
-        operator._filling = _defaults_for(arguments, known)
-        operator.__init__(**arguments)  # type: ignore[misc]
-        del operator._filling
+        cls.refuse_unknown(owner, arguments)
+        operator = cls.made(arguments, defaults_for(arguments, arguments_of(cls)))
         operator._register()
         return operator
+
+    def made(cls, arguments: Mapping[str, Any], filling: Mapping[str, Any]) -> BaseOperator:
+        """An operator that is in no DAG's list of tasks yet.
+
+        :param filling: the default arguments.
+        """
+        operator: BaseOperator = cls.__new__(cls)  # type: ignore[call-overload]
+        operator._filling = filling
+        operator.__init__(**arguments)  # type: ignore[misc]
+        del operator._filling
+        return operator
+
+    def refuse_unknown(cls, owner: str, names: Iterable[str]) -> None:
+        """Refuse arguments that the operator does not have.
+
+        :raises DagDefinitionError: naming the first of them and the nearest one that exists.
+        """
+        checks.refuse_unknown(owner, names, arguments_of(cls), GONE_FROM_OPERATORS)
 
 
 def _filled_in(init: Callable[..., None], is_base: bool) -> Callable[..., None]:
@@ -86,7 +102,7 @@ def _filled_in(init: Callable[..., None], is_base: bool) -> Callable[..., None]:
 
 
 @lru_cache(maxsize=256)
-def _arguments_of(cls: type) -> frozenset[str]:
+def arguments_of(cls: type) -> frozenset[str]:
     """The argument names that a class takes, itself or by way of the classes that it hands the rest to."""
     known: set[str] = set()
     for base in cls.__mro__:
@@ -102,7 +118,7 @@ def _arguments_of(cls: type) -> frozenset[str]:
     return frozenset(known)
 
 
-def _defaults_for(arguments: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+def defaults_for(arguments: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     """The default arguments of the DAG, over them those of its groups from the outside in, then of the operator."""
     scope = current_scope()
     group = arguments.get("task_group") or (scope.group if scope else None)
@@ -117,7 +133,7 @@ def _defaults_for(arguments: Mapping[str, Any], known: frozenset[str]) -> dict[s
     return {name: value for layer in layers for name, value in layer.items()}
 
 
-class BaseOperator(Deferring, Linkable, metaclass=OperatorType):
+class BaseOperator(Deferring, SetupTeardown, metaclass=OperatorType):
     """A task. Subclasses take their own arguments in ``__init__``, pass the rest on, and define :meth:`execute`.
 
     Every argument is given by name; :class:`~clockmill.model.arguments.OperatorArguments` lists those that all
@@ -138,6 +154,8 @@ class BaseOperator(Deferring, Linkable, metaclass=OperatorType):
 
     #: What ``default_args`` give; only while the operator is made.
     _filling: Mapping[str, Any] = {}
+    #: How the instances of a mapped task are made; None for a plain one. The constructor of a mapped task has not run.
+    mapping: MappedTask | None = None
 
     task_id: str
     owner: str = "clockmill"
@@ -225,13 +243,47 @@ class BaseOperator(Deferring, Linkable, metaclass=OperatorType):
         if self._dag is not None:
             self._dag.add_task(self)
         self.link_references()
+        note_task(self)
 
     def link_references(self) -> None:
-        """Draw an edge from every task whose output a template field holds."""
+        """Draw an edge from every task whose output a template field holds, or that this task is mapped over."""
+        for output in self._outputs():
+            if output.operator is not self:
+                self.set_upstream(output)
+
+    def _outputs(self) -> Iterator[XComArg]:
         for name in self.template_fields:
             for reference in references(getattr(self, name, None)):
-                if isinstance(reference, XComArg) and reference.operator is not self:
-                    self.set_upstream(reference)
+                reference.check_use(self)
+                yield from reference.outputs()
+        if self.mapping is not None:
+            yield from self.mapping.over.outputs()
+
+    # --- mapping ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def partial(cls, **arguments: Any) -> OperatorPartial:
+        """What all instances of a mapped task have in common: ``Op.partial(task_id=...).expand(argument=[...])``.
+
+        :raises DagDefinitionError: when an argument is unknown.
+        """
+        from clockmill.model.partial import OperatorPartial
+
+        return OperatorPartial.of(cls, arguments)
+
+    @property
+    def mapped_groups(self) -> tuple[TaskGroup, ...]:
+        """The mapped task groups around the task, from the outside in."""
+        return self.task_group.mapped_groups if self.task_group is not None else ()
+
+    def shares(self, groups: Sequence[TaskGroup]) -> int:
+        """How many of these mapped groups, from the outside in, are around this task too."""
+        depth = 0
+        for one, other in zip(self.mapped_groups, groups, strict=False):
+            if one is not other:
+                break
+            depth += 1
+        return depth
 
     # --- what runs -------------------------------------------------------------------------------------------------
 

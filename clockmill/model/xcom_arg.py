@@ -28,6 +28,12 @@ class Reference:
         """The outputs of tasks that it is made of, which have to be there first."""
         return iter(())
 
+    def check_use(self, task: BaseOperator) -> None:
+        """Refuse a task that cannot know the value.
+
+        :raises DagDefinitionError: when it cannot.
+        """
+
 
 class Values(Reference, Linkable):
     """A list or dictionary to come, whose elements a task can be mapped over; a dictionary has pairs for elements.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn, overload
 
-from clockmill.errors import did_you_mean
-from clockmill.model.operator import BaseOperator
+from clockmill.errors import DagDefinitionError, did_you_mean
+from clockmill.model.group import GroupFactory
+from clockmill.model.operator import BaseOperator, OperatorType
 from clockmill.model.taskflow import TaskFactory
 from clockmill.operators.python import BranchPythonOperator, PythonOperator, ShortCircuitOperator
 
@@ -51,7 +52,7 @@ class TaskDecorators:
 
 
 def _decorator(
-    operator: Callable[..., BaseOperator], function: Callable[..., Any] | None, arguments: dict[str, Any]
+    operator: OperatorType, function: Callable[..., Any] | None, arguments: dict[str, Any]
 ) -> TaskFactory | Decorator:
     if function is not None:
         return TaskFactory(function, operator, arguments)
@@ -59,3 +60,33 @@ def _decorator(
 
 
 task = TaskDecorators()
+
+
+def setup(function: Any) -> TaskFactory:
+    """Make a function a setup: its tasks are cleared along with those that need them. Goes on top of ``@task`` too.
+
+    :raises DagDefinitionError: on a task group.
+    """
+    return _factory("@setup", function).finished_by(BaseOperator.as_setup)
+
+
+def teardown(function: Any = None, /, *, on_failure_fail_dagrun: bool = False) -> Any:
+    """Make a function a teardown: its tasks run when all above is done and a setup of theirs succeeded.
+
+    :param on_failure_fail_dagrun: whether its failure fails the run.
+    :raises DagDefinitionError: on a task group, or with a trigger rule.
+    """
+
+    def decorate(decorated: Any) -> TaskFactory:
+        factory = _factory("@teardown", decorated)
+        if factory.given("trigger_rule"):
+            raise DagDefinitionError(f"@teardown {factory.__name__!r} has a trigger rule of its own; leave it out.")
+        return factory.finished_by(lambda made: made.as_teardown(on_failure_fail_dagrun=on_failure_fail_dagrun))
+
+    return decorate if function is None else decorate(function)
+
+
+def _factory(name: str, decorated: Any) -> TaskFactory:
+    if isinstance(decorated, GroupFactory):
+        raise DagDefinitionError(f"{name} decorates a task, not the task group {decorated.__name__!r}.")
+    return decorated if isinstance(decorated, TaskFactory) else TaskFactory(decorated, PythonOperator, {})

@@ -54,6 +54,7 @@ def encode(dag: DAG) -> dict[str, Any]:
                 "parent": group.parent_group.group_id if group.parent_group else None,
                 "label": group.label,
                 "tooltip": group.tooltip,
+                "expand": group.over and group.over.shape(),
             }
             for group in dag.groups.values()
         ],
@@ -99,6 +100,10 @@ def _task(dag: DAG, task: BaseOperator, priority: int) -> dict[str, Any]:
         "params": _params(owner, task.params),
         "template_fields": {name: shorten(getattr(task, name, None)) for name in task.template_fields},
         "edge_labels": dag.edge_labels.get(task.task_id, {}),
+        "is_setup": task.is_setup,
+        "is_teardown": task.is_teardown,
+        "fails_run": task.is_teardown and task.on_failure_fail_dagrun,
+        "expand": task.mapping and task.mapping.over.shape(),
     }
 
 
