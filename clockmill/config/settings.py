@@ -25,9 +25,6 @@ class CoreSettings:
     dags_are_paused_at_creation: bool = option(False, "Whether a new DAG starts paused.")
     max_map_length: int = option(10_000, "The most instances of a mapped task or group.", minimum=1, maximum=1_000_000)
     max_xcom_bytes: int = option(1_048_576, "The largest XCom value.", unit="bytes", minimum=1, maximum=1 << 30)
-    max_map_length: int = option(
-        10_000, "How many instances a mapped task or task group may have.", minimum=1, maximum=1_000_000
-    )
     load_examples: bool = option(True, "Whether the example DAGs are shown as well.")
     crash_budget: int = option(
         3,
