@@ -258,7 +258,7 @@ class DAG:
         """
         from clockmill.timetables import make_timetable
 
-        return make_timetable(self.schedule, self.timezone, self.start_date)
+        return make_timetable(self.schedule, self.timezone, self.start_date, self.dag_id)
 
     def topological_sort(self) -> list[BaseOperator]:
         """The tasks so that each comes after all above it.

@@ -30,6 +30,9 @@ IMPORTS: dict[str, tuple[str, str]] = {
     "DummyOperator": (_EMPTY, "EmptyOperator"),
     "CronTriggerTimetable": ("clockmill.timetables", "CronTriggerTimetable"),
     "CronDataIntervalTimetable": ("clockmill.timetables", "CronDataIntervalTimetable"),
+    "MultipleCronTriggerTimetable": ("clockmill.timetables", "MultipleCronTriggerTimetable"),
+    "EventsTimetable": ("clockmill.timetables", "EventsTimetable"),
+    "Timetable": ("clockmill.timetables", "CustomTimetable"),
     "DeltaTriggerTimetable": ("clockmill.timetables", "DeltaTriggerTimetable"),
     "DeltaDataIntervalTimetable": ("clockmill.timetables", "DeltaDataIntervalTimetable"),
 }

@@ -79,6 +79,23 @@ class Recurrence(Protocol):
         """The newest instant at or before ``moment``."""
         ...
 
+    def appointments(self, first: datetime, last: datetime) -> Iterator[Appointment]:
+        """What is written for the naive local times in [``first``, ``last``), oldest first; nothing for one that goes
+        by elapsed time and knows no local times."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Appointment:
+    """A local time that a recurrence names.
+
+    :param local: naive.
+    :param instants: when it counts, oldest first: none, one or two, see :mod:`clockmill.timetables.zones`.
+    """
+
+    local: datetime
+    instants: tuple[datetime, ...]
+
 
 def instant_tick(moment: datetime) -> Tick:
     """The tick of a run that is about one instant: every date of it is ``moment``."""

@@ -17,6 +17,7 @@ from typing import Any
 from croniter import croniter
 
 from clockmill.errors import DagDefinitionError, did_you_mean
+from clockmill.timetables.base import Appointment
 from clockmill.timetables.zones import change_at, instants, local_time, zone_named
 
 MAX_CRON_LENGTH = 200
@@ -62,7 +63,7 @@ class CronExpression:
         self._hours = _values(hours, 0, 23)
         self._marks = [hour * 60 + minute for hour in self._hours for minute in _values(minutes, 0, 59)]
         self._seconds = _values(seconds, 0, 59) if len(parsed.expanded) > 5 else [0]
-        if next(self._matching_days(date(_FIRST_YEAR, 1, 1), date(_LAST_YEAR, 12, 31)), None) is None:
+        if next(self.days(), None) is None:
             raise DagDefinitionError(f"The cron expression {text!r} never comes: no month has such a day.")
 
     def after(self, local: datetime) -> datetime | None:
@@ -83,6 +84,14 @@ class CronExpression:
         end = date(max(day.year - _HORIZON_YEARS, MINYEAR + 1), 1, 1)
         found = next(self._matching_days_back(day - _DAY, end), None)
         return None if found is None else _at(found, self._marks[-1] * 60 + self._seconds[-1])
+
+    def days(self) -> Iterator[date]:
+        """Every day that it names, from 1970 to 2099."""
+        return self._matching_days(date(_FIRST_YEAR, 1, 1), date(_LAST_YEAR, 12, 31))
+
+    def has_day(self, day: date) -> bool:
+        """Whether it names that day."""
+        return self._matches(day)
 
     def beats_through(self, start: datetime, end: datetime) -> bool:
         """Whether there is a tick in every hour of the clock from ``start`` to ``end``."""
@@ -196,6 +205,13 @@ class CronRecurrence:
                 break
             tick = self._cron.before(tick)
         return max(found, default=None)
+
+    def appointments(self, first: datetime, last: datetime) -> Iterator[Appointment]:
+        """The local times of the expression in [``first``, ``last``), and when they count."""
+        local = self._cron.after(first - _MICROSECOND)
+        while local is not None and local < last:
+            yield Appointment(local, tuple(self._instants(local)))
+            local = self._cron.after(local)
 
     def _around(self, moment: datetime) -> tuple[datetime, timedelta]:
         local = local_time(moment, self._zone)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dateutil.relativedelta import relativedelta
 
 from clockmill.errors import DagDefinitionError
+from clockmill.timetables.base import Appointment
 from clockmill.timetables.zones import clamped, first_instant, local_time, zone_named
 
 #: The anchor of a schedule whose DAG has no start date.
@@ -49,12 +50,30 @@ class DeltaRecurrence:
         count = self._count(lambda instant: instant > moment, moment) - 1
         return self._instant(count) if count >= 0 else None
 
+    def appointments(self, first: datetime, last: datetime) -> Iterator[Appointment]:
+        """The local times in [``first``, ``last``) of a length in days, months or years; a shorter one names none."""
+        if self._elapsed or not (self._months or self._days):
+            return
+        count = max(
+            0, self._count(lambda instant: instant > first_instant(first, self._zone), first.replace(tzinfo=UTC)) - 2
+        )
+        while (local := self._local(count)) is not None and local < last:
+            if local >= first:
+                yield Appointment(local, (first_instant(local, self._zone),))
+            count += 1
+
+    def _local(self, count: int) -> datetime | None:
+        try:
+            return self._local_anchor + relativedelta(months=self._months * count, days=self._days * count)
+        except (OverflowError, ValueError):
+            return None  # beyond the year 9999
+
     def _instant(self, count: int) -> datetime | None:
         try:
             if not self._months and not self._days:
                 return self._anchor + self._elapsed * count
-            calendar = relativedelta(months=self._months * count, days=self._days * count)
-            return first_instant(self._local_anchor + calendar, self._zone) + self._elapsed * count
+            local = self._local(count)
+            return None if local is None else first_instant(local, self._zone) + self._elapsed * count
         except (OverflowError, ValueError):
             return None  # beyond the year 9999
 

@@ -9,10 +9,15 @@ from dateutil.relativedelta import relativedelta
 
 from clockmill.errors import DagDefinitionError
 from clockmill.timetables.base import Timetable
-from clockmill.timetables.timetables import (
-    ContinuousTimetable,
+from clockmill.timetables.cron_timetables import (
     CronDataIntervalTimetable,
     CronTriggerTimetable,
+    MultipleCronTriggerTimetable,
+)
+from clockmill.timetables.custom import AuthoredTimetable, CustomTimetable, StoredTimetable
+from clockmill.timetables.events import EventsTimetable
+from clockmill.timetables.timetables import (
+    ContinuousTimetable,
     DeltaDataIntervalTimetable,
     DeltaTriggerTimetable,
     NullTimetable,
@@ -24,6 +29,9 @@ _KINDS: dict[str, Any] = {
     for timetable in (
         CronTriggerTimetable,
         CronDataIntervalTimetable,
+        MultipleCronTriggerTimetable,
+        EventsTimetable,
+        StoredTimetable,
         DeltaTriggerTimetable,
         DeltaDataIntervalTimetable,
         OnceTimetable,
@@ -33,10 +41,13 @@ _KINDS: dict[str, Any] = {
 }
 
 
-def make_timetable(schedule: object, timezone: str = "UTC", start_date: datetime | None = None) -> Timetable:
+def make_timetable(
+    schedule: object, timezone: str = "UTC", start_date: datetime | None = None, dag_id: str = ""
+) -> Timetable:
     """The timetable that ``schedule`` of a DAG means.
 
     :param schedule: a cron expression, a preset, a timedelta or relativedelta, a timetable, or None.
+    :param dag_id: what the delays of a timetable with jitter depend on.
     :param timezone: the DAG's zone, in which cron expressions and calendar lengths are meant.
     :param start_date: the DAG's start date, aware; lengths are counted from it.
     :raises DagDefinitionError: when it means nothing.
@@ -50,13 +61,19 @@ def make_timetable(schedule: object, timezone: str = "UTC", start_date: datetime
             return DeltaTriggerTimetable(schedule, start_date, timezone)
         case DeltaTriggerTimetable() | DeltaDataIntervalTimetable():
             return schedule.anchored(start_date, timezone)
+        case CronTriggerTimetable() | CronDataIntervalTimetable() | MultipleCronTriggerTimetable():
+            return schedule.seeded(dag_id)
+        case EventsTimetable():
+            return schedule.in_zone(timezone)
+        case CustomTimetable():
+            return AuthoredTimetable(schedule)
         case OnceTimetable(at=None):
             return OnceTimetable(start_date)
         case _ if type(schedule) in _KINDS.values():
             return cast(Timetable, schedule)
     raise DagDefinitionError(
         f"The schedule {schedule!r} is a {type(schedule).__name__}; write a cron expression, a preset such as "
-        "'@daily', a timedelta or relativedelta, a timetable of clockmill.timetables, or None."
+        "'@daily', a timedelta or relativedelta, a timetable of clockmill.timetables, a CustomTimetable, or None."
     )
 
 

@@ -37,11 +37,8 @@ class Schedule:
     def newest_until(self, moment: datetime) -> Tick | None:
         """The newest tick with ``run_after`` at or before ``moment``, or None when there was none yet."""
         tick = self.timetable.newest_until(moment)
-        if tick is not None and self.end is not None and self._is_late(tick):
-            # An interval that begins before the end may be due after it; nothing later can be in bounds.
-            tick = self.timetable.next_after(self.end)
-            if tick is None or self._is_late(tick):
-                tick = self.timetable.newest_until(self.end)
+        if tick is not None and self._is_late(tick):
+            tick = self._last()
         return None if tick is None or self._is_early(tick) else tick
 
     def ticks_between(self, after: datetime, until: datetime) -> Iterator[Tick]:
@@ -51,6 +48,14 @@ class Schedule:
                 return
             if not self._is_early(tick):
                 yield tick
+
+    def _last(self) -> Tick | None:
+        """The last tick in bounds; one that is about the time before the end may be due after it."""
+        assert self.end is not None
+        last, tick = self.timetable.newest_until(self.end), self.timetable.next_after(self.end)
+        while tick is not None and not self._is_late(tick):
+            last, tick = tick, self.timetable.next_after(tick.run_after)
+        return last
 
     def _from_start(self, after: datetime) -> datetime:
         assert self.start is not None

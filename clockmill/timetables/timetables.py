@@ -1,11 +1,10 @@
-"""The timetables that a DAG can have."""
+"""The timetables of lengths, of one time, of every moment and of none."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -14,135 +13,11 @@ from dateutil.relativedelta import relativedelta
 from clockmill.clock import iso_or_none, parse_iso_or_none
 from clockmill.errors import DagDefinitionError
 from clockmill.timetables.base import Recurrence, Tick, instant_tick
-from clockmill.timetables.cron import CronRecurrence
 from clockmill.timetables.delta import EPOCH, DeltaRecurrence, delta_from_parts, delta_parts
+from clockmill.timetables.recurring import IntervalTicks, TriggerTicks
 from clockmill.timetables.zones import clamped
 
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class _Recurring(ABC):
-    """What timetables over a recurrence have in common; they differ in the tick that an instant makes."""
-
-    @property
-    @abstractmethod
-    def recurrence(self) -> Recurrence: ...
-
-    @abstractmethod
-    def _tick(self, instant: datetime) -> Tick | None: ...
-
-    def next_after(self, moment: datetime) -> Tick | None:
-        """The first tick with ``run_after`` strictly after ``moment``."""
-        instant = self.recurrence.after(moment)
-        while instant is not None and (tick := self._tick(instant)) is None:
-            instant = self.recurrence.after(instant)
-        return None if instant is None else tick
-
-    def newest_until(self, moment: datetime) -> Tick | None:
-        """The newest tick with ``run_after`` at or before ``moment``."""
-        instant = self.recurrence.until(moment)
-        return None if instant is None else self._tick(instant)
-
-    def ticks_between(self, after: datetime, until: datetime) -> Iterator[Tick]:
-        """The ticks with ``run_after`` in (``after``, ``until``], oldest first."""
-        tick = self.next_after(after)
-        while tick is not None and tick.run_after <= until:
-            yield tick
-            tick = self.next_after(tick.run_after)
-
-
-class _Trigger(_Recurring):
-    """The logical date is the tick itself, and the data interval ends there."""
-
-    def _length(self) -> timedelta:
-        return timedelta(0)
-
-    def _tick(self, instant: datetime) -> Tick:
-        return Tick(instant, instant, instant - self._length(), instant)
-
-    def manual(self, run_after: datetime) -> Tick:
-        """A run at ``run_after`` about the interval that ends there."""
-        return self._tick(run_after.astimezone(UTC))
-
-
-class _Interval(_Recurring):
-    """A run is due when an interval is over, is about that interval, and is named by its beginning."""
-
-    def _tick(self, instant: datetime) -> Tick | None:
-        start = self.recurrence.until(instant - _MICROSECOND)
-        return None if start is None else Tick(instant, start, start, instant)
-
-    def manual(self, run_after: datetime) -> Tick:
-        """A run at ``run_after`` about the newest interval that is over by then."""
-        newest = self.newest_until(run_after)
-        return (
-            instant_tick(run_after) if newest is None else replace(newest, run_after=run_after, logical_date=run_after)
-        )
-
-
-@dataclass(frozen=True)
-class _Cron:
-    cron: str
-    timezone: str = "UTC"
-
-    def __post_init__(self) -> None:
-        _ = self.recurrence  # a bad expression is refused where it is written
-
-    @cached_property
-    def recurrence(self) -> Recurrence:
-        return CronRecurrence(self.cron, self.timezone)
-
-    @property
-    def summary(self) -> str:
-        """The cron expression as written."""
-        return self.cron
-
-
-@dataclass(frozen=True)
-class CronTriggerTimetable(_Cron, _Trigger):
-    """Runs at the ticks of a cron expression; the logical date is the tick.
-
-    :param cron: five, six or seven fields, or a preset such as ``@daily``.
-    :param timezone: the IANA name of the zone that the expression is meant in.
-    :param interval: how long before the tick the data interval begins.
-    """
-
-    interval: timedelta = timedelta(0)
-    kind: ClassVar[str] = "cron_trigger"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.interval < timedelta(0):
-            raise DagDefinitionError(f"The interval {self.interval} of the schedule {self.cron!r} is negative.")
-
-    def _length(self) -> timedelta:
-        return self.interval
-
-    def to_dict(self) -> dict[str, Any]:
-        """This timetable as JSON."""
-        seconds = self.interval.total_seconds()
-        return {"type": self.kind, "cron": self.cron, "timezone": self.timezone, "interval": seconds}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The timetable that :meth:`to_dict` wrote."""
-        return cls(data["cron"], data["timezone"], timedelta(seconds=data["interval"]))
-
-
-@dataclass(frozen=True)
-class CronDataIntervalTimetable(_Cron, _Interval):
-    """Runs at the ticks of a cron expression, about the time since the tick before, which is the logical date."""
-
-    kind: ClassVar[str] = "cron_data_interval"
-
-    def to_dict(self) -> dict[str, Any]:
-        """This timetable as JSON."""
-        return {"type": self.kind, "cron": self.cron, "timezone": self.timezone}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The timetable that :meth:`to_dict` wrote."""
-        return cls(data["cron"], data["timezone"])
 
 
 @dataclass(frozen=True)
@@ -191,7 +66,7 @@ class _Delta:
 
 
 @dataclass(frozen=True)
-class DeltaTriggerTimetable(_Delta, _Trigger):
+class DeltaTriggerTimetable(_Delta, TriggerTicks):
     """Runs every ``delta`` from the start date on, the first time at the start date; the logical date is the tick.
 
     :param anchor: what the ticks are counted from: the DAG's start date, or 1970 when it has none.
@@ -201,7 +76,7 @@ class DeltaTriggerTimetable(_Delta, _Trigger):
 
 
 @dataclass(frozen=True)
-class DeltaDataIntervalTimetable(_Delta, _Interval):
+class DeltaDataIntervalTimetable(_Delta, IntervalTicks):
     """Runs at the end of each ``delta`` counted from the start date; the logical date is its beginning."""
 
     kind: ClassVar[str] = "delta_data_interval"
