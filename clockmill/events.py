@@ -20,6 +20,8 @@ class EventKind(StrEnum):
     TASK_STATE = "task_state"  #: a task instance changed outside an attempt: skipped, cleared, marked
     TASK_RETRY = "task_retry"
     ATTEMPT_LOST = "attempt_lost"
+    BACKFILL_CREATED = "backfill_created"
+    BACKFILL_STATE = "backfill_state"  #: a backfill was paused, resumed, cancelled, or is over
     DAG_VERSION = "dag_version"
     DAG_PAUSED = "dag_paused"
     DAG_UNPAUSED = "dag_unpaused"

@@ -19,6 +19,7 @@ from clockmill.config import Settings
 from clockmill.executors.base import Executor
 from clockmill.host.processes import host_name, this_process
 from clockmill.scheduler.steps.advance import Advance, Agenda
+from clockmill.scheduler.steps.backfills import Backfills
 from clockmill.scheduler.steps.collect import Collect, Inbox
 from clockmill.scheduler.steps.open_runs import OpenRuns
 from clockmill.scheduler.steps.prune import Prune
@@ -62,6 +63,7 @@ class SchedulerService:
         self._instance = this_process()
         self._collect = Collect(self._space)
         self._open_runs = OpenRuns(self._space)
+        self._backfills = Backfills(self._space)
         self._advance = Advance(self._space)
         self._prune = Prune(self._space)
         self._rescue: Rescue | None = None
@@ -129,7 +131,7 @@ class SchedulerService:
         if self._rescue is not None:
             self._rescue.run_once(self._inbox)
         due = self._deadline is not None and self._deadline <= self._space.clock.now()
-        made = self._open_runs.run_once() if woken or due or self._again else 0
+        made = self._open_runs.run_once() + self._backfills.run_once() if woken or due or self._again else 0
         agenda = Agenda(stale=woken, queued=woken or made > 0 or self._again, timers=woken or due)
         if woken or due or self._again or made or self._inbox.reports or self._inbox.started:
             self._move_on(agenda)

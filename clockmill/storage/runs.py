@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, or_, select
 
 from clockmill.state import RunState, RunType, TaskState
 from clockmill.storage.conditions import ACTIVE_RUN
@@ -99,47 +98,47 @@ def next_deadline(connection: Connection) -> datetime | None:
     return min((moment for moment in found if moment is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DagLoad:
-    """A DAG that has queued runs: how many of its runs are active, and how many may be."""
+_QUEUED_LIVE = (dag_run.c.state == lit(RunState.QUEUED), dag_run.c.backfill_id.is_(None))
+_RUNNING = dag_run.c.state == lit(RunState.RUNNING)
+_OF_DAG = dag_run.c.dag_id == bindparam("dag_id")
+_ROOM = select(dag.c.dag_id, dag.c.max_active_runs)
+_DAGS_WITH_QUEUED_RUNS = _ROOM.where(
+    dag.c.dag_id.in_(select(dag_run.c.dag_id).where(*_QUEUED_LIVE).distinct()), ~dag.c.is_paused
+)
+_DAGS_BY_ID = _ROOM.where(dag.c.dag_id.in_(bindparam("dag_ids", expanding=True)))
+_RUNNING_COUNT = select(func.count()).where(_RUNNING, _OF_DAG)
+_RUNNING_BY_DAG = select(dag_run.c.dag_id, func.count().label("runs")).where(_RUNNING).group_by(dag_run.c.dag_id)
+_OLDEST_QUEUED = (
+    select(dag_run.c.id)
+    .where(*_QUEUED_LIVE, _OF_DAG)
+    .order_by(dag_run.c.run_after, dag_run.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
+_RUNNING_REVISIONS = select(dag_run.c.id, dag_run.c.revision).where(_RUNNING)
 
-    dag_id: str
-    running: int
-    max_active_runs: int
 
+def dags_with_queued_runs(connection: Connection, others: Collection[str] = ()) -> dict[str, int]:
+    """The DAGs that could start a queued run now, by name, with their ``max_active_runs``.
 
-def dags_with_queued_runs(connection: Connection) -> list[DagLoad]:
-    """The unpaused DAGs that could start a queued run now, by name."""
-    running = func.sum((dag_run.c.state == lit(RunState.RUNNING)).cast(dag.c.max_active_runs.type))
-    queued = func.sum((dag_run.c.state == lit(RunState.QUEUED)).cast(dag.c.max_active_runs.type))
-    statement = (
-        select(dag.c.dag_id, running.label("running"), dag.c.max_active_runs)
-        .join(dag, dag.c.dag_id == dag_run.c.dag_id)
-        .where(ACTIVE_RUN, ~dag.c.is_paused)
-        .group_by(dag.c.dag_id, dag.c.max_active_runs)
-        .having(and_(queued > 0, running < dag.c.max_active_runs))
-        .order_by(dag.c.dag_id)
-    )
-    return [DagLoad(dag_id=row[0], running=row[1], max_active_runs=row[2]) for row in connection.execute(statement)]
+    :param others: DAGs that have queued runs of backfills: those runs are many, so nobody reads them for this.
+    """
+    limits = {row.dag_id: row.max_active_runs for row in connection.execute(_DAGS_WITH_QUEUED_RUNS)}
+    if missing := sorted(set(others) - set(limits)):
+        limits |= {row.dag_id: row.max_active_runs for row in connection.execute(_DAGS_BY_ID, {"dag_ids": missing})}
+    if not limits:
+        return {}
+    running = {row.dag_id: row.runs for row in connection.execute(_RUNNING_BY_DAG)}
+    return {dag_id: most for dag_id, most in sorted(limits.items()) if running.get(dag_id, 0) < most}
 
 
 def oldest_queued(connection: Connection, dag_id: str, limit: int) -> list[int]:
-    """The queued runs of a DAG that come first."""
-    statement = (
-        select(dag_run.c.id)
-        .where(ACTIVE_RUN, dag_run.c.dag_id == dag_id, dag_run.c.state == lit(RunState.QUEUED))
-        .order_by(dag_run.c.run_after, dag_run.c.id)
-        .limit(limit)
-    )
-    return [row.id for row in connection.execute(statement)]
+    """The queued runs of a DAG that come first, those of backfills left out."""
+    return list(connection.scalars(_OLDEST_QUEUED, {"dag_id": dag_id, "most": limit}))
 
 
 def running_count(connection: Connection, dag_id: str) -> int:
     """How many runs of a DAG are in state ``running``."""
-    statement = select(func.count()).where(
-        ACTIVE_RUN, dag_run.c.dag_id == dag_id, dag_run.c.state == lit(RunState.RUNNING)
-    )
-    return int(connection.execute(statement).scalar_one())
+    return int(connection.execute(_RUNNING_COUNT, {"dag_id": dag_id}).scalar_one())
 
 
 def has_active_run(connection: Connection, dag_id: str) -> bool:
@@ -160,8 +159,7 @@ def taken_run(connection: Connection, dag_id: str, run_id: str, logical_date: da
 def running_revisions(connection: Connection) -> list[tuple[int, int]]:
     """Every running run with its revision, ascending by id: what a memory of runs is compared with."""
     # Sorted here: for ORDER BY id, SQLite walks through the whole history instead of the index of live rows.
-    statement = select(dag_run.c.id, dag_run.c.revision).where(ACTIVE_RUN, dag_run.c.state == lit(RunState.RUNNING))
-    return sorted((row.id, row.revision) for row in connection.execute(statement))
+    return sorted((row.id, row.revision) for row in connection.execute(_RUNNING_REVISIONS))
 
 
 def active_runs(connection: Connection, dag_id: str) -> list[RunRow]:

@@ -6,7 +6,7 @@ not come back has lost. The legality of a move comes from ``state.TRANSITIONS``;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,12 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from clockmill.state import AttemptState, RunState, RunType, TaskKey, TaskState, is_legal
+from clockmill.state import AttemptState, BackfillState, RunState, RunType, TaskKey, TaskState, is_legal
 from clockmill.state.states import TASK_TRANSITIONS
 from clockmill.storage.batches import Columns, insert_rows, update_rows
 from clockmill.storage.records import AttemptEnd, NewTask, TaskRow
 from clockmill.storage.rows import values_of
-from clockmill.storage.tables import attempt, dag, dag_run, task_instance
+from clockmill.storage.tables import attempt, backfill, dag, dag_run, task_instance
 
 
 class IllegalTransition(AssertionError):
@@ -50,6 +50,7 @@ class NewRun:
     queued_at: datetime
     created_by: str
     note: str = ""
+    backfill_id: int | None = None
 
 
 def create_run(connection: Connection, run: NewRun, tasks: Sequence[NewTask]) -> int:
@@ -69,6 +70,30 @@ def create_run(connection: Connection, run: NewRun, tasks: Sequence[NewTask]) ->
             [{"dag_run_id": ident, **values_of(task)} for task in tasks],
         )
     return ident
+
+
+def create_runs(
+    connection: Connection, runs: Sequence[NewRun], tasks: Sequence[NewTask], removed: Mapping[str, str]
+) -> None:
+    """Insert queued runs of one DAG, each with the same task instances.
+
+    :param removed: task id -> why that task is not part of these runs.
+    :raises sqlalchemy.exc.IntegrityError: when a run id or a logical date is taken.
+    """
+    if not runs:
+        return
+    limit = connection.execute(select(dag.c.max_active_tasks).where(dag.c.dag_id == runs[0].dag_id)).scalar_one()
+    state = {"state": RunState.QUEUED.value, "max_active_tasks": limit}
+    rows = [{**values_of(run), "run_type": run.run_type.value, **state} for run in runs]
+    ids = list(connection.scalars(insert(dag_run).returning(dag_run.c.id), rows))
+    each = [_removed_if(values_of(task), removed.get(task.task_id)) for task in tasks]
+    if each:
+        connection.execute(insert(task_instance), [{"dag_run_id": ident, **values} for ident in ids for values in each])
+
+
+def _removed_if(values: dict[str, Any], reason: str | None) -> dict[str, Any]:
+    state = TaskState.NONE if reason is None else TaskState.REMOVED
+    return {**values, "state": state.value, "reason": reason or ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +209,57 @@ def add_tasks(connection: Connection, rows: Iterable[TaskRow]) -> dict[TaskKey, 
         return {}
     found = insert_rows(connection, "task_instance", _NEW_TASK_COLUMNS, _NEW_TASK_KEY, new)
     return {TaskKey._make(row[1:]): row[0] for row in found}
+
+
+# --- backfills -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBackfill:
+    """A backfill to be made in state ``running``; see the table ``backfill``."""
+
+    dag_id: str
+    from_date: datetime
+    to_date: datetime
+    max_active_runs: int | None
+    run_backwards: bool
+    reprocess_behavior: str
+    task_regex: str
+    conf: dict[str, Any]
+    canary: int | None
+    stop_at: str
+    created_at: datetime
+    created_by: str
+
+
+def create_backfill(connection: Connection, new: NewBackfill) -> int:
+    """Insert a backfill whose runs the scheduler is to make; returns its id."""
+    values = {**values_of(new), "state": BackfillState.RUNNING.value}
+    ident: int = connection.execute(insert(backfill).values(**values).returning(backfill.c.id)).scalar_one()
+    return ident
+
+
+def move_backfill(
+    connection: Connection,
+    ident: int,
+    old: BackfillState,
+    new: BackfillState,
+    *,
+    reason: str = "",
+    **changes: datetime | bool | None,
+) -> bool:
+    """Send a backfill to another state.
+
+    :param changes: new values of ``ended_at``, ``resumed_at``, ``is_settled``.
+    :returns: whether it was in the state that it should have left.
+    """
+    _check("backfill", ident, old, new)
+    statement = (
+        update(backfill)
+        .where(backfill.c.id == ident, backfill.c.state == old.value)
+        .values(state=new.value, reason=reason, **changes)
+    )
+    return bool(connection.execute(statement).rowcount)
 
 
 # --- attempts --------------------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ import clockmill
 
 PACKAGE = Path(clockmill.__file__).parent
 WRITER = "storage/transitions.py"
-TABLES = {"dag_run", "task_instance", "attempt"}
-_SQL = re.compile(r"\b(UPDATE|INSERT\s+INTO)\s+(dag_run|task_instance|attempt)\b", re.IGNORECASE)
+TABLES = {"dag_run", "task_instance", "attempt", "backfill"}
+_SQL = re.compile(r"\b(UPDATE|INSERT\s+INTO)\s+(dag_run|task_instance|attempt|backfill)\b", re.IGNORECASE)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from clockmill.scheduler.steps.backfills import runs_of_backfills, waiting_backfills
 from clockmill.scheduler.views import RunView
 from clockmill.state import RunState
 from clockmill.storage.dags import lock_dags
@@ -12,16 +13,22 @@ from clockmill.storage.runs import dags_with_queued_runs, oldest_queued, running
 
 
 def runs_to_start(connection: Connection) -> list[int]:
-    """Queued runs that may begin now; the rows of their DAGs are held, so that nobody starts others meanwhile."""
-    loads = dags_with_queued_runs(connection)
-    if not loads:
+    """Queued runs that may begin now, live ones first, those of backfills in the room that is left.
+
+    The rows of their DAGs are held, so that nobody starts others meanwhile.
+    """
+    backfills = waiting_backfills(connection)
+    limits = dags_with_queued_runs(connection, backfills)
+    if not limits:
         return []
-    lock_dags(connection, [load.dag_id for load in loads])
+    lock_dags(connection, limits)
     chosen: list[int] = []
-    for load in loads:
-        room = load.max_active_runs - running_count(connection, load.dag_id)
-        if room > 0:
-            chosen += oldest_queued(connection, load.dag_id, room)
+    for dag_id, most in limits.items():
+        room = most - running_count(connection, dag_id)
+        live = oldest_queued(connection, dag_id, room) if room > 0 else []
+        chosen += live
+        if room > len(live) and dag_id in backfills:
+            chosen += runs_of_backfills(connection, dag_id, backfills[dag_id], room - len(live))
     return chosen
 
 
