@@ -183,16 +183,19 @@ def _check_document(request: BackfillRequest, document: Document) -> None:
 def _check_numbers(request: BackfillRequest, preview: BackfillPreview) -> None:
     if request.max_active_runs is not None and request.max_active_runs < 1:
         raise UsageError(f"max_active_runs must be 1 or more, not {request.max_active_runs}.")
-    if request.stop_at:
-        try:
-            StopAt.parse(request.stop_at)
-        except ValueError as error:
-            raise UsageError(f"stop_at: {error}.") from None
+    _parsed_stop_at(request)
     if request.canary is None:
         return
     runs = len(preview.dates) - preview.counts[DateAction.LEFT]
     if not 1 <= request.canary <= max(runs, 1):
         raise UsageError(f"The canary must be between 1 and {runs}, the number of runs, not {request.canary}.")
+
+
+def _parsed_stop_at(request: BackfillRequest) -> str:
+    try:
+        return StopAt.parse(request.stop_at).text if request.stop_at else ""
+    except ValueError as error:
+        raise UsageError(f"stop_at: {error}.") from None
 
 
 def _no_dates(document: Document, first: datetime, last: datetime) -> str:
@@ -217,7 +220,7 @@ def _new(preview: BackfillPreview, actor: str, now: datetime) -> NewBackfill:
         task_regex=request.tasks,
         conf=checked_conf(request.conf),
         canary=request.canary,
-        stop_at=request.stop_at.strip(),
+        stop_at=_parsed_stop_at(request),
         created_at=now,
         created_by=actor,
     )
@@ -226,6 +229,4 @@ def _new(preview: BackfillPreview, actor: str, now: datetime) -> NewBackfill:
 def _event(ident: int, preview: BackfillPreview, actor: str, now: datetime) -> Event:
     counts = {action.value: number for action, number in preview.counts.items()}
     detail = {"backfill": ident, "from": iso(preview.first), "to": iso(preview.last), **counts}
-    return Event(
-        kind=EventKind.BACKFILL_CREATED, at=now, actor=actor, dag_id=preview.request.dag_id, detail=detail
-    )
+    return Event(kind=EventKind.BACKFILL_CREATED, at=now, actor=actor, dag_id=preview.request.dag_id, detail=detail)

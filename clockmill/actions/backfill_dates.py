@@ -117,7 +117,9 @@ def plan_dates(
     names = {tick: run_id_for(RunType.BACKFILL, tick.logical_date) for tick in ticks}
     dates = taken_dates(connection, dag_id, ticks[0].logical_date, ticks[-1].logical_date)
     ids = _ids(connection, dag_id, list(names.values()))
-    return [_plan(tick, name, dates.get(tick.logical_date), ids.get(name), behavior, now) for tick, name in names.items()]
+    return [
+        _plan(tick, name, dates.get(tick.logical_date), ids.get(name), behavior, now) for tick, name in names.items()
+    ]
 
 
 def _ids(connection: Connection, dag_id: str, names: list[str]) -> dict[str, TakenDate]:

@@ -103,9 +103,7 @@ def _new_run(row: BackfillRow, planned: PlannedDate, version_id: int, now: datet
     )
 
 
-def _repeat(
-    connection: Connection, run: RunRow, row: BackfillRow, chosen: set[str], now: datetime, actor: str
-) -> None:
+def _repeat(connection: Connection, run: RunRow, row: BackfillRow, chosen: set[str], now: datetime, actor: str) -> None:
     document = decode(version(connection, run.version_id).document)
     keys = [task.key for task in load_tasks(connection, run.id) if task.task_id in chosen]
     adopt_run(connection, run.id, row.id, row.conf)

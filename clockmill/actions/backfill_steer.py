@@ -97,8 +97,8 @@ def cancel_backfill(database: Database, clock: Clock, ident: int, *, actor: str)
         if row.state is not BackfillState.CANCELLED:
             _refuse_over(row)
             reason = f"cancelled by {actor}"
-            changes = {"ended_at": now, "is_settled": False}
-            move(connection, row, BackfillState.CANCELLED, now, actor=actor, reason=reason, **changes)
+            cancelled = BackfillState.CANCELLED
+            move(connection, row, cancelled, now, actor=actor, reason=reason, ended_at=now, is_settled=False)
         return the_backfill(connection, ident)
 
     return database.write(work)
@@ -130,9 +130,7 @@ def move(
     if not move_backfill(connection, row.id, row.state, new, reason=reason, **changes):
         raise Conflict(f"The backfill {row.id} changed in between.")
     detail = {"backfill": row.id, "state": new.value, "reason": reason}
-    append(
-        connection, [Event(kind=EventKind.BACKFILL_STATE, at=now, actor=actor, dag_id=row.dag_id, detail=detail)]
-    )
+    append(connection, [Event(kind=EventKind.BACKFILL_STATE, at=now, actor=actor, dag_id=row.dag_id, detail=detail)])
 
 
 def _refuse_over(row: BackfillRow) -> None:

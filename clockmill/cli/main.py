@@ -19,6 +19,7 @@ cli = Root(
         "db": ("clockmill.cli.db:db", "Look after the metadata database."),
         "dags": ("clockmill.cli.dags:dags", "Show, trigger and steer DAGs and their runs."),
         "tasks": ("clockmill.cli.tasks:tasks", "Show, test and clear tasks, and read their logs."),
+        "backfill": ("clockmill.cli.backfill:backfill", "Run a DAG for a stretch of the past."),
         "xcoms": ("clockmill.cli.xcoms:xcoms", "Read what tasks passed on."),
         "config": ("clockmill.cli.config:config", "Show the settings."),
         "variables": ("clockmill.cli.variables:variables", "Look after variables."),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
+
+from clockmill.state.backfill import StopAt
 
 #: In each of them any offset from UTC leaves a date that Python knows.
 _YEARS = range(2, 9999)
@@ -26,6 +28,30 @@ def to_moment(_context: click.Context, _parameter: click.Parameter, value: str |
     if moment is not None and moment.year not in _YEARS:
         raise click.BadParameter(f"{value!r} lies outside the years {_YEARS.start} to {_YEARS.stop - 1}")
     return moment
+
+
+def to_day_or_moment(context: click.Context, parameter: click.Parameter, value: str) -> date:
+    """Callback of an option that is an ISO 8601 day or time, perhaps without an offset; a day stays a day.
+
+    :raises click.BadParameter: when it is neither.
+    """
+    moment = to_moment(context, parameter, value)
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        assert moment is not None
+        return moment
+
+
+def to_failures(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
+    """Callback of an option that is a number of failures or a percentage; empty when it is left out.
+
+    :raises click.BadParameter: when it is neither.
+    """
+    try:
+        return "" if value is None else StopAt.parse(value).text
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def to_json_object(_context: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, Any] | None:

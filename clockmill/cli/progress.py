@@ -32,7 +32,7 @@ def follow_run(app: App, run: RunRow) -> RunRow:
     """
     from clockmill.cli.lookup import the_run
 
-    with _drawing() as draw:
+    with drawing() as draw:
         while True:
             now = app.read(lambda connection: the_run(connection, run.dag_id, run.run_id))
             draw(f"{run.dag_id} {run.run_id} {now.state}", app.read(lambda c: run_pages.count_states(c, run.id)))
@@ -42,7 +42,8 @@ def follow_run(app: App, run: RunRow) -> RunRow:
 
 
 @contextmanager
-def _drawing() -> Iterator[Draw]:
+def drawing() -> Iterator[Draw]:
+    """Draws a title and how many things are in each state, in place, where standard error is a terminal."""
     if not sys.stderr.isatty():
         yield lambda title, counts: None
         return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from math import ceil
 
@@ -17,6 +18,9 @@ class ReprocessBehavior(StrEnum):
     NONE = "none"  #: they are left as they are
     FAILED = "failed"  #: failed runs are run again
     COMPLETED = "completed"  #: failed and successful runs are run again
+
+
+_STOP_AT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(%?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +39,22 @@ class StopAt:
 
         :raises ValueError: when it means nothing; says what to write.
         """
-        is_percentage = text.strip().endswith("%")
-        try:
-            amount = Decimal(text.strip().removesuffix("%").strip())
-        except InvalidOperation:
-            raise ValueError(f"{text!r} is neither a number such as 5 nor a percentage such as 10%") from None
-        if not amount.is_finite() or amount <= 0:
+        match = _STOP_AT.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{text!r} is neither a number such as 5 nor a percentage such as 10%")
+        amount, is_percentage = Decimal(match[1]), bool(match[2])
+        if amount == 0:
             raise ValueError(f"{text!r} must be more than 0")
         if is_percentage and amount > 100:
             raise ValueError(f"{text!r} is more than 100%")
-        if not is_percentage and amount != amount.to_integral_value():
+        if not is_percentage and amount != int(amount):
             raise ValueError(f"{text!r} must be a whole number, or a percentage such as 10%")
         return cls(amount, is_percentage)
+
+    @property
+    def text(self) -> str:
+        """What :meth:`parse` reads."""
+        return f"{self.amount:f}%" if self.is_percentage else f"{self.amount:f}"
 
     def failures(self, run_count: int) -> int:
         """The number of failed runs at which a backfill of ``run_count`` runs is held back."""

@@ -139,9 +139,7 @@ def _taken(row: Row[Any]) -> TakenDate:
     return TakenDate(**{**values, "state": RunState(values["state"])})
 
 
-def note_progress(
-    connection: Connection, ident: int, *, cursor: datetime | None, runs: int, is_settled: bool
-) -> None:
+def note_progress(connection: Connection, ident: int, *, cursor: datetime | None, runs: int, is_settled: bool) -> None:
     """Note how far the making of runs has come.
 
     :param cursor: the logical date dealt with last.

@@ -11,7 +11,20 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from clockmill.clock import parse_iso
-from clockmill.storage import admission, attempts, events, pages, pools, run_pages, runs, schedules, xcoms
+from clockmill.state import RunState
+from clockmill.storage import (
+    admission,
+    attempts,
+    backfill_pages,
+    backfills,
+    events,
+    pages,
+    pools,
+    run_pages,
+    runs,
+    schedules,
+    xcoms,
+)
 from clockmill.storage.engine import Database
 
 NOW = parse_iso("2026-06-01T00:00:00")
@@ -19,6 +32,11 @@ FINISHED_RUNS = 4000
 
 _NUMBERS = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {FINISHED_RUNS}) "
 _IDLE_DAGS = (_NUMBERS + "INSERT INTO dag (dag_id, file, tags, created_at) SELECT 'idle' || i, 'f', '[]', i FROM n",)
+_BACKFILLS = (
+    "INSERT INTO backfill (id, dag_id, state, from_date, to_date, is_settled, conf, created_at, ended_at) "
+    "VALUES (1, 'old', 'success', 1, 2, true, '{}', 1, 2), (2, 'old', 'running', 1, 2, true, '{}', 1, NULL)",
+    "UPDATE dag_run SET backfill_id = 1, logical_date = id WHERE id > 3000",
+)
 _HISTORY = (
     _NUMBERS + "INSERT INTO dag_run (id, dag_id, run_id, version_id, state, run_type, run_after, conf, queued_at, "
     "start_date, end_date) SELECT 1000 + i, 'old', 'run' || i, 1, 'success', 'manual', i, '{}', i, i, i FROM n",
@@ -44,8 +62,10 @@ def busy(database: Database, rows: Any) -> Database:
         rows.attempt(run, rows.task(run, f"running{number}"), f"live{number}")
         rows.task(run, f"ready{number}", "scheduled")
     rows.task(run, "again", "up_for_retry")
-    for statement in (*_IDLE_DAGS, *_HISTORY):
+    for statement in (*_IDLE_DAGS, *_HISTORY, *_BACKFILLS):
         database.write(lambda c, sql=statement: c.exec_driver_sql(sql))
+    rows.run(version, "old", "waits", "queued", backfill_id=2, logical_date=NOW)
+    rows.run(version, "old", "no good", "failed", backfill_id=2, logical_date=NOW.replace(day=2))
     if not database.is_sqlite:  # whose server does it by itself
         analyse(database)
     return database
@@ -70,7 +90,14 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "the active runs of a DAG": lambda c: runs.active_runs(c, "old"),
     "whether a run is there already": lambda c: runs.taken_run(c, "old", "run7", NOW),
     "the oldest queued runs": lambda c: runs.oldest_queued(c, "old", 5),
+    "what a scheduler reads of backfills": lambda c: read_backfills(c),
+    "what a page reads of backfills": lambda c: (
+        backfill_pages.count_states(c, [2]),
+        backfill_pages.list_runs_of(c, 2),
+        backfill_pages.list_backfills(c, dag_id="old"),
+    ),
     "running runs": runs.running_revisions,
+    "how many runs of a DAG run": lambda c: runs.running_count(c, "old"),
     "whether a DAG has an active run": lambda c: runs.has_active_run(c, "old"),
     "DAGs that are due": lambda c: schedules.due_dags(c, NOW),
     "DAGs that run one after another": lambda c: schedules.idle_dags(c, "@continuous"),
@@ -91,12 +118,30 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "the events of a run": lambda c: events.list_events(c, dag_id="old", run_id="run7"),
 }
 
+
+def read_backfills(connection: Connection) -> None:
+    """Whatever a pass and the making of runs look at."""
+    assert list(backfills.backfills_with_queued_runs(connection)) == [2]
+    (row,) = backfills.running_backfills(connection)
+    backfills.unsettled_backfills(connection)
+    backfills.overlapping_backfill(connection, "old", NOW, NOW)
+    backfills.queued_of_backfill(connection, row.id, run_backwards=True, limit=5)
+    backfills.first_runs(connection, row.id, run_backwards=False, limit=5)
+    backfills.count_runs(connection, row.id, RunState.RUNNING)
+    backfills.count_failed_since(connection, row.id, NOW)
+    backfills.failed_of_backfill(connection, row.id, limit=5)
+    backfills.started_first(connection, row.id, run_backwards=False)
+    backfills.taken_dates(connection, "old", NOW, NOW)
+    backfills.taken_ids(connection, "old", ["run7"])
+
+
 #: What a look without an index is called in a plan, of a table that grows with history. Walking through all of a
 #: partial index is fine: it holds live rows only.
 _SCANS = {
     "sqlite": re.compile(
         r"SCAN (dag_run|task_instance|attempt|xcom|event)\b"
-        r"(?! USING (COVERING )?INDEX (ix_dag_run_active|ix_dag_run_deadline|ix_task_instance_\w+|uq_attempt_live))"
+        r"(?! USING (COVERING )?INDEX "
+        r"(ix_dag_run_(active|deadline|running|queued)|ix_task_instance_\w+|uq_attempt_live))"
     ),
     "postgresql": re.compile(r"Seq Scan on (dag_run|task_instance|attempt|xcom|event)\b"),
 }
