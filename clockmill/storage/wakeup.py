@@ -1,13 +1,14 @@
-"""Waking the schedulers from other processes, after a commit.
+"""Waking services from other processes, after a commit.
 
-On PostgreSQL by NOTIFY, on SQLite by a datagram to each scheduler's socket in the run folder. Losing one is harmless:
-no scheduler sleeps for longer than five seconds.
+On PostgreSQL by NOTIFY, on SQLite by a datagram to the socket of each service in the run folder. Losing one is
+harmless: no service sleeps for longer than five seconds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,11 +17,25 @@ from sqlalchemy import text
 from clockmill.host.sockets import short_path
 from clockmill.storage.engine import Database, DatabaseUnavailable
 
-CHANNEL = "clockmill_wake"
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Services that are called together.
+
+    :param channel: of PostgreSQL.
+    :param folder: of their sockets, below the run folder.
+    """
+
+    channel: str
+    folder: str
+
+
+SCHEDULERS = Audience("clockmill_wake", "wake")
+TRIGGERERS = Audience("clockmill_triggers", "wake-triggerers")
 
 
 class WakeListener(Protocol):
-    """The ear of one scheduler."""
+    """The ear of one service."""
 
     def filenos(self) -> list[int]:
         """Descriptors that become readable when somebody calls."""
@@ -35,25 +50,26 @@ class WakeListener(Protocol):
         ...
 
 
-def listen(database: Database, run_folder: Path, name: str) -> WakeListener:
-    """Begin to listen for calls to the scheduler ``name``."""
-    return DatagramListener(run_folder, name) if database.is_sqlite else NotifyListener(database)
-
-
-def wake(database: Database, run_folder: Path) -> None:
-    """Call every scheduler of this database; never fails, because a scheduler looks by itself soon enough."""
+def listen(database: Database, run_folder: Path, name: str, whom: Audience = SCHEDULERS) -> WakeListener:
+    """Begin to listen for calls to ``whom``, as the service ``name``."""
     if database.is_sqlite:
-        _send_datagrams(run_folder)
+        return DatagramListener(run_folder / whom.folder, name)
+    return NotifyListener(database, whom.channel)
+
+
+def wake(database: Database, run_folder: Path, whom: Audience = SCHEDULERS) -> None:
+    """Call every such service of this database; never fails, because each looks by itself soon enough."""
+    if database.is_sqlite:
+        _send_datagrams(run_folder / whom.folder)
         return
     with contextlib.suppress(DatabaseUnavailable):
-        database.write(lambda connection: connection.execute(text(f"NOTIFY {CHANNEL}")))
+        database.write(lambda connection: connection.execute(text(f"NOTIFY {whom.channel}")))
 
 
 class DatagramListener:
-    """A Unix datagram socket ``wake/NAME.sock`` in the run folder."""
+    """A Unix datagram socket ``NAME.sock`` in a folder."""
 
-    def __init__(self, run_folder: Path, name: str) -> None:
-        folder = run_folder / "wake"
+    def __init__(self, folder: Path, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = folder / f"{name}.sock"
         self._path.unlink(missing_ok=True)
@@ -82,8 +98,9 @@ class DatagramListener:
 class NotifyListener:
     """A connection that LISTENs; it is opened again after the server went away."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, channel: str) -> None:
         self._database = database
+        self._channel = channel
         self._connection: Any = None
         self._connect()
 
@@ -110,7 +127,7 @@ class NotifyListener:
         url = self._database.url.set(drivername="postgresql").render_as_string(hide_password=False)
         try:
             self._connection = psycopg.connect(url, autocommit=True, connect_timeout=5)
-            self._connection.execute(f"LISTEN {CHANNEL}")
+            self._connection.execute(f"LISTEN {self._channel}")
         except psycopg.OperationalError:
             self._connection = None
         return self._connection is not None
@@ -127,8 +144,7 @@ class NotifyListener:
         return psycopg.Error
 
 
-def _send_datagrams(run_folder: Path) -> None:
-    folder = run_folder / "wake"
+def _send_datagrams(folder: Path) -> None:
     if not folder.is_dir():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:

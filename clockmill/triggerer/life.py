@@ -1,0 +1,72 @@
+"""Which triggerers are alive: on this host a fact of the kernel, on others a beat that goes on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+#: A triggerer on another host counts as dead when its beat has stood still for so many seconds.
+SILENCE = 30.0
+
+
+class LifeFile:
+    """``NAME.lock`` of one triggerer in the run folder, held by ``flock`` for as long as its process lives."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / f"{name}.lock"
+        self._descriptor = -1
+
+    def hold(self) -> Self:
+        """Make it, and hold it until the end of this process."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return self
+
+    def is_dead(self) -> bool | None:
+        """Whether nobody holds it; None when there is no such file here, so that only its beat can tell."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    def remove(self) -> None:
+        """Delete it; its triggerer has left, or is dead."""
+        self._path.unlink(missing_ok=True)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class Beats:
+    """The beats of other triggerers, as one of them sees them: no clocks of two machines are compared."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[datetime, float]] = {}
+
+    def silent(self, beats: Mapping[str, datetime], now: float) -> set[str]:
+        """Take in a reading; returns those who have not beaten for too long.
+
+        :param beats: the last beat of each, by name.
+        :param now: monotonic seconds of this process.
+        """
+        self._seen = {
+            name: seen if (seen := self._seen.get(name)) is not None and seen[0] == beat else (beat, now)
+            for name, beat in beats.items()
+        }
+        return {name for name, (_, since) in self._seen.items() if now - since >= SILENCE}
+
+    def forget(self) -> None:
+        """A reading failed: whoever was silent meanwhile may not have been able to beat either."""
+        self._seen.clear()

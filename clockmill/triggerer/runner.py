@@ -1,0 +1,155 @@
+"""The triggers that a triggerer runs, each an asyncio task; what comes of them waits here to be written."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import traceback
+from collections.abc import AsyncIterator, Collection, Iterable
+from concurrent.futures import Executor
+from typing import Any
+
+from clockmill.errors import SerializationError
+from clockmill.storage.triggers import Fired, WaitingTrigger
+from clockmill.triggerer.code import TriggerCode
+from clockmill.triggerer.steps import StepWatch
+from clockmill.triggers.base import BaseTrigger, TriggerEvent
+from clockmill.xcom import check_size, encode
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a trigger has to clean up.
+_CLEANUP_SECONDS = 10.0
+_MOST_TRACE = 20_000
+
+
+class TriggerRunner:
+    """Runs triggers until each has fired once or is told to stop.
+
+    :param loader: the thread in which the author's modules are imported, because that may take long.
+    :param max_event_bytes: the largest event.
+    """
+
+    def __init__(self, code: TriggerCode, watch: StepWatch, loader: Executor, *, max_event_bytes: int) -> None:
+        self._code = code
+        self._watch = watch
+        self._loader = loader
+        self._max_event_bytes = max_event_bytes
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._fired: dict[int, Fired] = {}
+        self.has_news = asyncio.Event()
+
+    @property
+    def held(self) -> set[int]:
+        """The triggers that run, or have fired and are not written yet."""
+        return self._running.keys() | self._fired.keys()
+
+    @property
+    def fired(self) -> list[Fired]:
+        """What is to be written, in the order in which it came."""
+        return list(self._fired.values())
+
+    def start(self, waiting: Iterable[WaitingTrigger]) -> None:
+        """Run these."""
+        for one in waiting:
+            task = asyncio.create_task(self._run(one))
+            self._running[one.id] = task
+            task.add_done_callback(self._ending.discard)
+
+    def written(self, ids: Collection[int]) -> None:
+        """Forget what was written, or is nobody's to write any more."""
+        for ident in ids:
+            self._fired.pop(ident, None)
+
+    def stop(self, ids: Collection[int]) -> None:
+        """End these: their tasks do not wait for them any more."""
+        for ident in ids:
+            self._fired.pop(ident, None)
+            if task := self._running.pop(ident, None):
+                self._ending.add(task)
+                task.cancel()
+
+    async def close(self) -> None:
+        """End all, and wait until they have cleaned up."""
+        self.stop(list(self._running))
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=_CLEANUP_SECONDS + 1)
+
+    def _tell(self, ident: int, *, event: str | None = None, error: str | None = None) -> None:
+        task = self._running.pop(ident, None)
+        if task is None:  # it was told to stop
+            return
+        self._ending.add(task)
+        self._fired[ident] = Fired(id=ident, event=event, error=error)
+        self.has_news.set()
+
+    async def _run(self, waiting: WaitingTrigger) -> None:
+        try:
+            trigger = await self._make(waiting)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - modules of authors may raise anything
+            self._fail(waiting, error)
+            return
+        try:
+            event = await self._first_event(trigger, waiting.name)
+            self._tell(waiting.id, event=self._encoded(event.payload))
+        except asyncio.CancelledError:
+            if waiting.id in self._running:  # nobody stopped it but itself
+                self._fail(waiting, RuntimeError("the trigger cancelled itself"))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - triggers of authors may raise anything
+            self._fail(waiting, error)
+        finally:
+            await self._clean_up(trigger, waiting.name)
+
+    async def _make(self, waiting: WaitingTrigger) -> BaseTrigger:
+        if self._code.is_ours(waiting):
+            return self._code.make(waiting)
+        return await asyncio.get_running_loop().run_in_executor(self._loader, self._code.make, waiting)
+
+    async def _first_event(self, trigger: BaseTrigger, name: str) -> TriggerEvent:
+        events: Any = trigger.run()
+        if inspect.iscoroutine(events):
+            events.close()
+            raise TypeError("run() has no yield: it yields a TriggerEvent, and does not return one")
+        try:
+            event = await self._watch(anext(events), name)
+        except StopAsyncIteration:
+            raise RuntimeError("the trigger ended without an event") from None
+        finally:
+            await self._close_events(events, name)
+        if not isinstance(event, TriggerEvent):
+            raise TypeError(f"run() yields a TriggerEvent, not a {type(event).__name__}")
+        return event
+
+    async def _close_events(self, events: AsyncIterator[Any], name: str) -> None:
+        if inspect.isasyncgen(events):
+            await self._watch(events.aclose(), name)
+
+    def _encoded(self, payload: object) -> str:
+        try:
+            text = encode(payload)
+        except SerializationError as error:
+            raise SerializationError(f"event: {error}") from None
+        check_size("event", text, self._max_event_bytes)
+        return text
+
+    async def _clean_up(self, trigger: BaseTrigger, name: str) -> None:
+        if type(trigger).cleanup is BaseTrigger.cleanup:
+            return
+        try:
+            async with asyncio.timeout(_CLEANUP_SECONDS):
+                await self._watch(trigger.cleanup(), name)
+        except (Exception, SystemExit):
+            log.exception("a trigger could not clean up", extra={"trigger": name})
+
+    def _fail(self, waiting: WaitingTrigger, error: BaseException) -> None:
+        log.warning("a trigger failed", exc_info=error, extra={"trigger": waiting.name})
+        self._tell(waiting.id, error=_told(error))
+
+
+def _told(error: BaseException) -> str:
+    """An error in one line, and its traceback below."""
+    line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    trace = "".join(traceback.format_exception(error))[-_MOST_TRACE:]
+    return f"{line.rstrip(': ')}\n{trace}".replace("\0", "\\0").encode(errors="backslashreplace").decode()
