@@ -17,6 +17,7 @@ from clockmill.storage.engine import Connection
 from clockmill.storage.records import NewTask, RunRow, TaskRow
 from clockmill.storage.rows import values_of
 from clockmill.storage.transitions import RunMove, add_tasks, move_runs, move_tasks
+from clockmill.storage.triggers import drop_triggers
 
 
 class RunAggregate:
@@ -117,6 +118,7 @@ class RunAggregate:
         changed = [(old, self.tasks[self.keys[ident]]) for ident, old in self._changed.items()]
         if changed and len(move_tasks(connection, changed)) != len(changed):
             raise Conflict(f"The task instances of {self.run.dag_id} {self.run.run_id} changed in between.")
+        drop_triggers(connection, [row.id for old, row in changed if old is TaskState.DEFERRED is not row.state])
         self._changed.clear()
         self._insert_new(connection)
         self._run_changed = True

@@ -29,6 +29,9 @@ from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.runs import load_tasks, lock_runs
 from clockmill.storage.xcoms import xcom_lengths
 
+#: What a try has to itself, as a new one begins.
+_NEW_TRY: dict[str, Any] = {"reschedules": 0, "first_start": None, "resume": None}
+
 
 class RunView:
     """One run: its rows, the plan of its pinned version, and how far it has come."""
@@ -64,18 +67,12 @@ class RunView:
         return row
 
     def schedule(self, key: TaskKey, now: datetime, reason: str = "", *, same_try: bool = False) -> None:
-        """Let a task wait for a slot, for its next try or for a repeat of the one that was lost."""
+        """Let a task wait for a slot, for its next try or to go on with the one that was lost or that waited."""
         row = self.task(key)
-        self.change(
-            key,
-            state=TaskState.SCHEDULED,
-            try_number=row.try_number if same_try else row.try_number + 1,
-            due_at=None,
-            scheduled_at=now,
-            start_date=None,
-            end_date=None,
-            reason=reason,
-        )
+        own: dict[str, Any] = {"start_date": row.first_start}
+        if not same_try:
+            own = {"try_number": row.try_number + 1, "start_date": None, **_NEW_TRY}
+        self.change(key, state=TaskState.SCHEDULED, due_at=None, scheduled_at=now, end_date=None, reason=reason, **own)
 
     def settle(self, connection: Connection, now: datetime) -> None:
         """Write down every step that follows from the states as they are."""
@@ -102,6 +99,7 @@ class RunView:
             case TaskState.SCHEDULED:
                 row = self.task(change.key)
                 values = {"try_number": row.try_number + 1, "scheduled_at": now, "end_date": None, "reason": ""}
+                values |= _NEW_TRY
             case TaskState.SUCCESS:
                 values |= {"start_date": now, "try_number": 1, "reason": ""}
             case TaskState.NONE:

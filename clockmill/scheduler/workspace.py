@@ -15,6 +15,7 @@ from clockmill.protocols import Workload
 from clockmill.scheduler.plans import Plans
 from clockmill.scheduler.views import RunView, Views
 from clockmill.storage.engine import Database
+from clockmill.storage.triggers import NewTrigger
 
 ACTOR = "scheduler"
 
@@ -54,6 +55,16 @@ class Effects:
     acknowledged: dict[str, list[str]] = field(default_factory=dict)
     stops: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    triggers: list[NewTrigger] = field(default_factory=list)
+
+    def wait_for(self, trigger: NewTrigger) -> None:
+        """Let a deferred task wait, and call the triggerers."""
+        self.triggers.append(trigger)
+
+    @property
+    def next_timeout(self) -> datetime | None:
+        """When the first of the triggers that tasks wait for now will be late."""
+        return min((trigger.timeout_at for trigger in self.triggers if trigger.timeout_at is not None), default=None)
 
     def submit(self, executor: str, supervisor_id: str, workload: Workload) -> None:
         """Hand a workload to a supervisor."""

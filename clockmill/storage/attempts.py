@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from clockmill.state import AttemptState, LimitKey, LimitKind
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.records import AttemptRow
 from clockmill.storage.rows import columns_of
-from clockmill.storage.tables import attempt, dag_run, task_instance
+from clockmill.storage.tables import attempt, dag_run, lit, task_instance
 
 _FIELDS = tuple(AttemptRow.__slots__)
 _COLUMNS = columns_of(AttemptRow, attempt)
@@ -67,6 +67,21 @@ def mark_started(connection: Connection, started: Iterable[tuple[str, str, datet
         )
         found += [Beginning(**row._mapping, moment=moment) for row in connection.execute(statement)]
     return found
+
+
+_FOLD = delete(attempt).where(
+    attempt.c.task_instance_id == bindparam("task"),
+    attempt.c.try_number == bindparam("try_"),
+    attempt.c.state == lit(AttemptState.RESCHEDULED),
+    attempt.c.id != bindparam("newest"),
+)
+
+
+def fold_reschedules(connection: Connection, newest: Iterable[AttemptRow]) -> None:
+    """Forget the looks before these attempts, in the same try: how many they were is a number of the task instance."""
+    rows = [{"task": row.task_instance_id, "try_": row.try_number, "newest": row.id} for row in newest]
+    if rows:
+        connection.execute(_FOLD, rows)
 
 
 def usage(connection: Connection) -> dict[LimitKey, int]:

@@ -12,7 +12,7 @@ from clockmill.state import RunState, RunType, TaskState
 from clockmill.storage.conditions import ACTIVE_RUN
 from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.rows import columns_of
-from clockmill.storage.tables import dag, dag_run, lit, task_instance
+from clockmill.storage.tables import dag, dag_run, lit, task_instance, task_trigger
 
 _RUN_FIELDS = tuple(RunRow.__slots__)
 _TASK_FIELDS = tuple(TaskRow.__slots__)
@@ -90,6 +90,9 @@ def next_deadline(connection: Connection) -> datetime | None:
             dag_run.c.state == lit(RunState.RUNNING), dag_run.c.deadline_at.is_not(None)
         ),
         select(func.min(task_instance.c.due_at)).where(task_instance.c.due_at.is_not(None)),
+        select(func.min(task_trigger.c.timeout_at)).where(
+            task_trigger.c.fired_at.is_(None), task_trigger.c.timeout_at.is_not(None)
+        ),
         select(func.min(dag.c.next_run_after)).where(
             dag.c.is_active, ~dag.c.is_paused, dag.c.next_run_after.is_not(None)
         ),

@@ -89,7 +89,6 @@ _RUNS_FIRED = (
 )
 _IS_LATE = and_(_WAITS, _T.timeout_at.is_not(None), _T.timeout_at <= bindparam("now", type_=Instant))
 _RUNS_LATE = select(_T.dag_run_id).where(_IS_LATE).distinct()
-_NEXT_TIMEOUT = select(func.min(_T.timeout_at)).where(_WAITS, _T.timeout_at.is_not(None))
 _OVER = (
     select(_T.task_instance_id, _T.dag_run_id, _T.event, _T.error, _T.fired_at)
     .where(_T.dag_run_id.in_(bindparam("runs", expanding=True)), or_(_T.fired_at.is_not(None), _IS_LATE))
@@ -106,12 +105,6 @@ def runs_with_fired(connection: Connection, limit: int) -> list[int]:
 def runs_with_late(connection: Connection, now: datetime) -> list[int]:
     """Runs in which a trigger has not fired in time, by id."""
     return sorted(row[0] for row in connection.execute(_RUNS_LATE, {"now": now}))
-
-
-def next_timeout(connection: Connection) -> datetime | None:
-    """When the next waiting trigger will have waited long enough."""
-    moment: datetime | None = connection.execute(_NEXT_TIMEOUT).scalar_one_or_none()
-    return moment
 
 
 def take_over(connection: Connection, dag_run_ids: Collection[int], now: datetime) -> list[Firing]:

@@ -20,6 +20,7 @@ from clockmill.scheduler.steps.collect import Inbox
 from clockmill.scheduler.steps.reports import Ended, Reports
 from clockmill.scheduler.steps.start_runs import runs_to_start, start_run
 from clockmill.scheduler.steps.timers import begin_due_tries, time_out
+from clockmill.scheduler.steps.triggers import go_on
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects, Workspace
 from clockmill.state import FINISHED_RUN_STATES, AttemptState, Outcome, TaskState
@@ -28,6 +29,8 @@ from clockmill.storage.engine import CommitUnknown, Connection, DatabaseUnavaila
 from clockmill.storage.events import append
 from clockmill.storage.runs import running_revisions, runs_due
 from clockmill.storage.transitions import stop_attempts
+from clockmill.storage.triggers import runs_with_fired, runs_with_late
+from clockmill.storage.wakeup import TRIGGERERS, wake
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +151,8 @@ class Advance:
         for ident, (name, _) in reports.items():
             effects.acknowledged.setdefault(name, []).append(ident)
         effects.perform(self._space.executors)
+        if effects.triggers:
+            wake(self._space.database, self._space.settings.run_folder, TRIGGERERS)
         return outcomes
 
     def _work(
@@ -164,9 +169,10 @@ class Advance:
         starting = runs_to_start(connection) if agenda.queued else []
         late, retrying = runs_due(connection, now) if agenda.timers else ([], [])
         stale = self._stale(connection, outcomes, agenda.only) if agenda.stale else []
+        firing = self._firing(connection, outcomes, agenda, now)
         attempts = attempts_by_id(connection, reports) if reports else {}
         began = mark_started(connection, _starts(started)) if started else []
-        wanted = {row.dag_run_id for row in attempts.values()} | {*starting, *late, *retrying, *stale}
+        wanted = {row.dag_run_id for row in attempts.values()} | {*starting, *late, *retrying, *stale, *firing}
         wanted |= {beginning.dag_run_id for beginning in began}
         held = views.hold(connection, wanted)
 
@@ -176,11 +182,14 @@ class Advance:
         for ident in retrying:
             if ident in held:
                 begin_due_tries(held[ident], now)
+        if firing:
+            go_on(connection, {ident: held[ident] for ident in firing if ident in held}, now)
         for beginning in began:
             self._note_start(held[beginning.dag_run_id], beginning)
         ended = [Ended(report, attempts[ident]) for ident, (_, report) in reports.items() if ident in attempts]
         if ended:
             self._reports.apply(connection, ended, held, effects, now)
+            outcomes.next_due = effects.next_timeout
         self._stop(connection, stops, held, effects, "dagrun_timeout")
         self._stop_unwanted(connection, stale, effects)
         self._settle(connection, held.values(), effects, outcomes, now)
@@ -197,6 +206,15 @@ class Advance:
         ]
         outcomes.more = len(stale) > _STALE_BATCH
         return stale[:_STALE_BATCH]
+
+    def _firing(self, connection: Connection, outcomes: Outcomes, agenda: Agenda, now: datetime) -> list[int]:
+        """The runs in which a deferred task goes on."""
+        found = runs_with_late(connection, now) if agenda.timers else []
+        if agenda.stale:
+            fired = runs_with_fired(connection, _STALE_BATCH)
+            outcomes.more |= len(fired) == _STALE_BATCH
+            found += fired
+        return [run for run in found if run not in self._poisoned and (agenda.only is None or run in agenda.only)]
 
     def _settle(
         self, connection: Connection, views: Iterable[RunView], effects: Effects, outcomes: Outcomes, now: datetime
@@ -223,7 +241,7 @@ class Advance:
     def _note_start(view: RunView, beginning: Beginning) -> None:
         key = view.key_of(beginning.task_instance_id)
         if view.task(key).state is TaskState.RUNNING:
-            view.change(key, start_date=beginning.moment)
+            view.change(key, start_date=view.task(key).first_start or beginning.moment)
 
     def _stop(
         self,

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from clockmill.clock import parse_iso_or_none
 from clockmill.events import EventKind
 from clockmill.protocols import AttemptReport
+from clockmill.scheduler.steps.triggers import pause, trigger_for
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects
 from clockmill.state import (
@@ -21,9 +22,11 @@ from clockmill.state import (
     after_attempt,
     left_out_by,
 )
+from clockmill.storage.attempts import fold_reschedules
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import AttemptEnd, AttemptRow, TaskRow, XComValue
 from clockmill.storage.transitions import end_attempts
+from clockmill.storage.triggers import insert_triggers
 from clockmill.storage.xcoms import store_xcoms
 from clockmill.xcom import length
 
@@ -53,12 +56,15 @@ class Reports:
         """End the attempts, then move their task instances on; an attempt that is over already changes nothing."""
         known = [i for i in ended if i.attempt.dag_run_id in views and i.attempt.state in LIVE_ATTEMPT_STATES]
         won = end_attempts(connection, [_end(item, now) for item in known])
+        looked = [item.attempt for item in known if item.attempt.id in won and _has_looked(views, item.attempt)]
+        fold_reschedules(connection, looked)
         values: list[XComValue] = []
         for item in known:
             if item.attempt.id in won:
                 view = views[item.attempt.dag_run_id]
                 values += self._advance(view, item, effects, now)
         store_xcoms(connection, values, now)
+        insert_triggers(connection, effects.triggers)
 
     def _advance(self, view: RunView, item: Ended, effects: Effects, now: datetime) -> list[XComValue]:
         key = view.key_of(item.attempt.task_instance_id)
@@ -84,6 +90,8 @@ class Reports:
             no_retry=report.no_retry,
         )
         self._move(view, row, step, report, now)
+        if step.state is TaskState.DEFERRED and report.defer is not None:
+            effects.wait_for(trigger_for(view, row, report.defer, now))
         _tell(view, row, step, report, effects, now)
         return _values(row, report) if step.state is TaskState.SUCCESS else []
 
@@ -92,6 +100,9 @@ class Reports:
         if step.state is TaskState.SCHEDULED:
             view.schedule(key, now, step.reason, same_try=True)
             view.change(key, crashes=step.crashes)
+            return
+        if step.state in (TaskState.DEFERRED, TaskState.UP_FOR_RESCHEDULE):
+            view.change(key, state=step.state, crashes=step.crashes, reason=step.reason, **pause(row, report, now))
             return
         left_out = None
         if step.state is TaskState.SUCCESS and (report.branch is not None or report.skips):
@@ -102,10 +113,16 @@ class Reports:
             state=step.state,
             crashes=step.crashes,
             due_at=None if step.delay is None else now + timedelta(seconds=step.delay),
-            start_date=parse_iso_or_none(report.started_at) or row.start_date,
+            resume=None,
+            start_date=row.first_start or parse_iso_or_none(report.started_at) or row.start_date,
             end_date=parse_iso_or_none(report.ended_at) or now,
             reason=step.reason,
         )
+
+
+def _has_looked(views: Mapping[int, RunView], attempt: AttemptRow) -> bool:
+    view = views[attempt.dag_run_id]
+    return view.task(view.key_of(attempt.task_instance_id)).reschedules > 0
 
 
 def _end(item: Ended, now: datetime) -> AttemptEnd:

@@ -1,4 +1,4 @@
-"""What becomes due inside a run: the next try of a task, and the time-out of the run itself."""
+"""What becomes due inside a run: the next try of a task, its next look, and the time-out of the run itself."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _STOPPABLE = frozenset({TaskState.RUNNING, TaskState.QUEUED, TaskState.RESTARTIN
 
 
 def begin_due_tries(view: RunView, now: datetime) -> None:
-    """Schedule the next try of each task whose delay is over."""
+    """Schedule the next try of each task whose delay is over, and the same try of one that was to look again."""
     for key, row in list(view.aggregate.tasks.items()):
-        if row.state is TaskState.UP_FOR_RETRY and row.due_at is not None and row.due_at <= now:
-            view.schedule(key, now)
+        if row.due_at is not None and row.due_at <= now:
+            view.schedule(key, now, same_try=row.state is TaskState.UP_FOR_RESCHEDULE)
 
 
 def time_out(view: RunView, now: datetime) -> list[int]:

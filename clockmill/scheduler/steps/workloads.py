@@ -47,12 +47,15 @@ def workload_for(
         kill_grace=settings.scheduler.kill_grace_seconds,
         max_xcom_bytes=settings.core.max_xcom_bytes,
         executor_config=dict(task.executor_config),
+        resume=row.resume,
         context={
             "dag_run": _run_context(run),
             "params": view.plan.params(row.task_id, run.conf),
             "max_tries": row.max_tries,
             "upstream": list(view.plan.graph[row.task_id].upstream),
             "ti": {"queued_at": iso(queued_at)},
+            "first_start": iso_or_none(row.first_start),
+            "reschedules": row.reschedules,
         },
     )
 
