@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from clockmill.model.context import get_current_context
     from clockmill.model.dag import DAG
     from clockmill.model.dagdecorator import dag
+    from clockmill.model.deadlines import AsyncCallback, DeadlineAlert, DeadlineReference, SyncCallback
     from clockmill.model.edges import Label, chain, chain_linear, cross_downstream
     from clockmill.model.group import TaskGroup, task_group
+    from clockmill.model.notifier import BaseNotifier
     from clockmill.model.operator import BaseOperator
     from clockmill.model.param import Param
+    from clockmill.model.retries import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryPolicy, RetryRule
     from clockmill.model.xcom_arg import XComArg
     from clockmill.operators.decorators import setup, task, teardown
     from clockmill.state.rules import TriggerRule
@@ -25,12 +28,22 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DAG",
+    "AsyncCallback",
+    "BaseNotifier",
     "BaseOperator",
+    "DeadlineAlert",
+    "DeadlineReference",
+    "ExceptionRetryPolicy",
     "FailTask",
     "Label",
     "Param",
+    "RetryAction",
+    "RetryDecision",
+    "RetryPolicy",
+    "RetryRule",
     "RetryTask",
     "SkipTask",
+    "SyncCallback",
     "TaskGroup",
     "TriggerRule",
     "XComArg",
@@ -48,12 +61,22 @@ __all__ = [
 
 _HOME_OF = {
     "DAG": "model.dag",
+    "AsyncCallback": "model.deadlines",
+    "BaseNotifier": "model.notifier",
     "BaseOperator": "model.operator",
+    "DeadlineAlert": "model.deadlines",
+    "DeadlineReference": "model.deadlines",
+    "ExceptionRetryPolicy": "model.retries",
     "FailTask": "errors",
     "Label": "model.edges",
     "Param": "model.param",
+    "RetryAction": "model.retries",
+    "RetryDecision": "model.retries",
+    "RetryPolicy": "model.retries",
+    "RetryRule": "model.retries",
     "RetryTask": "errors",
     "SkipTask": "errors",
+    "SyncCallback": "model.deadlines",
     "TaskGroup": "model.group",
     "TriggerRule": "state.rules",
     "XComArg": "model.xcom_arg",

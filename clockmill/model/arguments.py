@@ -70,6 +70,18 @@ class DagArguments(TypedDict, total=False):
     reparse: Duration | None
 
 
+def _deadlines(value: Any) -> Any:
+    from clockmill.model.deadlines import deadline_alerts
+
+    return deadline_alerts(value)
+
+
+def _retry_policy(value: Any) -> Any:
+    if isinstance(value, type) or not callable(getattr(value, "evaluate", None)):
+        raise ValueError(f"must be a RetryPolicy, such as ExceptionRetryPolicy(rules=[...]), not {value!r}")
+    return value
+
+
 DAG_CHECKS: dict[str, checks.Check] = {
     "description": checks.optional(checks.text),
     "schedule": checks.anything,
@@ -85,7 +97,7 @@ DAG_CHECKS: dict[str, checks.Check] = {
     "max_active_runs": checks.optional(checks.whole(1)),
     "max_consecutive_failed_dag_runs": checks.whole(0),
     "dagrun_timeout": checks.optional(checks.duration),
-    "deadline": checks.optional(checks.sequence),
+    "deadline": checks.optional(_deadlines),
     "sla_miss_callback": checks.anything,
     "catchup": checks.flag,
     "on_success_callback": checks.optional(checks.callbacks),
@@ -128,6 +140,7 @@ class OperatorArguments(TypedDict, total=False):
     retry_delay: Duration
     retry_exponential_backoff: bool | float
     max_retry_delay: Duration | None
+    retry_jitter: float
     retry_policy: Any
     start_date: Moment | None
     end_date: Moment | None
@@ -145,6 +158,8 @@ class OperatorArguments(TypedDict, total=False):
     pool_slots: int
     sla: Any
     execution_timeout: Duration | None
+    deadline: Duration | None
+    on_deadline_missed_callback: Callbacks
     on_execute_callback: Callbacks
     on_failure_callback: Callbacks
     on_success_callback: Callbacks
@@ -186,7 +201,8 @@ OPERATOR_CHECKS: dict[str, checks.Check] = {
     "retry_delay": checks.duration,
     "retry_exponential_backoff": checks.backoff,
     "max_retry_delay": checks.optional(checks.duration),
-    "retry_policy": checks.anything,
+    "retry_jitter": checks.part,
+    "retry_policy": checks.optional(_retry_policy),
     "start_date": checks.optional(checks.moment),
     "end_date": checks.optional(checks.moment),
     "depends_on_past": checks.flag,
@@ -203,6 +219,8 @@ OPERATOR_CHECKS: dict[str, checks.Check] = {
     "pool_slots": checks.whole(1),
     "sla": checks.anything,
     "execution_timeout": checks.optional(checks.duration),
+    "deadline": checks.optional(checks.duration),
+    "on_deadline_missed_callback": checks.optional(checks.callbacks),
     "on_execute_callback": checks.optional(checks.callbacks),
     "on_failure_callback": checks.optional(checks.callbacks),
     "on_success_callback": checks.optional(checks.callbacks),

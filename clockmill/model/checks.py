@@ -82,6 +82,13 @@ def backoff(value: Any) -> bool | float:
     raise ValueError(f"must be True, False or a number of at least 1, not {_shown(value)}")
 
 
+def part(value: Any) -> float:
+    """A number from 0 to 1; True is all of it."""
+    if isinstance(value, (bool, int, float)) and 0 <= value <= 1:
+        return float(value)
+    raise ValueError(f"must be a number from 0 to 1, not {_shown(value)}")
+
+
 def duration(value: Any) -> timedelta:
     """A ``timedelta`` or a number of seconds, not negative."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):

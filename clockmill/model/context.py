@@ -89,7 +89,7 @@ def call_with_context(
     """
     result = function(*args, **kwargs, **_wanted(function, args, kwargs, context))
     if hasattr(result, "__await__"):
-        return _await(result)
+        return await_result(result)
     return result
 
 
@@ -149,7 +149,8 @@ def _parameters_of(function: Callable[..., Any]) -> Parameters:
     )
 
 
-def _await(awaitable: Any) -> Any:
+def await_result(awaitable: Any) -> Any:
+    """Wait for a coroutine in an event loop of its own."""
     import asyncio
 
     async def wait() -> Any:

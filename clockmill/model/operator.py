@@ -166,6 +166,7 @@ class BaseOperator(Deferring, SetupTeardown, metaclass=OperatorType):
     retry_delay: timedelta = timedelta(minutes=5)
     retry_exponential_backoff: bool | float = False
     max_retry_delay: timedelta | None = None
+    retry_jitter: float = 0.0
     retry_policy: Any = None
     start_date: datetime | None = None
     end_date: datetime | None = None
@@ -184,6 +185,8 @@ class BaseOperator(Deferring, SetupTeardown, metaclass=OperatorType):
     on_success_callback: Callables | None = None
     on_retry_callback: Callables | None = None
     on_skipped_callback: Callables | None = None
+    deadline: timedelta | None = None
+    on_deadline_missed_callback: Callables | None = None
     trigger_rule: TriggerRule = TriggerRule.ALL_SUCCESS
     resources: Mapping[str, Any] | None = None
     run_as_user: str | None = None

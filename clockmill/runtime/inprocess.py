@@ -30,12 +30,12 @@ from clockmill.runtime.beyond import states_beyond
 from clockmill.runtime.local_values import LocalValues, connections_in, variables_in
 from clockmill.state import (
     FAILED_TASK_STATES,
+    Backoff,
     Budget,
     Change,
     Graph,
     Outcome,
     Progress,
-    RetryRule,
     RunState,
     TaskKey,
     TaskState,
@@ -299,7 +299,7 @@ class _Runner:
                 Outcome(report.outcome),
                 report.reason,
                 Budget(try_number=instance.try_number, max_tries=task.retries + 1, crashes=0, crash_budget=0),
-                RetryRule(),
+                Backoff(),
                 no_retry=report.no_retry,
             )
             instance.state, instance.reason = step.state, step.reason

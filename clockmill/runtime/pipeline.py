@@ -26,6 +26,7 @@ from clockmill.runtime.deferral import deferral, goes_on, resume
 from clockmill.runtime.endings import SUCCESS, UNFINISHED, Ending, ending_of
 from clockmill.runtime.failures import print_failure, reason_of
 from clockmill.runtime.instance import Outputs, TaskInstance
+from clockmill.runtime.retrying import by_policy
 from clockmill.runtime.termination import Terminated, die_of_term, on_term, time_limit
 from clockmill.state import Outcome
 from clockmill.templating import rendered
@@ -127,6 +128,7 @@ def _run(attempt: Attempt) -> Ending:
     try:
         with guard:
             ending = _take(attempt, _render, _pre_execute, _execute, _push_xcom, _post_execute)
+            ending = by_policy(ending, attempt.ti, attempt.context)
             _call_back(attempt, ending)
     except Terminated as error:
         if _is_timed_out(attempt):

@@ -13,7 +13,7 @@ from clockmill.bundles import Bundle, BundleIncomplete, BundleStore
 from clockmill.model.param import NO_DEFAULT
 from clockmill.serde import Document, TaskDoc, decode
 from clockmill.serde.schedule import schedule_of
-from clockmill.state import Graph, RetryRule
+from clockmill.state import Backoff, Graph
 from clockmill.storage.bundles import load_manifest, read_contents
 from clockmill.storage.engine import Connection
 from clockmill.storage.versions import version
@@ -55,10 +55,15 @@ class Plan:
         values = {param.name: param.default for param in declared if param.default is not NO_DEFAULT}
         return {**values, **conf}
 
-    def retry_rule(self, task_id: str) -> RetryRule:
+    def backoff(self, task_id: str) -> Backoff:
         """How the tries of a task are spaced."""
         task = self.tasks[task_id]
-        return RetryRule(delay=task.retry_delay, backoff=task.retry_backoff, max_delay=task.max_retry_delay)
+        return Backoff(
+            delay=task.retry_delay,
+            backoff=task.retry_backoff,
+            max_delay=task.max_retry_delay,
+            jitter=task.retry_jitter,
+        )
 
 
 class Plans:

@@ -44,6 +44,8 @@ def encode(dag: DAG) -> dict[str, Any]:
         "max_consecutive_failed_dag_runs": dag.max_consecutive_failed_dag_runs,
         "dagrun_timeout": _seconds(dag.dagrun_timeout),
         "fail_fast": dag.fail_fast,
+        "callbacks": _callbacks(dag),
+        "deadlines": _deadlines(dag),
         "is_paused_upon_creation": dag.is_paused_upon_creation,
         "reparse": _seconds(dag.reparse),
         "params": _params(owner, dag.params),
@@ -79,8 +81,11 @@ def _task(dag: DAG, task: BaseOperator, priority: int) -> dict[str, Any]:
         "retries": task.retries,
         "retry_delay": _seconds(task.retry_delay),
         "retry_backoff": _backoff(task.retry_exponential_backoff),
+        "retry_jitter": task.retry_jitter,
         "max_retry_delay": _seconds(task.max_retry_delay),
         "execution_timeout": _seconds(task.execution_timeout),
+        "deadline": _seconds(task.deadline),
+        "callbacks": _callbacks(task),
         "pool": task.pool,
         "pool_slots": task.pool_slots,
         "priority": priority,
@@ -105,6 +110,26 @@ def _task(dag: DAG, task: BaseOperator, priority: int) -> dict[str, Any]:
         "fails_run": task.is_teardown and task.on_failure_fail_dagrun,
         "expand": task.mapping and task.mapping.over.shape(),
     }
+
+
+#: The callbacks that may be called where no process of a task does it.
+_CALLBACKS = ("on_success_callback", "on_failure_callback", "on_retry_callback", "on_deadline_missed_callback")
+
+
+def _callbacks(owner: DAG | BaseOperator) -> list[str]:
+    return [name for name in _CALLBACKS if getattr(owner, name, None)]
+
+
+def _deadlines(dag: DAG) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": alert.name or f"deadline {number}",
+            "reference": alert.reference.to_dict(),
+            "interval": _seconds(alert.interval),
+            "has_callback": bool(alert.callback),
+        }
+        for number, alert in enumerate(dag.deadline or ())
+    ]
 
 
 def _params(owner: str, params: Mapping[str, Param]) -> dict[str, Any]:

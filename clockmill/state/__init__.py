@@ -7,7 +7,7 @@ from clockmill.state.admission import Admission, Candidate, LimitKey, LimitKind,
 from clockmill.state.expansion import Expansion
 from clockmill.state.graph import Graph, MappedGroup, Node, TaskKey, ancestors, cut, descendants, left_out_by
 from clockmill.state.progress import Change, Placed, Progress, Step
-from clockmill.state.retry import Budget, NextStep, RetryRule, after_attempt
+from clockmill.state.retry import Backoff, Budget, NextStep, after_attempt
 from clockmill.state.rules import Decision, TriggerRule, UpstreamCounts, Verdict, judge
 from clockmill.state.states import (
     ACTIVE_RUN_STATES,
@@ -38,6 +38,7 @@ __all__ = [
     "Admission",
     "AttemptState",
     "BackfillState",
+    "Backoff",
     "Budget",
     "CallbackState",
     "Candidate",
@@ -54,7 +55,6 @@ __all__ = [
     "Placed",
     "Progress",
     "Refusal",
-    "RetryRule",
     "RunState",
     "RunType",
     "Step",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from clockmill.state.states import Outcome, TaskState
 
@@ -12,18 +13,28 @@ MAX_DELAY_SECONDS = 3650 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetryRule:
+class Backoff:
     """The arithmetic of one task's retries; times in seconds.
 
     :param backoff: each delay is the one before times this; 1 keeps it fixed.
+    :param jitter: the largest part of a delay, from 0 to 1, that is taken off at random, so that tasks that failed
+        together do not come back together.
     """
 
     delay: float = 300.0
     backoff: float = 1.0
     max_delay: float | None = None
+    jitter: float = 0.0
 
-    def delay_after(self, try_number: int) -> float:
-        """Seconds between the end of try ``try_number`` (from 1) and the next."""
+    def delay_after(self, try_number: int, seed: str = "") -> float:
+        """Seconds between the end of try ``try_number`` (from 1) and the next.
+
+        :param seed: what the jitter is made of; the same seed and try give the same delay, whoever works it out.
+        """
+        delay = self._full_delay(try_number)
+        return delay * (1.0 - self.jitter * _chance(f"{seed}/{try_number}")) if self.jitter else delay
+
+    def _full_delay(self, try_number: int) -> float:
         cap = self.max_delay if self.max_delay is not None else MAX_BACKOFF_SECONDS
         if self.backoff <= 1.0:
             return self.delay if self.max_delay is None else min(self.delay, cap)
@@ -33,6 +44,11 @@ class RetryRule:
             if delay >= cap:
                 break
         return min(delay, cap)
+
+
+def _chance(seed: str) -> float:
+    """A number from 0 up to but not 1 that looks random and always is the same for the same seed."""
+    return int.from_bytes(blake2b(seed.encode("utf-8", "backslashreplace"), digest_size=6).digest()) / 2**48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +84,16 @@ def after_attempt(
     outcome: Outcome,
     reason: str,
     budget: Budget,
-    rule: RetryRule,
+    rule: Backoff,
     *,
     retry_after: float | None = None,
     no_retry: bool = False,
+    seed: str = "",
 ) -> NextStep:
-    """What becomes of a task instance whose attempt ended with ``outcome``."""
+    """What becomes of a task instance whose attempt ended with ``outcome``.
+
+    :param seed: names the task instance, for the jitter of its delay.
+    """
     match outcome:
         case Outcome.SUCCESS:
             return NextStep(state=TaskState.SUCCESS, reason="", crashes=budget.crashes)
@@ -90,7 +110,8 @@ def after_attempt(
         case Outcome.LOST:
             return _after_loss(reason, budget)
         case Outcome.FAILED:
-            return _after_failure(reason, budget, rule, retry_after, no_retry)
+            delay = rule.delay_after(budget.try_number, seed) if retry_after is None else retry_after
+            return _after_failure(reason, budget, delay, no_retry)
 
 
 def _after_loss(reason: str, budget: Budget) -> NextStep:
@@ -102,9 +123,8 @@ def _after_loss(reason: str, budget: Budget) -> NextStep:
     return NextStep(state=TaskState.FAILED, reason=spent.strip(), crashes=crashes)
 
 
-def _after_failure(reason: str, budget: Budget, rule: RetryRule, retry_after: float | None, no_retry: bool) -> NextStep:
+def _after_failure(reason: str, budget: Budget, delay: float, no_retry: bool) -> NextStep:
     if no_retry or budget.try_number >= budget.max_tries:
         return NextStep(state=TaskState.FAILED, reason=reason, crashes=budget.crashes)
-    delay = rule.delay_after(budget.try_number) if retry_after is None else retry_after
     delay = min(max(delay, 0.0), MAX_DELAY_SECONDS)
     return NextStep(state=TaskState.UP_FOR_RETRY, reason=reason, crashes=budget.crashes, delay=delay)

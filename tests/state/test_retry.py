@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clockmill.state import Budget, NextStep, Outcome, RetryRule, TaskState, after_attempt
+from clockmill.state import Backoff, Budget, NextStep, Outcome, TaskState, after_attempt
 
-RULE = RetryRule(delay=60.0)
+RULE = Backoff(delay=60.0)
 
 
 def ended(outcome: Outcome, *, try_number: int = 1, max_tries: int = 3, crashes: int = 0, **more: object) -> NextStep:
@@ -68,11 +68,11 @@ def test_a_fixed_delay_stays_the_same(try_number: int, seconds: float) -> None:
 
 @pytest.mark.parametrize(("try_number", "seconds"), [(1, 10), (2, 20), (3, 40), (4, 50), (99, 50)])
 def test_exponential_backoff_doubles_up_to_its_cap(try_number: int, seconds: float) -> None:
-    assert RetryRule(delay=10, backoff=2.0, max_delay=50).delay_after(try_number) == seconds
+    assert Backoff(delay=10, backoff=2.0, max_delay=50).delay_after(try_number) == seconds
 
 
 def test_backoff_without_a_cap_of_its_own_never_exceeds_a_day() -> None:
-    assert RetryRule(delay=300, backoff=2.0).delay_after(1000) == 24 * 3600
+    assert Backoff(delay=300, backoff=2.0).delay_after(1000) == 24 * 3600
 
 
 @settings(derandomize=True, max_examples=100)
@@ -85,7 +85,7 @@ def test_backoff_without_a_cap_of_its_own_never_exceeds_a_day() -> None:
 def test_delays_never_shrink_from_try_to_try_and_stay_under_their_cap(
     delay: float, backoff: float, cap: float | None, number: int
 ) -> None:
-    rule = RetryRule(delay=delay, backoff=backoff, max_delay=cap)
+    rule = Backoff(delay=delay, backoff=backoff, max_delay=cap)
     assert 0 <= rule.delay_after(number) <= rule.delay_after(number + 1)
     assert cap is None or rule.delay_after(number) <= cap
 
@@ -108,3 +108,39 @@ def test_tries_and_crashes_are_spent_exactly(outcomes: list[Outcome], max_tries:
             break
         crashes = step.crashes
         try_number += step.state is TaskState.UP_FOR_RETRY
+
+
+@settings(derandomize=True, max_examples=100)
+@given(
+    delay=st.floats(0, 1e6),
+    backoff=st.floats(1, 10),
+    cap=st.none() | st.floats(0, 1e6),
+    jitter=st.floats(0, 1),
+    number=st.integers(1, 50),
+    seed=st.text(max_size=8),
+)
+def test_jitter_takes_off_no_more_than_its_part_and_is_the_same_each_time(
+    delay: float, backoff: float, cap: float | None, jitter: float, number: int, seed: str
+) -> None:
+    whole = Backoff(delay=delay, backoff=backoff, max_delay=cap).delay_after(number)
+    rule = Backoff(delay=delay, backoff=backoff, max_delay=cap, jitter=jitter)
+    spread = rule.delay_after(number, seed)
+    assert spread == rule.delay_after(number, seed)
+    assert whole * (1 - jitter) <= spread <= whole
+    assert spread >= 0 and (cap is None or spread <= cap)
+
+
+def test_jitter_spreads_tasks_that_failed_together_and_the_tries_of_one() -> None:
+    rule = Backoff(delay=100, jitter=1.0)
+    delays = [rule.delay_after(1, str(seed)) for seed in range(200)]
+    assert min(delays) < 10 and max(delays) > 90 and len(set(delays)) == 200
+    assert rule.delay_after(1, "7") != rule.delay_after(2, "7")
+
+
+def test_the_jitter_of_a_task_instance_is_that_of_its_seed() -> None:
+    rule = Backoff(delay=100, jitter=0.5)
+    budget = Budget(try_number=1, max_tries=3, crashes=0, crash_budget=3)
+    step = after_attempt(Outcome.FAILED, "", budget, rule, seed="7")
+    assert step.delay == rule.delay_after(1, "7")
+    asked = after_attempt(Outcome.FAILED, "", budget, rule, seed="7", retry_after=80.0)
+    assert asked.delay == 80.0

@@ -85,9 +85,10 @@ class Reports:
             Outcome(report.outcome),
             report.reason,
             budget,
-            view.plan.retry_rule(row.task_id),
+            view.plan.backoff(row.task_id),
             retry_after=report.retry_after,
             no_retry=report.no_retry,
+            seed=str(row.id),
         )
         self._move(view, row, step, report, now)
         if step.state is TaskState.DEFERRED and report.defer is not None:
