@@ -17,6 +17,8 @@ class LimitKind(StrEnum):
 
     POOL = "pool"  #: slots of a pool
     RUN_TASKS = "max_active_tasks"  #: tasks of one run
+    DAG_TASK = "max_active_tis_per_dag"  #: instances of one task over all runs of its DAG
+    RUN_TASK = "max_active_tis_per_dagrun"  #: instances of one task in one run
     EXECUTOR = "executor"  #: free slots of the supervisors of an executor
 
 
@@ -34,10 +36,12 @@ class Candidate:
 
     :param ident: its row id.
     :param claims: how much of which limit it needs.
+    :param caps: how much of a limit there is as this candidate sees it, where runs of several DAG versions differ.
     """
 
     ident: int
     claims: Mapping[LimitKey, int]
+    caps: Mapping[LimitKey, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,8 @@ def admit(candidates: Iterable[Candidate], limits: Mapping[LimitKey, int], usage
     for candidate in candidates:
         full = _first_full(candidate, limits, used)
         if full is not None:
-            answer.refused.append(Refusal(candidate.ident, full, used.get(full, 0), limits[full]))
+            total = candidate.caps.get(full, limits.get(full, 0))
+            answer.refused.append(Refusal(candidate.ident, full, used.get(full, 0), total))
             continue
         for key, amount in candidate.claims.items():
             used[key] = used.get(key, 0) + amount
@@ -83,6 +88,7 @@ def admit(candidates: Iterable[Candidate], limits: Mapping[LimitKey, int], usage
 
 def _first_full(candidate: Candidate, limits: Mapping[LimitKey, int], used: Mapping[LimitKey, int]) -> LimitKey | None:
     for key, amount in candidate.claims.items():
-        if key in limits and used.get(key, 0) + amount > limits[key]:
+        total = candidate.caps.get(key, limits.get(key))
+        if total is not None and used.get(key, 0) + amount > total:
             return key
     return None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Integer, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Integer, and_, bindparam, func, or_, select, tuple_
 
 from clockmill.state import RunState, TaskKey, TaskState
 from clockmill.storage.tables import dag, dag_run, lit, task_instance
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +21,7 @@ class ReadyTask:
 
     id: int
     dag_run_id: int
+    dag_id: str
     task_id: str
     map_index: int
     scope: str
@@ -24,6 +29,8 @@ class ReadyTask:
     pool_slots: int
     executor: str
     max_active_tasks: int
+    max_active_per_dag: int | None
+    max_active_per_run: int | None
 
     @property
     def key(self) -> TaskKey:
@@ -31,39 +38,97 @@ class ReadyTask:
         return TaskKey(self.task_id, self.map_index, self.scope)
 
 
-_TASK_COLUMNS = ("id", "dag_run_id", "task_id", "map_index", "scope", "pool", "pool_slots", "executor")
-_READY = (
+@dataclass(slots=True, kw_only=True)
+class Full:
+    """What has no room left, so that a look at what is ready passes it by instead of stopping at it.
+
+    :param pools: pools, with the slots that they have left; tasks that ask for more are left out.
+    :param runs: runs at their ``max_active_tasks``, or that cannot be worked on.
+    :param open_executors: when given, tasks of other executors are left out; an empty name stands for the default.
+    :param dag_tasks: ``(dag id, task id)``, with how many instances run; left out where the limit is not above that.
+    :param run_tasks: the same by ``(row id of the run, task id)``.
+    """
+
+    pools: dict[str, int] = field(default_factory=dict)
+    runs: set[int] = field(default_factory=set)
+    open_executors: frozenset[str] | None = None
+    dag_tasks: dict[tuple[str, str], int] = field(default_factory=dict)
+    run_tasks: dict[tuple[int, str], int] = field(default_factory=dict)
+
+
+_TASK_COLUMNS = (
+    "id",
+    "dag_run_id",
+    "task_id",
+    "scope",
+    "map_index",
+    "pool",
+    "pool_slots",
+    "executor",
+    "max_active_per_dag",
+    "max_active_per_run",
+)
+#: What only the run and its DAG know is looked up for each task, not joined: a planner that takes scheduled tasks for
+#: rare, as they mostly are, would walk through all of them once for each run. OFFSET keeps it from making it a join.
+_ITS_RUN = select(1).join(dag, dag.c.dag_id == dag_run.c.dag_id).where(dag_run.c.id == task_instance.c.dag_run_id)
+# Where hardly any run goes, the index of those that do looks as good as the primary key; coalesce() rules it out.
+_MAY_GO = _ITS_RUN.where(func.coalesce(dag_run.c.state, "") == lit(RunState.RUNNING), ~dag.c.is_paused).offset(0)
+_IN_ORDER = (
     select(
-        *(task_instance.c[n] for n in _TASK_COLUMNS),
-        dag_run.c.max_active_tasks,
+        *(task_instance.c[name] for name in _TASK_COLUMNS),
+        *(
+            select(dag_run.c[name]).where(dag_run.c.id == task_instance.c.dag_run_id).scalar_subquery().label(name)
+            for name in ("dag_id", "max_active_tasks")
+        ),
     )
-    .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
-    .join(dag, dag.c.dag_id == dag_run.c.dag_id)
-    .where(
-        task_instance.c.state == lit(TaskState.SCHEDULED),
-        dag_run.c.state == lit(RunState.RUNNING),
-        ~dag.c.is_paused,
-    )
+    .where(task_instance.c.state == lit(TaskState.SCHEDULED))
     .order_by(task_instance.c.lane, task_instance.c.priority.desc(), task_instance.c.id)
     .limit(bindparam("most", type_=Integer))
 )
+_READY = _IN_ORDER.where(_MAY_GO.exists())
 
 
-def ready_tasks(
-    connection: Connection,
-    *,
-    limit: int,
-    full_pools: Collection[str] = (),
-    full_runs: Collection[int] = (),
-) -> list[ReadyTask]:
-    """The task instances that could be admitted next, by priority and age, read without a lock.
+def ready_tasks(connection: Connection, *, limit: int, full: Full | None = None) -> list[ReadyTask]:
+    """The task instances that could be admitted next, live ones before backfills, by priority and age.
 
-    :param full_pools: pools without a free slot; their tasks are left out, so that they hide nobody behind them.
-    :param full_runs: runs at their ``max_active_tasks``, left out for the same reason.
+    They are read without a lock, and each has room in what ``full`` says of its limits.
     """
-    statement = _READY
-    if full_pools:
-        statement = statement.where(task_instance.c.pool.not_in(sorted(full_pools)))
-    if full_runs:
-        statement = statement.where(task_instance.c.dag_run_id.not_in(sorted(full_runs)))
+    statement = _READY if full is None else _IN_ORDER.where(*_conditions(full))
     return [ReadyTask(**row._mapping) for row in connection.execute(statement, {"most": limit})]
+
+
+def count_before(connection: Connection, lane: int, priority: int, ident: int) -> int:
+    """How many scheduled task instances come before one with this lane, priority and row id."""
+    task = task_instance.c
+    more_urgent = or_(task.priority > priority, and_(task.priority == priority, task.id < ident))
+    statement = select(func.count()).where(
+        task.state == lit(TaskState.SCHEDULED), or_(task.lane < lane, and_(task.lane == lane, more_urgent))
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def _conditions(full: Full) -> Iterator[ColumnElement[bool]]:
+    task = task_instance.c
+    if full.runs:
+        yield task.dag_run_id.not_in(sorted(full.runs))
+    if full.open_executors is not None:
+        yield task.executor.in_(sorted(full.open_executors))
+    for left, names in _by_value(full.pools):
+        yield or_(task.pool_slots <= left, task.pool.not_in(names))
+    for used, in_runs in _by_value(full.run_tasks):
+        yield _below(task.max_active_per_run, used, tuple_(task.dag_run_id, task.task_id), in_runs)
+    may_go = _MAY_GO
+    for used, pairs in _by_value(full.dag_tasks):
+        may_go = may_go.where(_below(task.max_active_per_dag, used, tuple_(dag_run.c.dag_id, task.task_id), pairs))
+    yield may_go.exists()
+
+
+def _below(limit: ColumnElement[Any], used: int, name: Any, pairs: list[Any]) -> ColumnElement[bool]:
+    return or_(limit.is_(None), limit > used, name.not_in(pairs))
+
+
+def _by_value(values: Mapping[K, int]) -> Iterator[tuple[int, list[K]]]:
+    groups: dict[int, list[K]] = defaultdict(list)
+    for key in sorted(values, key=repr):
+        groups[values[key]].append(key)
+    yield from sorted(groups.items())

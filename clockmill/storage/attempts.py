@@ -19,7 +19,9 @@ from clockmill.storage.tables import attempt, dag_run, lit, task_instance
 _FIELDS = tuple(AttemptRow.__slots__)
 _COLUMNS = columns_of(AttemptRow, attempt)
 _BY_ID = select(*_COLUMNS).where(attempt.c.id.in_(bindparam("ids", expanding=True)))
-_IN_USE = select(attempt.c.pool, attempt.c.pool_slots, attempt.c.dag_run_id).where(LIVE_ATTEMPT)
+_IN_USE = select(attempt.c.pool, attempt.c.pool_slots, attempt.c.dag_run_id, attempt.c.task_instance_id).where(
+    LIVE_ATTEMPT
+)
 
 
 def _record(row: Row[Any]) -> AttemptRow:
@@ -90,12 +92,64 @@ def usage(connection: Connection) -> dict[LimitKey, int]:
     # Live attempts are few. Grouping them in SQL makes SQLite walk through all of history in the order of the groups.
     for row in connection.execute(_IN_USE):
         used[LimitKey(LimitKind.POOL, row.pool)] += row.pool_slots
-        used[LimitKey(LimitKind.RUN_TASKS, str(row.dag_run_id))] += 1
+        if row.task_instance_id is not None:  # an author's callback is no task of the run
+            used[LimitKey(LimitKind.RUN_TASKS, str(row.dag_run_id))] += 1
     return used
 
 
-def live_holders(connection: Connection, *, pool_name: str | None = None, limit: int = 20) -> list[dict[str, Any]]:
-    """Who holds slots, oldest first: ``dag_id run_id task_id map_index pool_slots since``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveTask:
+    """A task instance that has a live attempt, with the limits that it counts for."""
+
+    dag_id: str
+    dag_run_id: int
+    task_id: str
+    max_active_tasks: int
+    max_active_per_dag: int | None
+    max_active_per_run: int | None
+
+
+_LIVE_TASKS = (
+    select(
+        dag_run.c.dag_id,
+        attempt.c.dag_run_id,
+        task_instance.c.task_id,
+        dag_run.c.max_active_tasks,
+        task_instance.c.max_active_per_dag,
+        task_instance.c.max_active_per_run,
+    )
+    .join(task_instance, task_instance.c.id == attempt.c.task_instance_id)
+    .join(dag_run, dag_run.c.id == attempt.c.dag_run_id)
+    .where(LIVE_ATTEMPT)
+)
+
+
+def live_tasks(connection: Connection) -> list[LiveTask]:
+    """Every task instance that has a live attempt: more than :func:`usage` tells, for a little more work."""
+    return [LiveTask(**row._mapping) for row in connection.execute(_LIVE_TASKS)]
+
+
+def live_holders(
+    connection: Connection,
+    *,
+    pool_name: str | None = None,
+    dag_id: str | None = None,
+    dag_run_id: int | None = None,
+    task_id: str | None = None,
+    executor: str | None = None,
+    limit: int = 20,
+) -> list[dict[str, Any]]:
+    """The task instances that hold slots, oldest first: ``dag_id run_id task_id map_index pool_slots since``.
+
+    What is given narrows it to those of a pool, a DAG, a run, a task or an executor.
+    """
+    narrow = (
+        (attempt.c.pool, pool_name),
+        (dag_run.c.dag_id, dag_id),
+        (attempt.c.dag_run_id, dag_run_id),
+        (task_instance.c.task_id, task_id),
+        (attempt.c.executor, executor),
+    )
     statement = (
         select(
             dag_run.c.dag_id,
@@ -107,10 +161,8 @@ def live_holders(connection: Connection, *, pool_name: str | None = None, limit:
         )
         .join(task_instance, task_instance.c.id == attempt.c.task_instance_id)
         .join(dag_run, dag_run.c.id == attempt.c.dag_run_id)
-        .where(LIVE_ATTEMPT)
+        .where(LIVE_ATTEMPT, *(column == value for column, value in narrow if value is not None))
         .order_by(attempt.c.queued_at, attempt.c.id)  # by id alone, SQLite would walk through all of history
         .limit(limit)
     )
-    if pool_name is not None:
-        statement = statement.where(attempt.c.pool == pool_name)
     return [dict(row._mapping) for row in connection.execute(statement)]

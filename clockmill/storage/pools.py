@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,10 +16,16 @@ from clockmill.events import Event, EventKind
 from clockmill.storage import events
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.rows import values_of
-from clockmill.storage.tables import attempt, pool
+from clockmill.storage.tables import attempt, dag_run, pool, task_instance, task_trigger
 from clockmill.storage.upsert import upsert
 
-_LOCK_POOLS = select(pool.c.name, pool.c.slots).order_by(pool.c.name).with_for_update()
+_LOCK_POOLS = select(pool.c.name, pool.c.slots, pool.c.include_deferred).order_by(pool.c.name).with_for_update()
+_WAITING = (
+    select(task_trigger.c.pool, func.sum(task_trigger.c.pool_slots))
+    .join(pool, pool.c.name == task_trigger.c.pool)
+    .where(pool.c.include_deferred, task_trigger.c.fired_at.is_(None))
+    .group_by(task_trigger.c.pool)
+)
 #: Made by the first migration; tasks go there that name no pool.
 DEFAULT_POOL = "default_pool"
 MAX_SLOTS = 2**31 - 1
@@ -48,7 +55,8 @@ class Pool:
 class PoolUsage:
     """A pool and what of it is in use.
 
-    :param used: slots that live attempts hold; above ``slots`` while a pool that was made smaller empties.
+    :param used: slots that live attempts hold, and deferred tasks where the pool includes them; above ``slots`` while
+        a pool that was made smaller empties.
     """
 
     name: str
@@ -67,7 +75,8 @@ def set_pools(connection: Connection, pools: Iterable[Pool], *, at: datetime, ac
     """Make pools, or change those that exist; a pool that is made smaller empties by and by."""
     for each in pools:
         upsert(connection, pool, values_of(each))
-        events.append(connection, [_changed(each.name, at, actor, {"slots": each.slots})])
+        detail = {"slots": each.slots, "include_deferred": each.include_deferred}
+        events.append(connection, [_changed(each.name, at, actor, detail)])
 
 
 def get_pool(connection: Connection, name: str) -> PoolUsage:
@@ -82,14 +91,15 @@ def get_pool(connection: Connection, name: str) -> PoolUsage:
 
 
 def list_pools(connection: Connection) -> list[PoolUsage]:
-    """Every pool by name, with its usage counted from live attempts."""
-    used: dict[str, Any] = dict(connection.execute(_usage()).all())
+    """Every pool by name, with its usage counted from live attempts and waiting triggers."""
+    used = Counter({name: int(slots) for name, slots in connection.execute(_usage())})
+    used.update(deferred_slots(connection))
     rows = connection.execute(select(pool).order_by(pool.c.name))
     return [
         PoolUsage(
             name=row.name,
             slots=row.slots,
-            used=int(used.get(row.name, 0)),
+            used=used[row.name],
             description=row.description,
             include_deferred=row.include_deferred,
         )
@@ -110,14 +120,48 @@ def delete_pool(connection: Connection, name: str, *, at: datetime, actor: str) 
     events.append(connection, [_changed(name, at, actor, {"deleted": True})])
 
 
-def lock_pools(connection: Connection) -> dict[str, int]:
-    """Hold every pool in the order of names, so that nobody else admits; returns their slots."""
-    return {row.name: row.slots for row in connection.execute(_LOCK_POOLS)}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolLimit:
+    """How much of a pool there is."""
+
+    slots: int
+    include_deferred: bool
 
 
-def pool_slots(connection: Connection, name: str) -> int | None:
-    """The slots of one pool, or None when there is no such pool."""
-    return connection.execute(select(pool.c.slots).where(pool.c.name == name)).scalar_one_or_none()
+def lock_pools(connection: Connection) -> dict[str, PoolLimit]:
+    """Hold every pool in the order of names, so that nobody else admits; returns how much there is of each.
+
+    All admission goes through these rows, so they serialise the limits that have no row of their own as well.
+    """
+    return {
+        row.name: PoolLimit(slots=row.slots, include_deferred=row.include_deferred)
+        for row in connection.execute(_LOCK_POOLS)
+    }
+
+
+def deferred_slots(connection: Connection) -> dict[str, int]:
+    """The slots that deferred tasks hold of pools that include them: a fact about waiting triggers."""
+    return {name: int(slots) for name, slots in connection.execute(_WAITING)}
+
+
+def deferred_holders(connection: Connection, name: str, *, limit: int = 20) -> list[dict[str, Any]]:
+    """The deferred tasks of a pool, oldest first, as :func:`clockmill.storage.attempts.live_holders` tells them."""
+    statement = (
+        select(
+            dag_run.c.dag_id,
+            dag_run.c.run_id,
+            task_instance.c.task_id,
+            task_instance.c.map_index,
+            task_trigger.c.pool_slots,
+            task_trigger.c.created_at.label("since"),
+        )
+        .join(task_instance, task_instance.c.id == task_trigger.c.task_instance_id)
+        .join(dag_run, dag_run.c.id == task_trigger.c.dag_run_id)
+        .where(task_trigger.c.pool == name, task_trigger.c.fired_at.is_(None))
+        .order_by(task_trigger.c.id)
+        .limit(limit)
+    )
+    return [dict(row._mapping) for row in connection.execute(statement)]
 
 
 def _usage() -> Any:

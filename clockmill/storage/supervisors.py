@@ -61,8 +61,13 @@ def with_live_attempts(connection: Connection, executor: str, host: str) -> list
     return [row.id for row in connection.execute(statement.order_by(supervisor.c.id))]
 
 
-def slots_of(connection: Connection) -> tuple[int, int]:
-    """The slots of all living supervisors, and how many live attempts hold one."""
+def slots_of(connection: Connection, executor: str = "") -> tuple[int, int]:
+    """The slots of all living supervisors, and how many live attempts hold one.
+
+    :param executor: count those of this executor alone.
+    """
     slots = select(func.coalesce(func.sum(supervisor.c.slots), 0)).where(supervisor.c.is_alive)
     busy = select(func.count()).where(LIVE_ATTEMPT, attempt.c.supervisor_id.is_not(None))
+    if executor:
+        slots, busy = slots.where(supervisor.c.executor == executor), busy.where(attempt.c.executor == executor)
     return int(connection.execute(slots).scalar_one()), int(connection.execute(busy).scalar_one())

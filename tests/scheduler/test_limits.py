@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert, update
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, insert, update
 
 from clockmill import DAG
+from clockmill.actions.explain import Explanation, explain
 from clockmill.operators.bash import BashOperator
-from clockmill.state import RunState, TaskState
+from clockmill.state import AttemptState, RunState, TaskState
 from clockmill.storage import tables
+from clockmill.storage.pools import list_pools
 from clockmill.testing.executor import ScriptedExecutor
 
 
@@ -18,8 +22,32 @@ def wide_dag(dag_id: str, width: int, *, task_arguments: dict[str, object] | Non
     return dag
 
 
-def make_pool(mill, name: str, slots: int) -> None:
-    mill.db.write(lambda c: c.execute(insert(tables.pool).values(name=name, slots=slots)))
+def make_pool(mill, name: str, slots: int, **values: object) -> None:
+    mill.db.write(lambda c: c.execute(insert(tables.pool).values(name=name, slots=slots, **values)))
+
+
+def why(mill, dag_id: str, task_id: str, run_id: str = "r1") -> Explanation:
+    return mill.db.read(lambda c: explain(c, dag_id, run_id, task_id))
+
+
+def defer(mill, dag_id: str, task_id: str) -> None:
+    """Let a running task wait for a trigger."""
+    row = mill.row(dag_id, task_id)
+    mill.executor.held = {ident: held for ident, held in mill.executor.held.items() if held.task_id != task_id}
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    trigger = {"class_path": "m.T", "kwargs": "{}", "bundle": "", "file": "f.py", "created_at": moment}
+    place = {"task_instance_id": row.id, "dag_run_id": row.dag_run_id, "pool": row.pool, "pool_slots": row.pool_slots}
+    live = tables.attempt.c.task_instance_id == row.id
+    state = tables.task_instance.c.id == row.id
+
+    def work(c) -> None:
+        c.execute(update(tables.attempt).where(live).values(state=AttemptState.DEFERRED, ended_at=moment))
+        c.execute(update(tables.task_instance).where(state).values(state=TaskState.DEFERRED))
+        c.execute(insert(tables.task_trigger).values(**place, **trigger))
+
+    mill.db.write(work)
+    mill.restart()
+    mill.pump()
 
 
 def test_no_more_tasks_of_a_run_than_max_active_tasks(mill) -> None:
@@ -118,3 +146,81 @@ def test_two_schedulers_do_not_start_a_task_twice(mill) -> None:
         other_executor.finish(name)
     other.run_once()
     assert [mill.states("d")[name] for name in names].count(TaskState.SUCCESS) == 2
+
+
+# --- limits of a task -----------------------------------------------------------------------
+
+
+def test_no_more_instances_of_a_task_than_max_active_tis_per_dag_over_all_runs(mill) -> None:
+    mill.add(wide_dag("d", 2, task_arguments={"max_active_tis_per_dag": 2}))
+    for number in range(3):
+        mill.clock.advance(1)
+        mill.trigger("d", f"r{number}")
+    assert sorted(mill.executor.running()) == ["d0", "d0", "d1", "d1"]
+    mill.finish("d0")
+    assert sorted(mill.executor.running()) == ["d0", "d0", "d1", "d1"]
+    assert (mill.states("d", "r2")["d0"], mill.states("d", "r2")["d1"]) == (TaskState.RUNNING, TaskState.SCHEDULED)
+
+
+def test_a_limit_per_run_counts_each_run_alone(mill) -> None:
+    mill.add(wide_dag("d", 1, task_arguments={"max_active_tis_per_dagrun": 1}))
+    mill.trigger("d", "r1")
+    mill.clock.advance(1)
+    mill.trigger("d", "r2")
+    assert mill.executor.running() == ["d0", "d0"]
+
+
+def test_live_runs_go_before_backfills_however_urgent_these_are(mill) -> None:
+    make_pool(mill, "small", 0)
+    mill.add(wide_dag("a", 1, task_arguments={"pool": "small", "priority_weight": 100}))
+    mill.add(wide_dag("b", 1, task_arguments={"pool": "small"}))
+    mill.trigger("a")
+    mill.trigger("b")
+    backfill = update(tables.task_instance).where(tables.task_instance.c.task_id == "a0").values(lane=1)
+    mill.db.write(lambda c: c.execute(backfill))
+    mill.db.write(lambda c: c.execute(update(tables.pool).where(tables.pool.c.name == "small").values(slots=1)))
+    mill.pump()
+    assert mill.executor.running() == ["b0"]
+    mill.finish("b0")
+    assert mill.executor.running() == ["a0"]
+
+
+def test_a_deferred_task_holds_its_slots_where_the_pool_includes_deferred_ones(mill) -> None:
+    make_pool(mill, "kind", 1)
+    make_pool(mill, "strict", 1, include_deferred=True)
+    for pool in ("kind", "strict"):
+        mill.add(wide_dag(pool, 2, task_arguments={"pool": pool}))
+        mill.trigger(pool)
+        defer(mill, pool, f"{pool}0")
+    assert mill.executor.running() == ["kind1"]
+    assert [(each.name, each.used) for each in mill.db.read(list_pools)] == [
+        ("default_pool", 0),
+        ("kind", 1),
+        ("strict", 1),
+    ]
+    assert "strict0" in why(mill, "strict", "strict1").holders[0].what
+    mill.db.write(lambda c: c.execute(delete(tables.task_trigger)))
+    mill.pump()
+    assert mill.executor.running() == ["kind1", "strict1"]
+
+
+# --- nobody starves -------------------------------------------------------------------------
+
+
+def test_a_task_that_asks_for_too_many_slots_lets_smaller_ones_pass(mill) -> None:
+    make_pool(mill, "small", 2)
+    mill.add(wide_dag("large", 50, task_arguments={"pool": "small", "pool_slots": 3, "priority_weight": 9}))
+    mill.add(wide_dag("little", 1, task_arguments={"pool": "small", "pool_slots": 2}))
+    mill.trigger("large")
+    mill.trigger("little")
+    assert mill.executor.running() == ["little0"]
+    assert "asks for 3 slots of the pool 'small', which has 2: it never starts" in why(mill, "large", "large0").verdict
+
+
+def test_a_task_of_an_executor_that_nobody_runs_holds_back_nobody(mill) -> None:
+    mill.add(wide_dag("a", 50, task_arguments={"executor": "elsewhere", "priority_weight": 9}))
+    mill.add(wide_dag("b", 1))
+    mill.trigger("a")
+    mill.trigger("b")
+    assert mill.executor.running() == ["b0"]
+    assert why(mill, "a", "a0").verdict == "No scheduler runs the executor 'elsewhere', or it has just begun."

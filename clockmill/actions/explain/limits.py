@@ -2,36 +2,119 @@
 
 from __future__ import annotations
 
-from clockmill.actions.explain.answer import Explanation, Subject, holders_of, moment_text
-from clockmill.state import LimitKey, LimitKind
-from clockmill.storage.attempts import live_holders, usage
-from clockmill.storage.pools import pool_slots
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from clockmill.actions.explain.answer import Explanation, Holder, Subject, holders_of, moment_text
+from clockmill.errors import NotFound
+from clockmill.storage.admission import count_before
+from clockmill.storage.attempts import live_holders
+from clockmill.storage.pools import deferred_holders, get_pool
 from clockmill.storage.supervisors import slots_of
 
 
+def _nobody() -> list[Holder]:
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    """One limit that is full, and how to find who holds it."""
+
+    text: str
+    holders: Callable[[], list[Holder]] = _nobody
+
+
 def explain_limits(answer: Explanation, subject: Subject) -> None:
-    """Its DAG is paused, or one of its limits is full."""
-    connection, run, row = subject.connection, subject.run, subject.row
+    """Its DAG is paused, or one of its limits is full; the other limits that are full follow as details."""
+    row = subject.row
+    reasons = list(_reasons(subject))
+    first = reasons[0] if reasons else _Reason("Nothing holds it back; it starts within a moment.")
+    answer.verdict = first.text
+    answer.holders = first.holders()
+    answer.details = [f"also: {reason.text}" for reason in reasons[1:]]
+    lane = "after all live runs, " if row.lane else ""
+    before = count_before(subject.connection, row.lane, row.priority, row.id)
+    answer.details.append(
+        f"scheduled since {moment_text(row.scheduled_at)}, {lane}priority {row.priority}, "
+        f"{before} scheduled {'task goes' if before == 1 else 'tasks go'} before it"
+    )
+
+
+def _reasons(subject: Subject) -> Iterator[_Reason]:
     if subject.dag.is_paused:
-        answer.verdict = f"The DAG is paused; 'clockmill dags unpause {run.dag_id}' lets its tasks go on."
+        yield _Reason(f"The DAG is paused; 'clockmill dags unpause {subject.run.dag_id}' lets its tasks go on.")
+    yield from _pool(subject)
+    yield from _run(subject)
+    yield from _task(subject)
+    yield from _executor(subject)
+
+
+def _pool(subject: Subject) -> Iterator[_Reason]:
+    connection, name, wanted = subject.connection, subject.row.pool, subject.row.pool_slots
+    try:
+        pool = get_pool(connection, name)
+    except NotFound:
+        yield _Reason(f"Its pool {name!r} does not exist; 'clockmill pools set {name} SLOTS' makes it.")
         return
-    in_use = usage(connection)
-    pool_total = pool_slots(connection, row.pool)
-    pool_used = in_use.get(LimitKey(LimitKind.POOL, row.pool), 0)
-    run_used = in_use.get(LimitKey(LimitKind.RUN_TASKS, str(run.id)), 0)
-    slots, busy = slots_of(connection)
-    if pool_total is None:
-        answer.verdict = f"Its pool {row.pool!r} does not exist; 'clockmill pools set {row.pool} SLOTS' makes it."
-    elif pool_used + row.pool_slots > pool_total:
-        answer.verdict = f"The pool {row.pool!r} is full: {pool_used} of {pool_total} slots in use."
-        answer.holders = holders_of(live_holders(connection, pool_name=row.pool))
-    elif run_used >= run.max_active_tasks:
-        answer.verdict = f"The run is at its limit: {run_used} of max_active_tasks={run.max_active_tasks} tasks run."
+    if wanted > pool.slots:
+        yield _Reason(
+            f"It asks for {wanted} slots of the pool {name!r}, which has {pool.slots}: it never starts; "
+            f"'clockmill pools set {name} SLOTS' makes the pool larger."
+        )
+    elif pool.used + wanted > pool.slots:
+        room = f", it asks for {wanted}" if wanted > 1 else ""
+        text = f"The pool {name!r} is full: {pool.used} of {pool.slots} slots in use{room}."
+
+        def holders() -> list[Holder]:
+            deferred = deferred_holders(connection, name) if pool.include_deferred else []
+            return [
+                *holders_of(live_holders(connection, pool_name=name)),
+                *(Holder(what=f"{each.what} deferred", since=each.since) for each in holders_of(deferred)),
+            ]
+
+        yield _Reason(text, holders)
+
+
+def _run(subject: Subject) -> Iterator[_Reason]:
+    run = subject.run
+    find = partial(live_holders, subject.connection, dag_run_id=run.id)
+    used = len(find(limit=run.max_active_tasks))
+    if used >= run.max_active_tasks:
+        text = f"The run is at its limit: {used} of max_active_tasks={run.max_active_tasks} tasks run."
+        yield _Reason(text, lambda: holders_of(find()))
+
+
+def _task(subject: Subject) -> Iterator[_Reason]:
+    """The two limits on the instances of its task."""
+    connection, run, row = subject.connection, subject.run, subject.row
+    scopes = (
+        ("max_active_tis_per_dag", "over all runs", row.max_active_per_dag, {"dag_id": run.dag_id}),
+        ("max_active_tis_per_dagrun", "in this run", row.max_active_per_run, {"dag_run_id": run.id}),
+    )
+    for name, where, limit, narrow in scopes:
+        if limit is None:
+            continue
+        find = partial(live_holders, connection, task_id=row.task_id, **narrow)
+        used = len(find(limit=limit))
+        if used >= limit:
+            text = f"The task is at its limit: {used} of {name}={limit} instances run {where}."
+            yield _Reason(text, partial(_shown, find))
+
+
+def _executor(subject: Subject) -> Iterator[_Reason]:
+    connection, name = subject.connection, subject.row.executor
+    slots, busy = slots_of(connection, name)
+    shown = f"the executor {name!r}" if name else "the executor"
+    if slots == 0 and name:
+        yield _Reason(f"No scheduler runs the executor {name!r}, or it has just begun.")
     elif slots == 0:
-        answer.verdict = "No executor is there: no scheduler is running, or it has just begun."
+        yield _Reason("No executor is there: no scheduler is running, or it has just begun.")
     elif busy >= slots:
-        answer.verdict = f"Every slot of the executor is taken: {busy} of {slots}."
-        answer.holders = holders_of(live_holders(connection))
-    else:
-        answer.verdict = "Nothing holds it back; it starts within a moment."
-    answer.details = [f"scheduled since {moment_text(row.scheduled_at)}, priority {row.priority}"]
+        find = partial(live_holders, connection, executor=name or None)
+        yield _Reason(f"Every slot of {shown} is taken: {busy} of {slots}.", partial(_shown, find))
+
+
+def _shown(find: Callable[[], list[dict[str, object]]]) -> list[Holder]:
+    return holders_of(find())

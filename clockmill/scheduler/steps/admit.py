@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 
 from clockmill.ids import new_attempt_id, new_token
+from clockmill.scheduler.ledger import Ledger
 from clockmill.scheduler.steps.workloads import workload_for
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects, Workspace
-from clockmill.state import Candidate, LimitKey, LimitKind, RunState, TaskState, admit
-from clockmill.storage.admission import ReadyTask, ready_tasks
-from clockmill.storage.attempts import usage
+from clockmill.state import RunState, TaskState, admit
+from clockmill.storage.admission import Full, ReadyTask, ready_tasks
 from clockmill.storage.engine import Connection
-from clockmill.storage.pools import lock_pools
 from clockmill.storage.transitions import NewAttempt, create_attempts
 
 #: How many candidates are read for each free slot: some of them will find their limits full.
 _LOOK_AHEAD = 2
 _MOST_ROUNDS = 20
+#: For so many passes after something was refused, what is full is asked for beforehand.
+_CAUTIOUS_PASSES = 50
+
+Slots = dict[str, dict[str, int]]
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One pass of admission: the transaction and what it has to give away."""
+
+    connection: Connection
+    effects: Effects
+    now: datetime
+    free: Slots
+    room: int
+    aside: Collection[int]
+    ledger: Ledger | None = None
+
+    def open_ledger(self) -> Ledger:
+        if self.ledger is None:
+            totals = {name: sum(supervisors.values()) for name, supervisors in self.free.items()}
+            self.ledger = Ledger(self.connection, totals, self.aside)
+        return self.ledger
 
 
 class Admit:
@@ -26,77 +49,63 @@ class Admit:
 
     def __init__(self, workspace: Workspace) -> None:
         self._space = workspace
+        self._cautious = 0
 
-    def apply(self, connection: Connection, effects: Effects, now: datetime, aside: set[int]) -> None:
+    def apply(self, connection: Connection, effects: Effects, now: datetime, aside: Collection[int]) -> bool:
         """Admit as many task instances as there are free slots; the runs that change are among those held.
 
         Candidates are read without locks; then their runs are locked, then the pools, and only then is read what is
-        in use. Each round leaves out the pools and runs that the one before found full.
+        in use. When that finds a limit full, everything that is full is left out of the next look, so that each look
+        finds tasks that have room, however many are blocked before them. Where a recent pass found limits full, this
+        one begins with what is full now. A scheduler to which nothing is refused pays nothing for all that.
 
         :param aside: runs that cannot be worked on.
+        :returns: whether there may be more to admit at once.
         """
         free = {name: executor.free_slots() for name, executor in self._space.executors.items()}
         room = sum(slots for supervisors in free.values() for slots in supervisors.values())
-        full_pools: set[str] = set()
-        full_runs = set(aside)
+        if room <= 0:
+            return False
+        work = _Pass(connection, effects, now, free, room, aside)
+        full = self._full_at_first(work)
         for _ in range(_MOST_ROUNDS):
-            if room <= 0:
-                return
-            ready = ready_tasks(connection, limit=room * _LOOK_AHEAD, full_pools=full_pools, full_runs=full_runs)
+            ready = ready_tasks(connection, limit=work.room * _LOOK_AHEAD, full=full)
             if not ready:
-                return
-            chosen, refused = self._round(connection, ready, free, effects, now)
-            room -= chosen
-            if not _note_full(refused, full_pools, full_runs):
-                return
+                return False
+            chosen = self._round(work, ready)
+            if work.room <= 0 or chosen == len(ready):
+                return False
+            full = work.open_ledger().full()
+        return work.room < room
 
-    def _round(
-        self,
-        connection: Connection,
-        ready: list[ReadyTask],
-        free: dict[str, dict[str, int]],
-        effects: Effects,
-        now: datetime,
-    ) -> tuple[int, list[LimitKey]]:
-        """Admit among these; returns how many were, and the limits that were full for the others."""
-        views = self._space.views.hold(connection, {task.dag_run_id for task in ready}, skip_locked=True)
-        mine = [task for task in ready if _is_ready(views, task)]
-        chosen, refused = self._choose(mine, lock_pools(connection), usage(connection), free)
-        attempts = [self._offer(views[task.dag_run_id], task, free, effects, now) for task in chosen]
-        create_attempts(connection, attempts)
-        for ident in {task.dag_run_id for task in chosen}:
-            views[ident].aggregate.write_tasks(connection)
-        return len(chosen), refused
+    def _full_at_first(self, work: _Pass) -> Full | None:
+        if self._cautious > 0:
+            self._cautious -= 1
+            return work.open_ledger().full()
+        return Full(runs=set(work.aside)) if work.aside else None
 
-    def _choose(
-        self,
-        ready: Collection[ReadyTask],
-        pools: dict[str, int],
-        in_use: dict[LimitKey, int],
-        free: dict[str, dict[str, int]],
-    ) -> tuple[list[ReadyTask], list[LimitKey]]:
-        # A pool that does not exist has no slots.
-        limits = {LimitKey(LimitKind.POOL, task.pool): pools.get(task.pool, 0) for task in ready}
-        limits |= {LimitKey(LimitKind.RUN_TASKS, str(task.dag_run_id)): task.max_active_tasks for task in ready}
-        for name, supervisors in free.items():
-            limits[LimitKey(LimitKind.EXECUTOR, name)] = sum(supervisors.values())
-        by_id = {task.id: task for task in ready}
-        answer = admit([self._candidate(task) for task in ready], limits, in_use)
-        return [by_id[ident] for ident in answer.admitted], [refusal.limit for refusal in answer.refused]
+    def _round(self, work: _Pass, ready: list[ReadyTask]) -> int:
+        """Admit among these, and note in the ledger what was in the way of the others; returns how many were."""
+        views = self._space.views.hold(work.connection, {task.dag_run_id for task in ready}, skip_locked=True)
+        ledger = work.open_ledger()
+        mine = {task.id: task for task in ready if _is_ready(views, task)}
+        candidates = ledger.candidates(mine.values())
+        answer = admit(candidates, ledger.limits(mine.values()), ledger.used)
+        offers = [self._offer(views[mine[ident].dag_run_id], mine[ident], work) for ident in answer.admitted]
+        create_attempts(work.connection, offers)
+        for ident in {offer.dag_run_id for offer in offers}:
+            views[ident].aggregate.write_tasks(work.connection)
+        ledger.take(candidates, answer.admitted)
+        ledger.leave({task.dag_run_id for task in ready} - views.keys())
+        if answer.refused:
+            ledger.refuse(mine.values(), answer.refused)
+            self._cautious = _CAUTIOUS_PASSES
+        work.room -= len(offers)
+        return len(offers)
 
-    def _candidate(self, task: ReadyTask) -> Candidate:
-        claims = {
-            LimitKey(LimitKind.POOL, task.pool): task.pool_slots,
-            LimitKey(LimitKind.RUN_TASKS, str(task.dag_run_id)): 1,
-            LimitKey(LimitKind.EXECUTOR, task.executor or self._space.default_executor): 1,
-        }
-        return Candidate(ident=task.id, claims=claims)
-
-    def _offer(
-        self, view: RunView, task: ReadyTask, free: dict[str, dict[str, int]], effects: Effects, now: datetime
-    ) -> NewAttempt:
+    def _offer(self, view: RunView, task: ReadyTask, work: _Pass) -> NewAttempt:
         executor = task.executor or self._space.default_executor
-        supervisors = free[executor]
+        supervisors = work.free[executor]
         supervisor_id = max(supervisors, key=lambda name: (supervisors[name], name))
         supervisors[supervisor_id] -= 1
         row = view.change(task.key, state=TaskState.RUNNING, reason="")
@@ -111,10 +120,10 @@ class Admit:
             supervisor_id=supervisor_id,
             pool=row.pool,
             pool_slots=row.pool_slots,
-            queued_at=now,
+            queued_at=work.now,
         )
-        workload = workload_for(view, row, attempt.id, attempt.token, now, self._space.settings)
-        effects.submit(executor, supervisor_id, workload)
+        workload = workload_for(view, row, attempt.id, attempt.token, work.now, self._space.settings)
+        work.effects.submit(executor, supervisor_id, workload)
         return attempt
 
 
@@ -124,14 +133,3 @@ def _is_ready(views: dict[int, RunView], task: ReadyTask) -> bool:
     if view is None or view.run.state is not RunState.RUNNING:
         return False
     return view.task(task.key).state is TaskState.SCHEDULED
-
-
-def _note_full(refused: list[LimitKey], pools: set[str], runs: set[int]) -> bool:
-    """Note the pools and runs that were full; whether one of them was not known to be."""
-    known = (len(pools), len(runs))
-    for limit in refused:
-        if limit.kind is LimitKind.POOL:
-            pools.add(limit.name)
-        elif limit.kind is LimitKind.RUN_TASKS:
-            runs.add(int(limit.name))
-    return (len(pools), len(runs)) != known

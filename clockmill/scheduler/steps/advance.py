@@ -193,7 +193,7 @@ class Advance:
         self._stop(connection, stops, held, effects, "dagrun_timeout")
         self._stop_unwanted(connection, stale, effects)
         self._settle(connection, held.values(), effects, outcomes, now)
-        self._hand_out(connection, effects, now)
+        outcomes.more |= self._hand_out(connection, effects, now)
         append(connection, effects.events)
         return effects, outcomes
 
@@ -232,10 +232,11 @@ class Advance:
             else:
                 view.aggregate.write_tasks(connection)
 
-    def _hand_out(self, connection: Connection, effects: Effects, now: datetime) -> None:
-        self._admit.apply(connection, effects, now, set(self._poisoned))
+    def _hand_out(self, connection: Connection, effects: Effects, now: datetime) -> bool:
+        more = self._admit.apply(connection, effects, now, self._poisoned)
         for view in self._space.views.touched():
             view.aggregate.flush(connection)
+        return more
 
     @staticmethod
     def _note_start(view: RunView, beginning: Beginning) -> None:
