@@ -77,9 +77,19 @@ def analyse(database: Database) -> None:
         connection.execute(text("ANALYZE"))
 
 
+FULL = admission.Full(
+    pools={"a": 0, "b": 2},
+    runs={7},
+    open_executors=frozenset({""}),
+    dag_tasks={("old", "t"): 1},
+    run_tasks={(7, "t"): 1},
+)
+
 HOT_READS: dict[str, Callable[[Connection], object]] = {
     "ready tasks": lambda c: admission.ready_tasks(c, limit=100),
+    "ready tasks behind full limits": lambda c: admission.ready_tasks(c, limit=100, full=FULL),
     "usage of pools and runs": attempts.usage,
+    "usage of tasks": attempts.live_tasks,
     "pools with their usage": pools.list_pools,
     "who holds slots": lambda c: attempts.live_holders(c, pool_name="default_pool"),
     "live attempts of a supervisor": lambda c: attempts.live_attempts_of(c, "s1"),
