@@ -13,7 +13,8 @@ from clockmill.state import Candidate, LimitKey, LimitKind, Refusal
 from clockmill.storage.admission import Full, ReadyTask
 from clockmill.storage.attempts import LiveTask, live_tasks, usage
 from clockmill.storage.engine import Connection
-from clockmill.storage.pools import deferred_slots, lock_pools
+from clockmill.storage.pools import lock_pools
+from clockmill.storage.triggers import deferred_usage
 
 
 class Ledger:
@@ -30,7 +31,7 @@ class Ledger:
         self._pools = lock_pools(connection)
         self._used = Counter(usage(connection))
         if any(limit.include_deferred for limit in self._pools.values()):
-            for name, slots in deferred_slots(connection).items():
+            for name, slots in deferred_usage(connection).items():
                 self._used[LimitKey(LimitKind.POOL, name)] += slots
         self._by_task = False
         self._aside = set(aside)

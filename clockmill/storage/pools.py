@@ -17,14 +17,10 @@ from clockmill.storage import events
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.rows import values_of
 from clockmill.storage.tables import attempt, dag_run, pool, task_instance, task_trigger
+from clockmill.storage.triggers import deferred_usage
 from clockmill.storage.upsert import upsert
 
 _LOCK_POOLS = select(pool.c.name, pool.c.slots, pool.c.include_deferred).order_by(pool.c.name).with_for_update()
-_WAITING = (
-    select(task_trigger.c.pool, func.sum(task_trigger.c.pool_slots))
-    .join(pool, pool.c.name == task_trigger.c.pool)
-    .where(pool.c.include_deferred, task_trigger.c.fired_at.is_(None))
-    .group_by(task_trigger.c.pool)
 )
 #: Made by the first migration; tasks go there that name no pool.
 DEFAULT_POOL = "default_pool"
@@ -93,7 +89,7 @@ def get_pool(connection: Connection, name: str) -> PoolUsage:
 def list_pools(connection: Connection) -> list[PoolUsage]:
     """Every pool by name, with its usage counted from live attempts and waiting triggers."""
     used = Counter({name: int(slots) for name, slots in connection.execute(_usage())})
-    used.update(deferred_slots(connection))
+    used.update(deferred_usage(connection))
     rows = connection.execute(select(pool).order_by(pool.c.name))
     return [
         PoolUsage(
@@ -139,11 +135,6 @@ def lock_pools(connection: Connection) -> dict[str, PoolLimit]:
     }
 
 
-def deferred_slots(connection: Connection) -> dict[str, int]:
-    """The slots that deferred tasks hold of pools that include them: a fact about waiting triggers."""
-    return {name: int(slots) for name, slots in connection.execute(_WAITING)}
-
-
 def deferred_holders(connection: Connection, name: str, *, limit: int = 20) -> list[dict[str, Any]]:
     """The deferred tasks of a pool, oldest first, as :func:`clockmill.storage.attempts.live_holders` tells them."""
     statement = (
@@ -157,7 +148,7 @@ def deferred_holders(connection: Connection, name: str, *, limit: int = 20) -> l
         )
         .join(task_instance, task_instance.c.id == task_trigger.c.task_instance_id)
         .join(dag_run, dag_run.c.id == task_trigger.c.dag_run_id)
-        .where(task_trigger.c.pool == name, task_trigger.c.fired_at.is_(None))
+        .where(task_trigger.c.pool == name)
         .order_by(task_trigger.c.id)
         .limit(limit)
     )
