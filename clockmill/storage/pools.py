@@ -21,7 +21,6 @@ from clockmill.storage.triggers import deferred_usage
 from clockmill.storage.upsert import upsert
 
 _LOCK_POOLS = select(pool.c.name, pool.c.slots, pool.c.include_deferred).order_by(pool.c.name).with_for_update()
-)
 #: Made by the first migration; tasks go there that name no pool.
 DEFAULT_POOL = "default_pool"
 MAX_SLOTS = 2**31 - 1
