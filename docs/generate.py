@@ -173,7 +173,10 @@ def _command_section(path: str, command: click.Command, context: click.Context) 
     options = [
         each
         for each in parameters
-        if isinstance(each, click.Option) and "--home" not in each.opts and "--help" not in each.opts
+        if isinstance(each, click.Option)
+        and not each.hidden
+        and "--home" not in each.opts
+        and "--help" not in each.opts
     ]
     if options:
         yield ""

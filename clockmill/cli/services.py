@@ -37,7 +37,7 @@ _port_option = click.option(
 def standalone(app: App, dags_folder: Path | None, port: int | None, no_examples: bool, grace: float) -> None:
     """Run everything in one process tree.
 
-    That is a scheduler, the parsing of DAG files, the local executor and the web server.
+    That is a scheduler, the parsing of DAG files, the local executor, a triggerer and the web server.
     """
     from clockmill.cli.standalone import Standalone
 

@@ -1,4 +1,4 @@
-"""Scheduler, DAG parsing, local executor and web server in one process tree."""
+"""Scheduler, DAG parsing, local executor, triggerer and web server in one process tree."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from clockmill import config
 from clockmill.cli import servicelog, wiring
+from clockmill.cli.companion import Companion
 from clockmill.cli.crew import Crew
 from clockmill.cli.homelock import hold_home
 from clockmill.clock import Clock
@@ -49,6 +50,8 @@ class Standalone:
         with hold_home(self.settings.lock_file), Crew() as crew:
             servicelog.set_up(self.settings)
             sock = wiring.listen(self.settings)
+            triggerer = Companion(self.settings.home, self.clock, "triggerer")
+            crew.start("triggerer", triggerer.run)
             # Flask takes as long to load as the database takes to be made ready, so they do it side by side.
             loading = threading.Thread(target=wiring.load_webserver, daemon=True)
             loading.start()
@@ -56,21 +59,25 @@ class Standalone:
             with closing(wiring.open_database(self.settings)) as database:
                 scheduler = wiring.make_scheduler(self.settings, database, self.clock, grace=self.grace)
                 processor = wiring.make_dag_processor(self.settings, database, self.clock)
+                triggerer.release()
                 self._tell_places()
                 crew.start("dag-processor", lambda: processor.run(self._stop))
                 crew.start("scheduler", lambda: scheduler.run(self._stop))
                 loading.join()
-                server = wiring.make_web_server(self.settings, database, self.clock, sock)
+                server = wiring.make_web_server(self.settings, database, self.clock, sock, services=("triggerer",))
                 crew.start("webserver", server.serve)
-                self._attend(crew, scheduler, server, wiring.address_of(sock))
+                self._attend(crew, scheduler, server, triggerer, wiring.address_of(sock))
         crew.raise_failure()
 
-    def _attend(self, crew: Crew, scheduler: SchedulerService, server: WebServer, address: str) -> None:
+    def _attend(
+        self, crew: Crew, scheduler: SchedulerService, server: WebServer, triggerer: Companion, address: str
+    ) -> None:
         if self._becomes_healthy(crew, address):
             self._say(f"ready {address}", out=True)
             crew.wait()
         self._say("stopping: no new work; tasks that run may finish, another signal stops them at once")
         self._stop.set()
+        triggerer.stop()
         scheduler.interrupt(hurry=crew.signals > 1)
         while crew.is_working("scheduler", "dag-processor"):
             crew.wait()

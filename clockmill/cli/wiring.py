@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clockmill.executors.base import Executor
     from clockmill.parsing import DagProcessor
     from clockmill.scheduler.service import SchedulerService
+    from clockmill.triggerer.service import TriggererService
     from clockmill.webserver.server import WebServer
 
 
@@ -130,6 +131,28 @@ def make_dag_processor(settings: Settings, database: Database, clock: Clock) -> 
     return DagProcessor(database, clock, settings)
 
 
+def load_triggerer() -> None:
+    """Import what :func:`make_triggerer` needs, ahead of time."""
+    import clockmill.triggerer.service  # noqa: F401
+
+
+def make_triggerer(
+    settings: Settings, database: Database, clock: Clock, *, capacity: int | None = None
+) -> TriggererService:
+    """The service that runs what deferred tasks wait for.
+
+    :param capacity: how many triggers it runs at once; None leaves that to the settings.
+    """
+    from clockmill.storage.wakeup import TRIGGERERS
+    from clockmill.storage.wakeup import listen as listen_for_calls
+    from clockmill.triggerer.service import TriggererService, new_name
+
+    name = new_name()
+    listener = listen_for_calls(database, settings.run_folder, name, TRIGGERERS)
+    room = settings.triggerer.capacity if capacity is None else capacity
+    return TriggererService(database, clock, settings, listener, capacity=room, name=name)
+
+
 def listen(settings: Settings) -> socket.socket:
     """The socket of the web server, bound before anything else is begun.
 
@@ -146,19 +169,25 @@ def load_webserver() -> None:
     import clockmill.webserver.server  # noqa: F401
 
 
-def make_web_server(settings: Settings, database: Database, clock: Clock, sock: socket.socket) -> WebServer:
-    """The web server on its socket."""
+def make_web_server(
+    settings: Settings, database: Database, clock: Clock, sock: socket.socket, *, services: tuple[str, ...] = ()
+) -> WebServer:
+    """The web server on its socket.
+
+    :param services: without which ``/health`` is not healthy, besides those that there always have to be.
+    """
     from clockmill.cli.steering import WebActions
     from clockmill.webserver.app import create_app
     from clockmill.webserver.security import load_secret_key
     from clockmill.webserver.server import WebServer
-    from clockmill.webserver.site import WebOptions
+    from clockmill.webserver.site import ALWAYS_THERE, WebOptions
 
     options = WebOptions(
         secret_key=load_secret_key(settings.secret_key_file),
         logs_folder=settings.logs_folder,
         dags_folder=settings.dags_folder,
         allowed_hosts=frozenset({settings.webserver.host, host_name()}),
+        components=(*ALWAYS_THERE, *services),
     )
     actions = WebActions(database, clock, settings.run_folder)
     return WebServer(create_app(database, options, clock=clock, actions_hook=actions), sock, settings.webserver.threads)

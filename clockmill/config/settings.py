@@ -75,6 +75,13 @@ class SchedulerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TriggererSettings:
+    """``[triggerer]``: the service that runs what deferred tasks wait for."""
+
+    capacity: int = option(10_000, "How many triggers a triggerer runs at once.", minimum=1, maximum=1_000_000)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DagsSettings:
     """``[dags]``: finding and parsing DAG files."""
 
@@ -140,6 +147,7 @@ class Settings:
     core: CoreSettings = field(default_factory=CoreSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
+    triggerer: TriggererSettings = field(default_factory=TriggererSettings)
     dags: DagsSettings = field(default_factory=DagsSettings)
     webserver: WebserverSettings = field(default_factory=WebserverSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
@@ -199,6 +207,7 @@ SECTIONS: dict[str, type] = {
     "core": CoreSettings,
     "database": DatabaseSettings,
     "scheduler": SchedulerSettings,
+    "triggerer": TriggererSettings,
     "dags": DagsSettings,
     "webserver": WebserverSettings,
     "logging": LoggingSettings,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clockmill.storage.engine import Database
 
 _EXTENSION = "clockmill"
+ALWAYS_THERE = ("scheduler", "dag-processor")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class WebOptions:
     logs_folder: Path
     dags_folder: Path
     allowed_hosts: frozenset[str] = frozenset()
-    components: tuple[str, ...] = ("scheduler", "dag-processor")
+    components: tuple[str, ...] = ALWAYS_THERE
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def test_it_starts_on_an_empty_home_and_leaves_no_process(start: Any, tmp_path: 
 
     home = tmp_path / "home"
     assert status == 200
-    assert {"scheduler", "dag-processor"} <= set(json.loads(body)["components"])
+    assert {"scheduler", "dag-processor", "triggerer"} <= set(json.loads(body)["components"])
     assert code == 0
     assert [line.split()[-1] for line in errors.splitlines()[:3]] == [
         str(home),
