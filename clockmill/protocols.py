@@ -124,6 +124,34 @@ class AttemptReport(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class XComQuery(_Record):
+    """Which XComs of a run a task wants.
+
+    :param task_ids: the tasks to look at, in this order; all of the run when None.
+    :param map_indexes: the map indexes to look at; all when None.
+    :param include_prior_dates: whether the newest value of each task until that run counts.
+    :param scope: the instance of the mapped groups around the tasks to look at; all when None.
+    :param is_within: whether instances of further mapped groups inside that scope count too.
+    :param offset: how many of the values found are passed over, by task and map index.
+    :param limit: how many of the rest are wanted; None for all.
+    :param element: the one element of each value that is wanted, from 0; of a dictionary, the pair. None for the
+        whole value.
+    """
+
+    dag_id: str
+    run_id: str
+    key: str
+    task_ids: list[str] | None = None
+    map_indexes: list[int] | None = None
+    include_prior_dates: bool = False
+    scope: str | None = None
+    is_within: bool = False
+    offset: int = 0
+    limit: int | None = None
+    element: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatesQuery(_Record):
     """What a sensor or a trigger wants to know of the runs of a DAG, its own or another.
 
@@ -164,21 +192,19 @@ class ReadGateway(Protocol):
     :class:`~clockmill.errors.TaskGone` when ``attempt_id`` and ``token`` are no longer a live attempt.
     """
 
-    def get_xcoms(
-        self,
-        attempt_id: str,
-        token: str,
-        *,
-        dag_id: str,
-        run_id: str,
-        task_ids: list[str] | None,
-        key: str,
-        map_indexes: list[int] | None,
-        include_prior_dates: bool,
-    ) -> list[tuple[str, int, str]]:
-        """The XComs with that key as ``(task_id, map_index, value as JSON text)``, newest run first.
+    def get_xcoms(self, attempt_id: str, token: str, *, query: dict[str, Any]) -> list[tuple[str, int, str]]:
+        """XComs as ``(task_id, map_index, value as JSON text)``, by map index within a task.
 
-        Only values of tries that succeeded are seen.
+        Only values of tries that succeeded are seen. A value that lacks the element asked for is left out.
+
+        :param query: an :class:`XComQuery` as JSON.
+        """
+        ...
+
+    def measure_xcoms(self, attempt_id: str, token: str, *, query: dict[str, Any]) -> tuple[int, int | None]:
+        """How many such XComs there are, and how many elements the longest has; None when none is a list or mapping.
+
+        :param query: an :class:`XComQuery` as JSON; which part of them it wants plays no role.
         """
         ...
 

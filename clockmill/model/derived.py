@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
-from typing import Any, overload
+from typing import Any
 
 from clockmill.errors import DagDefinitionError, NotFound
 from clockmill.model.context import Context
@@ -57,6 +57,8 @@ class _Derived(Values):
             yield from values.outputs()
 
     def resolve(self, context: Context) -> Any:
+        from clockmill.model.lazyvalues import LazyValues
+
         return LazyValues(self, context)
 
 
@@ -148,33 +150,6 @@ class ConcatXComArg(_Derived):
 
     def __repr__(self) -> str:
         return f"{self.inner[0]!r}.concat({', '.join(map(repr, self.inner[1:]))})"
-
-
-class LazyValues(Sequence[Any]):
-    """Derived values as a task sees them: computed one by one, when they are asked for."""
-
-    def __init__(self, values: Values, context: Context) -> None:
-        self._values = values
-        self._context = context
-
-    def __len__(self) -> int:
-        return self._values.length(self._context)
-
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Any]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        places = range(len(self))[index]
-        if isinstance(places, int):
-            return self._values.element(self._context, places)
-        return [self._values.element(self._context, place) for place in places]
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._values.elements(self._context)
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} values: {self._values!r}>"
 
 
 def values_of(owner: str, value: Any) -> Values:

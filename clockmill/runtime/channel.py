@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from clockmill.protocols import StatesQuery, StatesSeen
+from clockmill.protocols import StatesQuery, StatesSeen, XComQuery
 
 
 class TaskChannel(Protocol):
@@ -15,23 +15,15 @@ class TaskChannel(Protocol):
     could be asked. :class:`~clockmill.errors.TaskGone` says that the attempt is over and the process must end.
     """
 
-    def get_xcoms(
-        self,
-        *,
-        dag_id: str,
-        run_id: str,
-        task_ids: list[str] | None,
-        key: str,
-        map_indexes: list[int] | None,
-        include_prior_dates: bool,
-    ) -> list[tuple[str, int, str]]:
-        """The XComs with that key as ``(task_id, map_index, value as JSON text)``, newest run first.
+    def get_xcoms(self, query: XComQuery) -> list[tuple[str, int, str]]:
+        """XComs as ``(task_id, map_index, value as JSON text)``, by map index within a task.
 
         Only values of tries that succeeded are seen.
-
-        :param task_ids: the tasks to look at; all of the run when None.
-        :param map_indexes: the map indexes to look at; all when None.
         """
+        ...
+
+    def measure_xcoms(self, query: XComQuery) -> tuple[int, int | None]:
+        """How many such XComs there are, and how many elements the longest has; None when none is a list or mapping."""
         ...
 
     def get_variable(self, key: str) -> str | None:

@@ -110,6 +110,7 @@ def make_context(workload: Workload, channel: TaskChannel, ti: TaskInstance, *, 
         "var": lambda: Variables(channel),
         "conn": lambda: connections(channel),
         "macros": lambda: import_module("clockmill.templating.macros"),
+        "expanded_ti_count": lambda: _count_of(task, context),
         "map_index_template": lambda: ti.task.map_index_template,
         "templates_dict": lambda: getattr(ti.task, "templates_dict", None),
         "test_mode": lambda: test_mode,
@@ -117,7 +118,8 @@ def make_context(workload: Workload, channel: TaskChannel, ti: TaskInstance, *, 
         **_previous(workload),
     }
     absent = _add_dates(makers, run)
-    return TaskContext(makers, absent)
+    context = TaskContext(makers, absent)
+    return context
 
 
 def _add_dates(makers: dict[str, Callable[[], Any]], run: DagRun) -> dict[str, str]:
@@ -161,6 +163,14 @@ def _params(workload: Workload, task: BaseOperator, run: DagRun) -> dict[str, An
     of_run = workload.context.get("params", {})
     own = {name: param.value for name, param in task.params.items()}
     return {**of_run, **own, **{name: value for name, value in run.conf.items() if name in of_run or name in own}}
+
+
+def _count_of(task: BaseOperator, context: TaskContext) -> int | None:
+    """How many instances a mapped task has, or else the innermost mapped group around it; None when there is none."""
+    if task.mapping is not None:
+        return task.mapping.over.size(context)
+    over = task.mapped_groups[-1].over if task.mapped_groups else None
+    return over.size(context) if over is not None else None
 
 
 def _key_text(ti: TaskInstance, run: DagRun) -> str:

@@ -12,93 +12,35 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from clockmill import serde
 from clockmill.clock import Clock, SystemClock, iso, parse_iso_or_none
-from clockmill.errors import NotFound
 from clockmill.ids import new_attempt_id, new_token
 from clockmill.model.dag import DAG
 from clockmill.model.operator import BaseOperator
 from clockmill.model.param import resolve_params
-from clockmill.protocols import AttemptReport, StatesQuery, StatesSeen, Workload
+from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime import pipeline
-from clockmill.runtime.beyond import states_beyond
 from clockmill.runtime.local_values import LocalValues, connections_in, variables_in
+from clockmill.runtime.tested import RunChannel, TestedRun, TestedTask
 from clockmill.state import (
     FAILED_TASK_STATES,
     Backoff,
     Budget,
-    Change,
     Graph,
     Outcome,
     Progress,
-    RunState,
     TaskKey,
     TaskState,
     after_attempt,
     left_out_by,
 )
-from clockmill.xcom import RETURN_KEY, decode
-
-
-@dataclass(kw_only=True)
-class TestedTask:
-    """A task instance of a finished run.
-
-    :param try_number: the last try; 0 for a task that never ran.
-    :param reason: why it is in that state, empty after a success.
-    """
-
-    __test__ = False  # no test class, whatever pytest makes of its name
-
-    task_id: str
-    map_index: int = -1
-    state: TaskState = TaskState.NONE
-    try_number: int = 0
-    reason: str = ""
-    start_date: datetime | None = None
-    end_date: datetime | None = None
-    xcoms: dict[str, str] = field(default_factory=dict, repr=False)
-
-    def xcom_pull(self, key: str = RETURN_KEY, default: Any = None) -> Any:
-        """What the task pushed under ``key``."""
-        return decode(self.xcoms[key], allow_classes=True) if key in self.xcoms else default
-
-
-@dataclass(kw_only=True)
-class TestedRun:
-    """A finished run of a DAG in this process."""
-
-    __test__ = False
-
-    dag_id: str
-    run_id: str
-    run_after: datetime
-    logical_date: datetime
-    conf: dict[str, Any]
-    state: RunState = RunState.RUNNING
-    tasks: dict[str, TestedTask] = field(default_factory=dict, repr=False)
-
-    def get_task_instances(self) -> list[TestedTask]:
-        """The task instances, in the order of the DAG's definition."""
-        return list(self.tasks.values())
-
-    def get_task_instance(self, task_id: str) -> TestedTask:
-        """The task instance of that task.
-
-        :raises NotFound: when the DAG has no such task.
-        """
-        if task_id not in self.tasks:
-            raise NotFound("task", task_id, self.tasks)
-        return self.tasks[task_id]
-
-    def xcom_pull(self, task_id: str, key: str = RETURN_KEY, default: Any = None) -> Any:
-        """What a task pushed under ``key``."""
-        return self.get_task_instance(task_id).xcom_pull(key, default)
+from clockmill.state.graph import depth_of
+from clockmill.state.progress import Placed
+from clockmill.xcom import length
 
 
 def run_dag(
@@ -180,7 +122,8 @@ def _runner(
         run_after=due,
         logical_date=dag.aware(logical_date) or tick.logical_date,
         conf=conf,
-        tasks={task.task_id: TestedTask(task_id=task.task_id) for task in dag.tasks},
+        tasks={TaskKey(task.task_id): TestedTask(task_id=task.task_id) for task in dag.tasks},
+        order=dag.task_ids,
     )
     told = {
         "run_id": run.run_id,
@@ -194,46 +137,6 @@ def _runner(
     }
     context = {"dag_run": told, "params": params, "previous": {}}
     return _Runner(dag, run, context, values, clock)
-
-
-class _Channel:
-    """Answers a task from what the run holds in memory; satisfies :class:`~clockmill.runtime.channel.TaskChannel`."""
-
-    def __init__(self, run: TestedRun, values: LocalValues) -> None:
-        self._run = run
-        self._values = values
-
-    def get_xcoms(
-        self,
-        *,
-        dag_id: str,
-        run_id: str,
-        task_ids: list[str] | None,
-        key: str,
-        map_indexes: list[int] | None,
-        include_prior_dates: bool,
-    ) -> list[tuple[str, int, str]]:
-        if (dag_id, run_id) != (self._run.dag_id, self._run.run_id):
-            return []
-        return [
-            (task.task_id, task.map_index, task.xcoms[key])
-            for task in self._run.get_task_instances()
-            if key in task.xcoms
-            and (task_ids is None or task.task_id in task_ids)
-            and (map_indexes is None or task.map_index in map_indexes)
-        ]
-
-    def get_variable(self, key: str) -> str | None:
-        return self._values.variable(key)
-
-    def get_connection(self, conn_id: str) -> dict[str, Any] | None:
-        return self._values.connection(conn_id)
-
-    def get_states(self, query: StatesQuery) -> StatesSeen:
-        return states_beyond(query)
-
-    def started(self, at: str) -> None:
-        """Nobody else watches."""
 
 
 class _Runner:
@@ -250,41 +153,55 @@ class _Runner:
         self._dag = dag
         self._run = run
         self._context = context
-        self._channel = _Channel(run, values)
+        self._channel = RunChannel(run, values)
         self._marked: re.Pattern[str] | None = None
         self._clock = clock
         self._graph = graph_of(dag)
         self._progress = Progress(self._graph, {})
-        self._ready: deque[str] = deque()
+        self._ready: deque[TaskKey] = deque()
 
     def work(self, marked: re.Pattern[str] | None) -> TestedRun:
         """Run until every task is finished; those whose id ``marked`` matches succeed without being run."""
         self._marked = marked
         self._settle()
         while self._ready:
-            task_id = self._ready.popleft()
-            report = self._run_task(self._dag.get_task(task_id), self._run.tasks[task_id])
-            self._take_in(task_id, report)
+            key = self._ready.popleft()
+            report = self._run_task(self._dag.get_task(key.task_id), self._run.tasks[key])
+            self._take_in(key, report)
             self._settle()
         self._run.state = self._progress.outcome()
         return self._run
 
     def rendered(self, task: BaseOperator) -> dict[str, Any]:
-        """The template fields of a task, filled in."""
+        """The template fields of a task, filled in; of a mapped one, those of its first instance."""
+        instance = TestedTask(task_id=task.task_id, try_number=1)
         return pipeline.render(
-            self._workload(task, 1), load=lambda: self._dag, channel=self._channel, clock=self._clock
+            self._workload(task, instance), load=lambda: self._dag, channel=self._channel, clock=self._clock
         )
 
     def _settle(self) -> None:
-        for change in self._progress.settle():
-            if not isinstance(change, Change):
+        tasks = self._run.tasks
+        for step in self._progress.settle(self._length):
+            key = step.key
+            if isinstance(step, Placed):
+                if step.was is not None:
+                    del tasks[step.was]
+                tasks[key] = TestedTask(task_id=key.task_id, map_index=key.map_index, scope=key.scope, item=step.item)
                 continue
-            instance = self._run.tasks[change.key.task_id]
-            instance.state = change.state
-            if change.state is TaskState.SCHEDULED:
-                self._ready.append(change.key.task_id)
-            elif change.state is not TaskState.SUCCESS:
-                instance.reason = change.reason
+            tasks[key].state = step.state
+            if step.state is TaskState.SCHEDULED:
+                self._ready.append(key)
+            elif step.state is not TaskState.SUCCESS:
+                tasks[key].reason = step.reason
+
+    def _length(self, task_id: str, key: str, scope: str) -> int | None:
+        """How long the value of a task is, or how many instances gave one when there are several of it."""
+        node = self._graph[task_id]
+        keys = self._progress.instances_under(task_id, scope)
+        texts = [xcoms[key] for each in keys if key in (xcoms := self._run.tasks[each].xcoms)]
+        if node.expansion is not None or len(node.groups) > depth_of(scope):
+            return len(texts)
+        return length(texts[0]) if texts else None
 
     def _run_task(self, task: BaseOperator, instance: TestedTask) -> AttemptReport | None:
         """Run the tries of one task until it is finished; None when it was only marked."""
@@ -294,7 +211,7 @@ class _Runner:
         instance.state = TaskState.SCHEDULED
         while True:
             instance.try_number += 1
-            report = self._attempt(task, instance.try_number)
+            report = self._attempt(task, instance)
             step = after_attempt(
                 Outcome(report.outcome),
                 report.reason,
@@ -305,19 +222,20 @@ class _Runner:
             instance.state, instance.reason = step.state, step.reason
             instance.start_date = parse_iso_or_none(report.started_at)
             instance.end_date = parse_iso_or_none(report.ended_at)
-            _say(f"{task.task_id}: try {instance.try_number} {report.outcome} {report.reason}")
+            instance.label = report.label or instance.label
+            _say(f"{instance.name}: try {instance.try_number} {report.outcome} {report.reason}")
             if step.state is not TaskState.UP_FOR_RETRY:
                 instance.xcoms = dict(report.xcoms)
                 return report
 
-    def _attempt(self, task: BaseOperator, try_number: int) -> AttemptReport:
-        workload = self._workload(task, try_number)
+    def _attempt(self, task: BaseOperator, instance: TestedTask) -> AttemptReport:
+        workload = self._workload(task, instance)
         with _environment(ATTEMPT_ID=workload.attempt_id, IDEMPOTENCY_KEY=workload.idempotency_key):
             return pipeline.execute(
                 workload, load=lambda: self._dag, channel=self._channel, clock=self._clock, test_mode=True
             )
 
-    def _workload(self, task: BaseOperator, try_number: int) -> Workload:
+    def _workload(self, task: BaseOperator, instance: TestedTask) -> Workload:
         limit = task.execution_timeout
         return Workload(
             attempt_id=new_attempt_id(),
@@ -325,7 +243,10 @@ class _Runner:
             dag_id=self._dag.dag_id,
             run_id=self._run.run_id,
             task_id=task.task_id,
-            try_number=try_number,
+            map_index=instance.map_index,
+            item=instance.item,
+            scope=instance.scope,
+            try_number=instance.try_number,
             bundle="",
             bundle_path="",
             file="",
@@ -334,19 +255,19 @@ class _Runner:
             context={**self._context, "max_tries": task.retries + 1, "upstream": sorted(task.upstream_task_ids)},
         )
 
-    def _take_in(self, task_id: str, report: AttemptReport | None) -> None:
-        state = self._run.tasks[task_id].state
+    def _take_in(self, key: TaskKey, report: AttemptReport | None) -> None:
+        state = self._run.tasks[key].state
         branch, skips = (report.branch, report.skips) if report else (None, None)
-        self._progress.record(TaskKey(task_id), state, left_out_by(self._graph, task_id, branch=branch, skips=skips))
+        self._progress.record(key, state, left_out_by(self._graph, key.task_id, branch=branch, skips=skips))
         if self._dag.fail_fast and state in FAILED_TASK_STATES:
-            self._skip_the_rest(task_id)
+            self._skip_the_rest(key.task_id)
 
     def _skip_the_rest(self, failed: str) -> None:
         self._ready.clear()
-        for task_id, instance in self._run.tasks.items():
+        for key, instance in self._run.tasks.items():
             if instance.state in (TaskState.NONE, TaskState.SCHEDULED):
                 instance.state, instance.reason = TaskState.SKIPPED, f"fail_fast: task {failed!r} failed"
-                self._progress.record(TaskKey(task_id), TaskState.SKIPPED)
+                self._progress.record(key, TaskState.SKIPPED)
 
 
 def graph_of(dag: DAG) -> Graph:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
@@ -14,7 +14,8 @@ from clockmill.errors import SerializationError, UsageError
 from clockmill.model.operator import BaseOperator
 from clockmill.protocols import Workload
 from clockmill.runtime.channel import TaskChannel
-from clockmill.xcom import MAX_KEY_LENGTH, RETURN_KEY, XComBackend, check_size, decode, encode
+from clockmill.runtime.xcoms import LazyXComSequence, XComs
+from clockmill.xcom import MAX_KEY_LENGTH, RETURN_KEY, XComBackend, check_size, encode
 
 #: Airflow 2 names -> what to use.
 RENAMED = {
@@ -82,6 +83,8 @@ class TaskInstance:
     """One task of one run, while it runs.
 
     :ivar task: the operator, its template fields filled.
+    :ivar map_index: which instance of a mapped task it is; -1 for a plain task.
+    :ivar item: which element of what it is mapped over it takes; -1 when it takes none.
     :ivar max_tries: the last try number allowed.
     :ivar start_date: when the user's code began; None before.
     :ivar log: a logger that writes to the log of this try.
@@ -91,14 +94,15 @@ class TaskInstance:
         self, workload: Workload, channel: TaskChannel, outputs: Outputs, backend: XComBackend, task: BaseOperator
     ) -> None:
         self._workload = workload
-        self._channel = channel
         self._outputs = outputs
         self._backend = backend
+        self._xcoms = XComs(workload, channel, backend, task, outputs.xcoms)
         self.task = task
         self.dag_id = workload.dag_id
         self.run_id = workload.run_id
         self.task_id = workload.task_id
         self.map_index = workload.map_index
+        self.item = workload.item
         self.try_number = workload.try_number
         self.max_tries: int = workload.context.get("max_tries", workload.try_number)
         self.start_date: datetime | None = None
@@ -155,28 +159,40 @@ class TaskInstance:
     ) -> Any:
         """What other tasks pushed under ``key``, or this try itself.
 
-        :param task_ids: one task: its value, or for a mapped task the list of its values by map index. Several tasks:
-            a list with one element for each, in that order. None: what this try pushed, else the newest value under
-            that key of any task of the run.
+        :param task_ids: one task: its value, or for a mapped task the list of its values by map index; a task in a
+            mapped group sees the values of its own instance of the group. Several tasks: a list with one element for
+            each, in that order. None: what this try pushed, else the newest value under that key of any task of the
+            run.
         :param dag_id: another DAG than this one; give ``run_id`` too.
         :param include_prior_dates: look at earlier runs too, when this run has no value.
         :param default: what stands for a task that pushed nothing.
         """
-        names = [task_ids] if isinstance(task_ids, str) else None if task_ids is None else list(task_ids)
-        indexes = [map_indexes] if isinstance(map_indexes, int) else None if map_indexes is None else list(map_indexes)
-        rows = self._own(names, key, dag_id, run_id, indexes) + self._channel.get_xcoms(
-            dag_id=dag_id or self.dag_id,
-            run_id=run_id or self.run_id,
-            task_ids=names,
-            key=key,
-            map_indexes=indexes,
-            include_prior_dates=include_prior_dates,
-        )
-        if names is None:
-            return self._load(rows[0][2]) if rows else default
-        one_index = isinstance(map_indexes, int)
-        values = [self._value_of(name, rows, one_index, default) for name in names]
-        return values[0] if isinstance(task_ids, str) else values
+        return self._xcoms.pull(task_ids, key, dag_id, run_id, map_indexes, include_prior_dates, default)
+
+    def xcom_sequence(self, task_id: str, key: str = RETURN_KEY) -> LazyXComSequence:
+        """What the instances of a mapped task pushed under ``key``, looked up when it is asked for."""
+        return self._xcoms.sequence(task_id, key)
+
+    def xcom_length(self, task_id: str, key: str = RETURN_KEY) -> int:
+        """How many elements a list or dictionary has that a task pushed.
+
+        :raises UsageError: when it pushed none.
+        """
+        return self._xcoms.length(task_id, key)
+
+    def xcom_element(self, task_id: str, key: str, index: int) -> Any:
+        """One element of a list or dictionary that a task pushed, without the rest.
+
+        :raises NotFound: when there is no such element.
+        """
+        return self._xcoms.element(task_id, key, index)
+
+    def group_item(self, group_id: str) -> int:
+        """Which instance of that mapped group, of those around it, the task belongs to."""
+        names = [group.group_id for group in self.task.mapped_groups]
+        parts = self._workload.scope.split(".") if self._workload.scope else []
+        place = names.index(group_id)
+        return int(parts[place]) if place < len(parts) else 0
 
     def follow(self, task_ids: str | Iterable[str] | None) -> None:
         """Of the tasks directly below, run only these; the others are skipped. For operators that branch.
@@ -199,33 +215,6 @@ class TaskInstance:
         if which not in ("downstream", "direct"):
             raise UsageError(f"leave_out() takes 'downstream' or 'direct', not {which!r}.")
         self._outputs.skips = which
-
-    def _own(
-        self, names: list[str] | None, key: str, dag_id: str | None, run_id: str | None, indexes: list[int] | None
-    ) -> list[tuple[str, int, str]]:
-        mine = (
-            dag_id in (None, self.dag_id)
-            and run_id in (None, self.run_id)
-            and (names is None or self.task_id in names)
-            and (indexes is None or self.map_index in indexes)
-        )
-        text = self._outputs.xcoms.get(key) if mine else None
-        return [] if text is None else [(self.task_id, self.map_index, text)]
-
-    def _value_of(self, name: str, rows: Sequence[tuple[str, int, str]], one_index: bool, default: Any) -> Any:
-        # The first row of an index is the newest; what this try pushed comes before all.
-        texts: dict[int, str] = {}
-        for task_id, map_index, text in rows:
-            if task_id == name:
-                texts.setdefault(map_index, text)
-        if not texts:
-            return default
-        if one_index or -1 in texts:
-            return self._load(texts[-1] if -1 in texts else next(iter(texts.values())))
-        return [self._load(texts[index]) for index in sorted(texts)]
-
-    def _load(self, text: str) -> Any:
-        return decode(self._backend.load(text), allow_classes=True)
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(_no_attribute("task instance", name))

@@ -19,6 +19,7 @@ from clockmill.errors import DagDefinitionError, SerializationError, TaskDeferre
 from clockmill.model.context import running_in
 from clockmill.model.dag import DAG
 from clockmill.model.operator import BaseOperator
+from clockmill.model.partial import instance_of
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime.channel import TaskChannel
 from clockmill.runtime.context import TaskContext, make_context
@@ -29,7 +30,7 @@ from clockmill.runtime.instance import Outputs, TaskInstance
 from clockmill.runtime.retrying import by_policy
 from clockmill.runtime.termination import Terminated, die_of_term, on_term, time_limit
 from clockmill.state import Outcome
-from clockmill.templating import rendered
+from clockmill.templating import render_text, rendered
 from clockmill.xcom import RETURN_KEY, DatabaseBackend, XComBackend
 
 
@@ -40,6 +41,7 @@ class Attempt:
     :param started_at: right before the user's code.
     :param ended_at: right after the user's code.
     :param result: what ``execute`` returned.
+    :param label: ``map_index_template`` filled in.
     """
 
     workload: Workload
@@ -52,6 +54,7 @@ class Attempt:
     started_at: str | None = None
     ended_at: str | None = None
     result: Any = None
+    label: str | None = None
     pid: int = field(default_factory=os.getpid)
     task: BaseOperator = field(init=False)
     ti: TaskInstance = field(init=False)
@@ -128,6 +131,7 @@ def _run(attempt: Attempt) -> Ending:
     try:
         with guard:
             ending = _take(attempt, _render, _pre_execute, _execute, _push_xcom, _post_execute)
+            _name_instance(attempt)
             ending = by_policy(ending, attempt.ti, attempt.context)
             _call_back(attempt, ending)
     except Terminated as error:
@@ -184,7 +188,11 @@ def _loaded(attempt: Attempt) -> DAG:
 
 
 def _render(attempt: Attempt) -> None:
-    task = rendered(attempt.task, attempt.context, folder=attempt.folder, explain=attempt.context.explain)
+    task, known = attempt.task, ()
+    if task.mapping is not None:
+        task, known = instance_of(task, attempt.context, max(attempt.workload.item, 0))
+    explain = attempt.context.explain
+    task = rendered(task, attempt.context, folder=attempt.folder, explain=explain, known=known)
     attempt.task = attempt.ti.task = attempt.context["task"] = task
 
 
@@ -303,6 +311,17 @@ def _call_all(attempt: Attempt, name: str) -> None:
             print_failure(error)
 
 
+def _name_instance(attempt: Attempt) -> None:
+    """Fill in what people know the instance of a mapped task by; what its code put into the context counts too."""
+    if attempt.task.map_index_template is None or attempt.started_at is None:
+        return
+    try:
+        attempt.label = render_text(attempt.task, "map_index_template", attempt.context, folder=attempt.folder)
+    except Exception as error:  # noqa: BLE001 - a template runs code of the author's; a name changes no outcome
+        sys.stderr.write("map_index_template failed:\n")
+        print_failure(error)
+
+
 def _report(attempt: Attempt, ending: Ending) -> AttemptReport:
     outputs, is_success = attempt.outputs, ending.outcome is Outcome.SUCCESS
     return AttemptReport(
@@ -320,4 +339,5 @@ def _report(attempt: Attempt, ending: Ending) -> AttemptReport:
         xcoms=list(outputs.xcoms.items()) if is_success or ending.outcome in UNFINISHED else [],
         defer=ending.defer,
         look_again_at=ending.look_again_at,
+        label=attempt.label,
     )

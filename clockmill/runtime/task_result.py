@@ -21,6 +21,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "xcoms": list,
     "defer": (dict, type(None)),
     "look_again_at": (str, type(None)),
+    "label": (str, type(None)),
 }
 _DEFERRAL = {"class_path": str, "kwargs": str, "method": str, "method_kwargs": str}
 _LONGEST_REASON = 2_000
@@ -37,7 +38,8 @@ def checked_result(result: object) -> dict[str, Any]:
     wrong = [name for name, value in told.items() if not isinstance(value, _KINDS[name])]
     if wrong or told.get("outcome") not in _OUTCOMES or not _is_sound(told):
         raise ValueError(f"its result is no good{': ' if wrong else ''}{', '.join(wrong)}")
-    return told | {"reason": storable(told.get("reason", ""))}
+    texts = {name: storable(told[name]) for name in ("reason", "label") if told.get(name) is not None}
+    return told | {"reason": ""} | texts
 
 
 def _is_sound(told: dict[str, Any]) -> bool:

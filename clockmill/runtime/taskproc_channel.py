@@ -10,7 +10,7 @@ from typing import Any
 from clockmill.clock import Clock
 from clockmill.errors import GatewayUnavailable, TaskGone
 from clockmill.host.wire import FrameReader, Message, encode
-from clockmill.protocols import AttemptReport, StatesQuery, StatesSeen, Workload
+from clockmill.protocols import AttemptReport, StatesQuery, StatesSeen, Workload, XComQuery
 
 _READ_BYTES = 1 << 16
 _FIRST_WAIT = 0.2
@@ -39,27 +39,15 @@ class SocketChannel:
         """Tell how it ended: the last word."""
         self._send({"op": "result", "result": report.to_json()})
 
-    def get_xcoms(
-        self,
-        *,
-        dag_id: str,
-        run_id: str,
-        task_ids: list[str] | None,
-        key: str,
-        map_indexes: list[int] | None,
-        include_prior_dates: bool,
-    ) -> list[tuple[str, int, str]]:
-        """The XComs with that key as ``(task_id, map_index, value as JSON text)``."""
-        rows = self._ask(
-            "get_xcoms",
-            dag_id=dag_id,
-            run_id=run_id,
-            task_ids=task_ids,
-            key=key,
-            map_indexes=map_indexes,
-            include_prior_dates=include_prior_dates,
-        )
+    def get_xcoms(self, query: XComQuery) -> list[tuple[str, int, str]]:
+        """XComs as ``(task_id, map_index, value as JSON text)``."""
+        rows = self._ask("get_xcoms", query=query.to_json())
         return [(task_id, map_index, value) for task_id, map_index, value in rows]
+
+    def measure_xcoms(self, query: XComQuery) -> tuple[int, int | None]:
+        """How many such XComs there are, and how many elements the longest has."""
+        number, length = self._ask("measure_xcoms", query=query.to_json())
+        return number, length
 
     def get_variable(self, key: str) -> str | None:
         """The text of a variable, or None when there is none."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, bindparam, literal_column, select
 
 from clockmill.credentials import connection_from_environment, variable_from_environment
 from clockmill.errors import DatabaseError, GatewayUnavailable, TaskGone
-from clockmill.protocols import StatesQuery
+from clockmill.protocols import StatesQuery, XComQuery
 from clockmill.storage import connections, variables, xcoms
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.crypto import Cipher
@@ -50,27 +50,15 @@ class DatabaseGateway:
         self._cipher = cipher
         self._environ = environ
 
-    def get_xcoms(
-        self,
-        attempt_id: str,
-        token: str,
-        *,
-        dag_id: str,
-        run_id: str,
-        task_ids: list[str] | None,
-        key: str,
-        map_indexes: list[int] | None,
-        include_prior_dates: bool,
-    ) -> list[tuple[str, int, str]]:
-        """The XComs with that key; with ``include_prior_dates`` the newest of each task until that run."""
-        look = xcoms.values_until_run if include_prior_dates else xcoms.values_of_run
-        return self._ask(
-            attempt_id,
-            token,
-            lambda connection: look(
-                connection, dag_id=dag_id, run_id=run_id, key=key, task_ids=task_ids, map_indexes=map_indexes
-            ),
-        )
+    def get_xcoms(self, attempt_id: str, token: str, *, query: dict[str, Any]) -> list[tuple[str, int, str]]:
+        """XComs of a run; see :class:`~clockmill.protocols.XComQuery`."""
+        wanted = XComQuery.from_json(query)
+        return self._ask(attempt_id, token, lambda connection: xcoms.find_xcoms(connection, wanted))
+
+    def measure_xcoms(self, attempt_id: str, token: str, *, query: dict[str, Any]) -> tuple[int, int | None]:
+        """How many such XComs there are, and how many elements the longest has."""
+        wanted = XComQuery.from_json(query)
+        return self._ask(attempt_id, token, lambda connection: xcoms.measure_xcoms(connection, wanted))
 
     def get_variable(self, attempt_id: str, token: str, key: str) -> str | None:
         """The value of a variable, from the environment or the database; None when there is none.

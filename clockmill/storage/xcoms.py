@@ -6,15 +6,19 @@ Tasks read often and one value at a time, so the statements are built once.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, delete, insert, select
+from sqlalchemy import Connection, Integer, Row, Select, bindparam, delete, func, insert, or_, select
 
+from clockmill.protocols import XComQuery
+from clockmill.storage.elements import element_of
 from clockmill.storage.records import XComValue
 from clockmill.storage.rows import values_of
-from clockmill.storage.tables import dag_run, xcom
+from clockmill.storage.tables import dag_run, task_instance, xcom
+from clockmill.xcom import element
 
 _LENGTHS = select(xcom.c.task_instance_id, xcom.c.length).where(
     xcom.c.dag_run_id == bindparam("dag_run_id"),
@@ -24,51 +28,45 @@ _LENGTHS = select(xcom.c.task_instance_id, xcom.c.length).where(
 _THIS_RUN = (dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.run_id == bindparam("run_id"))
 
 
-def values_of_run(
-    connection: Connection,
-    *,
-    dag_id: str,
-    run_id: str,
-    key: str,
-    task_ids: Sequence[str] | None = None,
-    map_indexes: Collection[int] | None = None,
-) -> list[tuple[str, int, str]]:
-    """The XComs of one run with that key: ``(task_id, map_index, value as JSON text)``, by map index within a task.
+def find_xcoms(connection: Connection, query: XComQuery) -> list[tuple[str, int, str]]:
+    """XComs as ``(task_id, map_index, value as JSON text)``, by map index within a task."""
+    if not query.include_prior_dates:
+        return _of_run(connection, query)
+    found: list[tuple[str, int, str]] = []
+    for wanted in [None] if query.task_ids is None else [[task_id] for task_id in query.task_ids]:
+        of_task = replace(query, task_ids=wanted)
+        run_id = _newest_run_with(connection, of_task)
+        if run_id is not None:
+            found += _of_run(connection, replace(of_task, run_id=run_id))
+    return found
 
-    :param task_ids: only of these tasks, in this order; None for all of the run, by task id.
-    :param map_indexes: only of these map indexes; None for all.
-    """
-    parameters: dict[str, Any] = {"dag_id": dag_id, "run_id": run_id, "key": key}
-    if task_ids is not None:
-        parameters["task_ids"] = list(task_ids)
-    if map_indexes is not None:
-        parameters["map_indexes"] = list(map_indexes)
-    rows = connection.execute(_values(task_ids is not None, map_indexes is not None), parameters)
-    found = [(row[0], row[1], row[2]) for row in rows]
-    if task_ids is not None and len(task_ids) > 1:
-        place = {task_id: number for number, task_id in enumerate(task_ids)}
+
+def measure_xcoms(connection: Connection, query: XComQuery) -> tuple[int, int | None]:
+    """How many such XComs there are, and how many elements the longest has; None when none is a list or mapping."""
+    filters = _Filters.of(query)
+    number, length = connection.execute(_measure(filters), filters.parameters(query)).one()
+    return number, length
+
+
+def _of_run(connection: Connection, query: XComQuery) -> list[tuple[str, int, str]]:
+    filters = _Filters.of(query)
+    rows = connection.execute(_values(filters), filters.parameters(query)).all()
+    found = [(row.task_id, row.map_index, row.value) for row in rows]
+    if query.element is not None:
+        texts = (_element(connection, row, query.element) for row in rows)
+        found = [(row.task_id, row.map_index, text) for row, text in zip(rows, texts, strict=True) if text is not None]
+    if query.task_ids is not None and len(query.task_ids) > 1:
+        place = {task_id: number for number, task_id in enumerate(query.task_ids)}
         found.sort(key=lambda value: place[value[0]])
     return found
 
 
-def values_until_run(
-    connection: Connection,
-    *,
-    dag_id: str,
-    run_id: str,
-    key: str,
-    task_ids: Sequence[str] | None = None,
-    map_indexes: Collection[int] | None = None,
-) -> list[tuple[str, int, str]]:
-    """As :func:`values_of_run`, but for each task from the newest run up to that one in which it has such a value."""
-    found: list[tuple[str, int, str]] = []
-    for wanted in [None] if task_ids is None else [[task_id] for task_id in task_ids]:
-        run = _newest_run_with(connection, dag_id, run_id, key, wanted, map_indexes)
-        if run is not None:
-            found += values_of_run(
-                connection, dag_id=dag_id, run_id=run, key=key, task_ids=wanted, map_indexes=map_indexes
-            )
-    return found
+def _element(connection: Connection, row: Row[Any], index: int) -> str | None:
+    """The element that the database took out of the value; of a value that it cannot take apart, it is found here."""
+    if row.value is not None:
+        return str(row.value)
+    text: str = connection.execute(_WHOLE, {"id": row.id}).scalar_one()
+    return element(text, index)
 
 
 def list_xcoms(connection: Connection, dag_id: str, run_id: str, task_id: str | None = None) -> list[dict[str, Any]]:
@@ -106,52 +104,105 @@ def drop_xcoms(connection: Connection, task_instance_ids: Collection[int]) -> No
         connection.execute(delete(xcom).where(xcom.c.task_instance_id.in_(list(task_instance_ids))))
 
 
+class _Filters(NamedTuple):
+    """Which conditions a statement has."""
+
+    by_task: bool
+    by_map_index: bool
+    scope: str  # any, exact, within
+    is_page: bool
+    is_element: bool
+
+    @classmethod
+    def of(cls, query: XComQuery) -> _Filters:
+        return cls(
+            by_task=query.task_ids is not None,
+            by_map_index=query.map_indexes is not None,
+            scope="any" if query.scope is None else "within" if query.is_within else "exact",
+            is_page=query.limit is not None or query.offset > 0,
+            is_element=query.element is not None,
+        )
+
+    def parameters(self, query: XComQuery) -> dict[str, Any]:
+        """What the conditions are filled with."""
+        given = {
+            "task_ids": query.task_ids,
+            "map_indexes": query.map_indexes,
+            "scope": query.scope,
+            "inner": None if query.scope is None else f"{query.scope}.%",
+            "page_offset": query.offset,
+            "page_limit": 1 << 31 if query.limit is None else query.limit,
+            "element": query.element,
+        }
+        unused = {name for name, value in given.items() if value is None}
+        rest = {name: value for name, value in given.items() if name not in unused}
+        return {"dag_id": query.dag_id, "run_id": query.run_id, "key": query.key, **rest}
+
+
 @cache
-def _values(by_task: bool, by_map_index: bool) -> Select[Any]:
-    statement = (
-        select(xcom.c.task_id, xcom.c.map_index, xcom.c.value)
-        .join(dag_run, dag_run.c.id == xcom.c.dag_run_id)
-        .where(*_THIS_RUN, xcom.c.key == bindparam("key"))
-        .order_by(xcom.c.task_id, xcom.c.map_index)
-    )
-    return _narrowed(statement, by_task, by_map_index)
-
-
-def _narrowed(statement: Select[Any], by_task: bool, by_map_index: bool) -> Select[Any]:
-    if by_task:
-        statement = statement.where(xcom.c.task_id.in_(bindparam("task_ids", expanding=True)))
-    if by_map_index:
-        statement = statement.where(xcom.c.map_index.in_(bindparam("map_indexes", expanding=True)))
+def _values(filters: _Filters) -> Select[Any]:
+    value = element_of(xcom.c.value, bindparam("element", type_=Integer)) if filters.is_element else xcom.c.value
+    statement = _chosen(select(xcom.c.id, xcom.c.task_id, xcom.c.map_index, value.label("value")), filters)
+    statement = statement.order_by(xcom.c.task_id, xcom.c.map_index)
+    if filters.is_page:
+        statement = statement.offset(bindparam("page_offset")).limit(bindparam("page_limit"))
     return statement
 
 
-def _newest_run_with(
-    connection: Connection,
-    dag_id: str,
-    run_id: str,
-    key: str,
-    task_ids: Sequence[str] | None,
-    map_indexes: Collection[int] | None,
-) -> str | None:
+@cache
+def _measure(filters: _Filters) -> Select[Any]:
+    measures: tuple[Any, ...] = (func.count(), func.max(xcom.c.length))
+    return _chosen(select(*measures), filters)
+
+
+def _chosen(statement: Select[Any], filters: _Filters) -> Select[Any]:
+    if filters.scope == "any":
+        return _narrowed(statement.join_from(xcom, dag_run).where(*_THIS_RUN, xcom.c.key == bindparam("key")), filters)
+    # The instances first: their index knows the scopes, and each has few values.
+    statement = (
+        statement.select_from(dag_run)
+        .join(task_instance, task_instance.c.dag_run_id == dag_run.c.id)
+        .join(xcom, xcom.c.task_instance_id == task_instance.c.id)
+        .where(*_THIS_RUN, xcom.c.key == bindparam("key"))
+    )
+    return _narrowed(statement, filters)
+
+
+def _narrowed(statement: Select[Any], filters: _Filters) -> Select[Any]:
+    task_id = xcom.c.task_id if filters.scope == "any" else task_instance.c.task_id
+    if filters.by_task:
+        statement = statement.where(task_id.in_(bindparam("task_ids", expanding=True)))
+    if filters.by_map_index:
+        statement = statement.where(xcom.c.map_index.in_(bindparam("map_indexes", expanding=True)))
+    if filters.scope == "exact":
+        statement = statement.where(task_instance.c.scope == bindparam("scope"))
+    if filters.scope == "within":
+        inner = task_instance.c.scope.like(bindparam("inner"))
+        statement = statement.where(or_(task_instance.c.scope == bindparam("scope"), inner))
+    return statement
+
+
+_WHOLE = select(xcom.c.value).where(xcom.c.id == bindparam("id"))
+
+
+def _newest_run_with(connection: Connection, query: XComQuery) -> str | None:
     """The newest run until that one, by logical date, or by age when it has none, that has such a value.
 
     The search goes down an index of the runs and stops at the first that has one.
     """
-    this = connection.execute(
-        select(dag_run.c.id, dag_run.c.logical_date).where(*_THIS_RUN), {"dag_id": dag_id, "run_id": run_id}
-    ).first()
+    filters = _Filters.of(replace(query, scope=None))
+    given = filters.parameters(query)
+    this = connection.execute(select(dag_run.c.id, dag_run.c.logical_date).where(*_THIS_RUN), given).first()
     if this is None:
         return None
     key_column, limit = (dag_run.c.id, this[0]) if this[1] is None else (dag_run.c.logical_date, this[1])
-    has_value = select(xcom.c.id).where(xcom.c.dag_run_id == dag_run.c.id, xcom.c.key == key)
-    has_value = _narrowed(has_value, task_ids is not None, map_indexes is not None).correlate(dag_run)
+    has_value = select(xcom.c.id).where(xcom.c.dag_run_id == dag_run.c.id, xcom.c.key == bindparam("key"))
+    has_value = _narrowed(has_value, filters).correlate(dag_run)
     statement = (
         select(dag_run.c.run_id)
-        .where(dag_run.c.dag_id == dag_id, key_column <= limit, has_value.exists())
+        .where(dag_run.c.dag_id == bindparam("dag_id"), key_column <= limit, has_value.exists())
         .order_by(key_column.desc())
         .limit(1)
     )
-    parameters = {"task_ids": task_ids, "map_indexes": map_indexes and list(map_indexes)}
-    given = {name: value for name, value in parameters.items() if value is not None}
     found: str | None = connection.execute(statement, given).scalar_one_or_none()
     return found

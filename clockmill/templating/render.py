@@ -43,21 +43,34 @@ class Templated(Protocol):
 
 
 def render_fields(
-    task: Any, context: Mapping[str, Any], *, folder: Path, explain: Explain | None = None
+    task: Any,
+    context: Mapping[str, Any],
+    *,
+    folder: Path,
+    explain: Explain | None = None,
+    known: Iterable[Any] = (),
 ) -> dict[str, Any]:
     """The template fields of ``task`` with their values for this run.
 
     :param folder: the folder of the DAG file, where template files are looked for first.
     :param explain: says why a name is not in the context, when there is more to say than that.
+    :param known: values that come from other tasks; where they are found in a field, they are taken as they are.
     :raises DagDefinitionError: names the task, the field and the line of the template.
     """
-    renderer = _Renderer(task, context, folder, explain or (lambda name: None))
+    renderer = _Renderer(task, context, folder, explain or (lambda name: None), _parts(known))
     return {name: renderer.render(name, getattr(task, name, None)) for name in task.template_fields}
 
 
-def rendered(task: Any, context: Mapping[str, Any], *, folder: Path, explain: Explain | None = None) -> Any:
+def rendered(
+    task: Any,
+    context: Mapping[str, Any],
+    *,
+    folder: Path,
+    explain: Explain | None = None,
+    known: Iterable[Any] = (),
+) -> Any:
     """A copy of ``task`` whose template fields are filled; see :func:`render_fields`."""
-    fields = render_fields(task, context, folder=folder, explain=explain)
+    fields = render_fields(task, context, folder=folder, explain=explain, known=known)
     filled = copy.copy(task)
     for name, value in fields.items():
         # An operator may refuse to be changed once its DAG is complete; this is a copy of it for one try.
@@ -65,8 +78,40 @@ def rendered(task: Any, context: Mapping[str, Any], *, folder: Path, explain: Ex
     return filled
 
 
+def render_text(task: Any, name: str, context: Mapping[str, Any], *, folder: Path) -> str:
+    """The attribute ``name`` of ``task``, which is text, filled in.
+
+    :raises DagDefinitionError: names the task, the attribute and the line of the template.
+    """
+    return str(_Renderer(task, context, folder, lambda name: None).render(name, getattr(task, name)))
+
+
+def _parts(values: Iterable[Any]) -> dict[int, Any]:
+    """Everything in ``values`` that could be taken for a template, by its identity."""
+    found: dict[int, Any] = {}
+    todo = list(values)
+    while todo:
+        value = todo.pop()
+        if isinstance(value, (bool, int, float, type(None))) or id(value) in found:
+            continue
+        found[id(value)] = value
+        if isinstance(value, (list, tuple, set, frozenset)):
+            todo += value
+        elif isinstance(value, dict):
+            todo += value.values()
+    return found
+
+
 class _Renderer:
-    def __init__(self, task: Any, context: Mapping[str, Any], folder: Path, explain: Explain) -> None:
+    def __init__(
+        self,
+        task: Any,
+        context: Mapping[str, Any],
+        folder: Path,
+        explain: Explain,
+        known: Mapping[int, Any] | None = None,
+    ) -> None:
+        self._known = known or {}
         self._task = task
         self._dag = task.dag
         self._context = context
@@ -97,6 +142,8 @@ class _Renderer:
         return self._walk(value)
 
     def _walk(self, value: Any) -> Any:
+        if id(value) in self._known:
+            return value
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, Literal):

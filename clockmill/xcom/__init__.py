@@ -2,7 +2,8 @@
 
 from clockmill.xcom.backend import DatabaseBackend, XComBackend
 from clockmill.xcom.codec import MAX_DEPTH, check_size, decode, encode
-from clockmill.xcom.display import length, to_display
+from clockmill.xcom.display import element, length, to_display
+from clockmill.xcom.lazy import LazySequence
 
 RETURN_KEY = "return_value"
 MAX_KEY_LENGTH = 250
@@ -12,9 +13,11 @@ __all__ = [
     "MAX_KEY_LENGTH",
     "RETURN_KEY",
     "DatabaseBackend",
+    "LazySequence",
     "XComBackend",
     "check_size",
     "decode",
+    "element",
     "encode",
     "length",
     "to_display",

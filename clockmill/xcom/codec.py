@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from clockmill.errors import SerializationError, XComTooLarge
 from clockmill.xcom import classes, scalars
+from clockmill.xcom.lazy import LazySequence
 from clockmill.xcom.walk import TAG
 
 MAX_DEPTH = 100
@@ -106,6 +107,8 @@ class Encoder:
             from clockmill.xcom import frames
 
             return frames.encode(value, self)
+        if isinstance(value, LazySequence):
+            return _encode_list(self, list(value))
         return classes.encode(value, self) or self.fail(_advice(value))
 
 

@@ -39,6 +39,32 @@ def length(text: str) -> int | None:
     return len(data)
 
 
+def element(text: str, index: int) -> str | None:
+    """One element of the value, as text like that of a whole value; None when the value has no such element.
+
+    :param text: what :func:`~clockmill.xcom.encode` wrote. The elements of a mapping are its pairs.
+    :param index: from 0, in the order of the text.
+    """
+    data = json.loads(text)
+    if isinstance(data, dict) and TAG not in data:
+        return _pair(list(data.items()), index)
+    if isinstance(data, dict) and data[TAG] == "dict":
+        return _pair(data["value"], index)
+    if isinstance(data, dict):
+        data = data["value"] if data[TAG] in _SEQUENCES else None
+    if not isinstance(data, list) or not 0 <= index < len(data):
+        return None
+    return _dumps(data[index])
+
+
+def _pair(pairs: list[Any], index: int) -> str | None:
+    return _dumps({TAG: "tuple", "value": list(pairs[index])}) if 0 <= index < len(pairs) else None
+
+
+def _dumps(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
 def _plain(data: Any) -> Any:
     if isinstance(data, list):
         return [_plain(item) for item in data]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from clockmill import DAG, BaseOperator
 from clockmill.credentials import ConnectionFields, parse_connection
 from clockmill.errors import UsageError
-from clockmill.protocols import Workload
+from clockmill.protocols import Workload, XComQuery
 from clockmill.runtime import pipeline
 from clockmill.runtime.accessors import Connection
 from clockmill.runtime.context import MissingFromContext, TaskContext
@@ -152,8 +152,11 @@ def test_a_backend_keeps_large_values_elsewhere() -> None:
 class NoChannel:
     """Nobody at the other end."""
 
-    def get_xcoms(self, **_: Any) -> list[tuple[str, int, str]]:
+    def get_xcoms(self, query: XComQuery) -> list[tuple[str, int, str]]:
         return []
+
+    def measure_xcoms(self, query: XComQuery) -> tuple[int, int | None]:
+        return 0, None
 
     def get_variable(self, key: str) -> str | None:
         return None

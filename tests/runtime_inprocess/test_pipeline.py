@@ -16,7 +16,7 @@ import pytest
 
 from clockmill import DAG, BaseOperator, FailTask, RetryTask, SkipTask, get_current_context
 from clockmill.errors import TaskGone
-from clockmill.protocols import AttemptReport, Workload
+from clockmill.protocols import AttemptReport, Workload, XComQuery
 from clockmill.runtime import pipeline
 from clockmill.testing import FakeClock
 from clockmill.xcom import decode, encode
@@ -46,9 +46,9 @@ class Channel:
         self.starts: list[str] = []
         self.asked: list[dict[str, Any]] = []
 
-    def get_xcoms(self, **asked: Any) -> list[tuple[str, int, str]]:
-        self.asked.append(asked)
-        return [row for row in self.rows if asked["task_ids"] is None or row[0] in asked["task_ids"]]
+    def get_xcoms(self, query: XComQuery) -> list[tuple[str, int, str]]:
+        self.asked.append(query.to_json())
+        return [row for row in self.rows if query.task_ids is None or row[0] in query.task_ids]
 
     def get_variable(self, key: str) -> str | None:
         return {"plain": "text", "listed": "[1]", "broken": "{"}.get(key)

@@ -43,11 +43,8 @@ def gateway(database: Database, key_file: Path, rows: Any) -> Iterator[DatabaseG
 
 
 def xcoms(gateway: DatabaseGateway, **changed: Any) -> list[tuple[str, int, str]]:
-    asked: dict[str, Any] = {
-        "dag_id": "d", "run_id": "now", "task_ids": None, "key": "return_value", "map_indexes": None,
-        "include_prior_dates": False,
-    }  # fmt: skip
-    return gateway.get_xcoms("me", "token-me", **{**asked, **changed})
+    asked = {"dag_id": "d", "run_id": "now", "key": "return_value", **changed}
+    return gateway.get_xcoms("me", "token-me", query=asked)
 
 
 def test_a_task_reads_the_xcoms_of_its_run(gateway: DatabaseGateway) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from clockmill.clock import parse_iso
+from clockmill.protocols import XComQuery
 from clockmill.state import RunState
 from clockmill.storage import (
     admission,
@@ -85,6 +86,11 @@ FULL = admission.Full(
     run_tasks={(7, "t"): 1},
 )
 
+
+def asked(**more: Any) -> XComQuery:
+    return XComQuery(dag_id="old", run_id="run7", key="return_value", task_ids=["t"], **more)
+
+
 HOT_READS: dict[str, Callable[[Connection], object]] = {
     "ready tasks": lambda c: admission.ready_tasks(c, limit=100),
     "ready tasks behind full limits": lambda c: admission.ready_tasks(c, limit=100, full=FULL),
@@ -113,7 +119,11 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "DAGs that run one after another": lambda c: schedules.idle_dags(c, "@continuous"),
     "one run": lambda c: runs.find_run(c, "old", "run7"),
     "the tasks of a run": lambda c: runs.load_tasks(c, 1007),
-    "one XCom": lambda c: xcoms.values_of_run(c, dag_id="old", run_id="run7", key="return_value", task_ids=["t"]),
+    "one XCom": lambda c: xcoms.find_xcoms(c, asked()),
+    "one element of an XCom": lambda c: xcoms.find_xcoms(c, asked(element=3)),
+    "the XCom of one instance of a mapped group": lambda c: xcoms.find_xcoms(c, asked(scope="3")),
+    "one XCom of a mapped task": lambda c: xcoms.find_xcoms(c, asked(offset=3, limit=1)),
+    "how long an XCom is": lambda c: xcoms.measure_xcoms(c, asked()),
     "the XComs of a run": lambda c: xcoms.list_xcoms(c, "old", "run7"),
     "the list of DAGs": pages.list_dags,
     "how many DAGs there are of each kind": pages.count_dags,
