@@ -27,7 +27,7 @@ _CHUNK = 500
 _NO_TICKS = {
     "null": "it has no schedule",
     "continuous": "its schedule is @continuous, which has no dates of its own",
-    "custom": "its schedule is a timetable of your own, whose past ticks only its own code knows",
+    "stored": "its schedule is a timetable of your own, whose past ticks only its own code knows",
 }
 
 

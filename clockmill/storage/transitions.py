@@ -86,14 +86,35 @@ def create_runs(
     state = {"state": RunState.QUEUED.value, "max_active_tasks": limit}
     rows = [{**values_of(run), "run_type": run.run_type.value, **state} for run in runs]
     ids = list(connection.scalars(insert(dag_run).returning(dag_run.c.id), rows))
-    each = [_removed_if(values_of(task), removed.get(task.task_id)) for task in tasks]
+    each = [_first_values(task, removed.get(task.task_id)) for task in tasks]
     if each:
-        connection.execute(insert(task_instance), [{"dag_run_id": ident, **values} for ident in ids for values in each])
+        new = ({"dag_run_id": ident, **values} for ident in ids for values in each)
+        insert_rows(connection, "task_instance", _FIRST_TASK_COLUMNS, ("id",), new)
 
 
-def _removed_if(values: dict[str, Any], reason: str | None) -> dict[str, Any]:
-    state = TaskState.NONE if reason is None else TaskState.REMOVED
-    return {**values, "state": state.value, "reason": reason or ""}
+_FIRST_TASK_COLUMNS: Columns = (
+    ("dag_run_id", "bigint"),
+    ("task_id", "text"),
+    ("scope", "text"),
+    ("map_index", "integer"),
+    ("item", "integer"),
+    ("state", "text"),
+    ("max_tries", "integer"),
+    ("priority", "integer"),
+    ("lane", "integer"),
+    ("pool", "text"),
+    ("pool_slots", "integer"),
+    ("max_active_per_dag", "integer"),
+    ("max_active_per_run", "integer"),
+    ("executor", "text"),
+    ("queue", "text"),
+    ("reason", "text"),
+)
+
+
+def _first_values(task: NewTask, removed: str | None) -> dict[str, Any]:
+    state = TaskState.NONE if removed is None else TaskState.REMOVED
+    return {**values_of(task), "state": state.value, "reason": removed or ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
