@@ -17,6 +17,7 @@ class EventKind(StrEnum):
     TICKS_DROPPED = "ticks_dropped"  #: due ticks that the catch-up policy leaves out
     RUN_CREATED = "run_created"
     RUN_STATE = "run_state"  #: a run went to another state
+    RUN_NOTE = "run_note"  #: a person wrote or changed the note of a run
     TASK_STATE = "task_state"  #: a task instance changed outside an attempt: skipped, cleared, marked
     TASK_RETRY = "task_retry"
     ATTEMPT_LOST = "attempt_lost"

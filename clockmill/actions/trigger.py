@@ -9,6 +9,7 @@ from typing import Any
 
 from clockmill.actions.conf import checked_conf
 from clockmill.actions.create import RunOrder, place, run_id_for
+from clockmill.actions.notes import checked_note
 from clockmill.clock import Clock, iso
 from clockmill.errors import Conflict, NotFound, UsageError
 from clockmill.events import Event, EventKind
@@ -52,6 +53,7 @@ class TriggerOrder:
     conf: dict[str, Any]
     run_id: str | None = None
     logical_date: datetime | None = None
+    note: str = ""
 
 
 def trigger_run(
@@ -63,14 +65,16 @@ def trigger_run(
     conf: Mapping[str, Any] | None = None,
     run_id: str | None = None,
     logical_date: datetime | None = None,
+    note: str = "",
 ) -> Triggered:
     """Queue a manual run of a DAG's newest version; the caller wakes the scheduler.
 
     :param conf: values for the DAG's parameters, and whatever else its tasks read from ``dag_run.conf``.
     :param logical_date: the present instant when None.
+    :param note: what people shall read at the run.
     :raises NotFound: when there is no such DAG.
     :raises Conflict: when another run has that logical date.
-    :raises UsageError: when the run id or the configuration is no good, or the parameters do not fit.
+    :raises UsageError: when the run id, the note or the configuration is no good, or the parameters do not fit.
     """
     now = clock.now()
     order = TriggerOrder(
@@ -80,6 +84,7 @@ def trigger_run(
         conf=checked_conf(conf or {}),
         run_id=run_id,
         logical_date=logical_date,
+        note=checked_note(note),
     )
     return database.write(lambda connection: trigger_in(connection, order, now))
 
@@ -111,7 +116,13 @@ def trigger_in(connection: Connection, order: TriggerOrder, now: datetime) -> Tr
         raise Conflict(f"The run {found.run_id!r} of DAG {dag_id!r} already has the logical date {iso(date)}.")
     document.run_params(order.conf)
     new = RunOrder(
-        run_type=order.run_type, tick=tick, logical_date=date, run_id=name, conf=order.conf, actor=order.actor
+        run_type=order.run_type,
+        tick=tick,
+        logical_date=date,
+        run_id=name,
+        conf=order.conf,
+        actor=order.actor,
+        note=order.note,
     )
     place(connection, document, row.id, new, now)
     event = Event(kind=EventKind.RUN_CREATED, at=now, actor=order.actor, dag_id=dag_id, run_id=name)

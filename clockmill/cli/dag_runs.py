@@ -44,6 +44,7 @@ def list_runs(app: App, dag_id: str, state: str | None, limit: int | None, outpu
 @conf_option
 @click.option("--run-id", help="The id of the run; made from the time when it is left out.")
 @click.option("--logical-date", callback=to_moment, metavar="TIME", help="The logical date; now when it is left out.")
+@click.option("--note", default="", help="What people shall read at the run.")
 @click.option("--wait", is_flag=True, help="Wait for the end of the run; exit 1 when it failed.")
 @output_option
 @click.pass_context
@@ -53,6 +54,7 @@ def trigger(
     conf: dict[str, Any] | None,
     run_id: str | None,
     logical_date: datetime | None,
+    note: str,
     wait: bool,
     output: str,
 ) -> None:
@@ -64,7 +66,7 @@ def trigger(
         zone = app.read(lambda connection: lookup.newest_document(connection, dag_id)).timezone
         logical_date = aware(logical_date, zone)
     done = trigger_run(
-        app.database, app.clock, dag_id, actor=app.actor, conf=conf, run_id=run_id, logical_date=logical_date
+        app.database, app.clock, dag_id, actor=app.actor, conf=conf, run_id=run_id, logical_date=logical_date, note=note
     )
     app.wake()
     if not done.created:

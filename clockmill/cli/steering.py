@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from clockmill.actions import clear, dags, trigger
+from clockmill.actions import clear, dags, notes, trigger
 from clockmill.clock import Clock
 from clockmill.storage.engine import Database
 from clockmill.storage.wakeup import wake
-from clockmill.webserver.hooks import ClearItem
+from clockmill.webserver.hooks import ClearItem, TriggeredRun
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,32 @@ class WebActions:
     run_folder: Path
     actor: str = "web"
 
-    def trigger(self, dag_id: str, *, conf: dict[str, Any], run_id: str | None) -> str:
-        """Queue a run; returns its id."""
-        done = trigger.trigger_run(self.database, self.clock, dag_id, actor=self.actor, conf=conf, run_id=run_id)
+    def trigger(
+        self,
+        dag_id: str,
+        *,
+        conf: dict[str, Any],
+        run_id: str | None,
+        note: str = "",
+        logical_date: datetime | None = None,
+    ) -> TriggeredRun:
+        """Queue a run."""
+        done = trigger.trigger_run(
+            self.database,
+            self.clock,
+            dag_id,
+            actor=self.actor,
+            conf=conf,
+            run_id=run_id,
+            note=note,
+            logical_date=logical_date,
+        )
         self._wake()
-        return done.run.run_id
+        return TriggeredRun(run_id=done.run.run_id, created=done.created)
+
+    def write_note(self, dag_id: str, run_id: str, note: str) -> None:
+        """Give a run its note."""
+        notes.write_note(self.database, self.clock, dag_id, run_id, note, actor=self.actor)
 
     def set_paused(self, dag_id: str, paused: bool) -> None:
         """Pause a DAG or let it go on."""

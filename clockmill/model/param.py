@@ -9,7 +9,15 @@ from clockmill.errors import DagDefinitionError, UsageError, did_you_mean
 
 
 class ParamError(UsageError):
-    """Values given for the parameters do not satisfy their schemas; the message lists all that is wrong."""
+    """Values given for the parameters do not satisfy their schemas; the message lists all that is wrong.
+
+    :param problems: parameter name -> one sentence for each thing that is wrong with its value.
+    """
+
+    def __init__(self, problems: Mapping[str, list[str]]) -> None:
+        told = (f"{name}: {problem}" for name, several in problems.items() for problem in several)
+        super().__init__("Wrong parameters: " + "; ".join(told))
+        self.problems = problems
 
 
 class _NoDefault:
@@ -89,15 +97,15 @@ def resolve_params(params: Mapping[str, ParamLike], given: Mapping[str, Any]) ->
     """
     values = {name: param.default for name, param in params.items() if param.default is not NO_DEFAULT}
     values.update(given)
-    problems = []
+    problems: dict[str, list[str]] = {}
     for name, param in params.items():
         if name not in values:
             hint = did_you_mean(name, [key for key in given if key not in params])
-            problems.append(f"{name}: a value is required, as there is no default.{hint}")
-        else:
-            problems.extend(f"{name}: {problem}" for problem in value_problems(param.schema, values[name]))
+            problems[name] = [f"a value is required, as there is no default.{hint}"]
+        elif wrong := value_problems(param.schema, values[name]):
+            problems[name] = wrong
     if problems:
-        raise ParamError("Wrong parameters: " + "; ".join(problems))
+        raise ParamError(problems)
     return values
 
 

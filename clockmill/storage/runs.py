@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, or_, select
+from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, or_, select, update
 
 from clockmill.state import RunState, RunType, TaskState
 from clockmill.storage.conditions import ACTIVE_RUN
@@ -55,6 +55,18 @@ def find_run(connection: Connection, dag_id: str, run_id: str) -> RunRow | None:
     """The run with that id, or None."""
     row = connection.execute(_select_runs().where(dag_run.c.dag_id == dag_id, dag_run.c.run_id == run_id)).first()
     return None if row is None else run_row(row)
+
+
+def run_ids_known(connection: Connection, dag_id: str, limit: int = 200) -> list[str]:
+    """The ids of the newest runs of a DAG, for a suggestion."""
+    statement = select(dag_run.c.run_id).where(dag_run.c.dag_id == dag_id).order_by(dag_run.c.id.desc()).limit(limit)
+    return [row.run_id for row in connection.execute(statement)]
+
+
+def set_note(connection: Connection, dag_id: str, run_id: str, note: str) -> bool:
+    """Give a run its note; whether there is such a run."""
+    this = (dag_run.c.dag_id == dag_id, dag_run.c.run_id == run_id)
+    return connection.execute(update(dag_run).where(*this).values(note=note)).rowcount > 0
 
 
 def load_tasks(connection: Connection, dag_run_id: int, *, after_revision: int = -1) -> list[TaskRow]:

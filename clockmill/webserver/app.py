@@ -12,7 +12,18 @@ from jinja2 import StrictUndefined
 
 from clockmill.clock import Clock, iso
 from clockmill.ids import id_problem
-from clockmill.webserver import actions, dag_pages, display, errors, health, run_pages, security, task_pages
+from clockmill.webserver import (
+    actions,
+    api,
+    dag_pages,
+    display,
+    errors,
+    health,
+    run_pages,
+    security,
+    task_pages,
+    trigger_pages,
+)
 from clockmill.webserver.documents import Documents
 from clockmill.webserver.errors import PageNotFound
 from clockmill.webserver.hooks import Actions
@@ -39,7 +50,7 @@ def create_app(database: Database, options: WebOptions, *, clock: Clock, actions
     _prepare_static(app)
     errors.handle(app)
     app.url_value_preprocessor(_check_ids)
-    for module in (health, dag_pages, run_pages, task_pages, actions):
+    for module in (health, dag_pages, run_pages, task_pages, trigger_pages, actions, api):
         app.register_blueprint(module.blueprint)
     return app
 

@@ -57,10 +57,14 @@ def _on_http(error: HTTPException) -> tuple[str, int]:
     return _page(code, _SENTENCES.get(code) or error.description or "")
 
 
-def _on_usage(error: UsageError) -> tuple[str, int]:
+def code_of(error: UsageError) -> int:
+    """The status with which a mistake of the caller is answered."""
     codes = {NotFound: 404, Conflict: 409, DatabaseError: 503}
-    code = next((code for kind, code in codes.items() if isinstance(error, kind)), 400)
-    return _page(code, str(error))
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), 400)
+
+
+def _on_usage(error: UsageError) -> tuple[str, int]:
+    return _page(code_of(error), str(error))
 
 
 def _on_crash(error: Exception) -> tuple[str, int]:

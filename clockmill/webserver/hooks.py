@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 
@@ -19,6 +20,17 @@ class ClearItem:
     state: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggeredRun:
+    """The answer to a trigger.
+
+    :param created: false when a run with that id was there already.
+    """
+
+    run_id: str
+    created: bool
+
+
 class Actions(Protocol):
     """Every change that a person can make on the pages.
 
@@ -26,8 +38,23 @@ class Actions(Protocol):
     person asked for something that cannot be done, and the page shows its sentence.
     """
 
-    def trigger(self, dag_id: str, *, conf: dict[str, Any], run_id: str | None) -> str:
-        """Make a manual run and return its run id."""
+    def trigger(
+        self,
+        dag_id: str,
+        *,
+        conf: dict[str, Any],
+        run_id: str | None,
+        note: str = "",
+        logical_date: datetime | None = None,
+    ) -> TriggeredRun:
+        """Make a manual run; one that has that id already is the answer.
+
+        :raises ParamError: when values for the parameters do not fit.
+        """
+        ...
+
+    def write_note(self, dag_id: str, run_id: str, note: str) -> None:
+        """Give a run its note, in place of the one before."""
         ...
 
     def set_paused(self, dag_id: str, paused: bool) -> None:

@@ -71,7 +71,10 @@ def protect(app: Flask, secret_key: bytes, allowed_hosts: frozenset[str]) -> Non
             abort(400, f"This server does not answer to the name {request.host[:100]!r}.")
         if request.method not in SAFE_METHODS:
             _check_origin(request)
-            _check_token(request)
+            if request.blueprint == "api":
+                _check_is_json(request)
+            else:
+                _check_token(request)
         if any("\0" in value for fields in (request.args, request.form) for _, value in fields.items(multi=True)):
             abort(400, "A value holds a NUL character, which no text has.")
 
@@ -112,6 +115,12 @@ def _check_token(incoming: Request) -> None:
     sent = incoming.form.get(TOKEN_FIELD, "")
     if not compare_digest(sent.encode(), str(session.get("csrf") or secrets.token_hex()).encode()):
         abort(403, "This form is too old, so nothing was changed. Load the page again and repeat it.")
+
+
+def _check_is_json(incoming: Request) -> None:
+    """A form elsewhere cannot send JSON, and a script elsewhere is asked for leave first, which it does not get."""
+    if not incoming.is_json:
+        abort(415, "Send application/json.")
 
 
 def _add_headers(response: Response) -> Response:

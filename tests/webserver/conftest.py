@@ -21,7 +21,7 @@ from clockmill.serde import dumps, encode
 from clockmill.storage import events, tables
 from clockmill.storage.engine import Database
 from clockmill.webserver.app import create_app
-from clockmill.webserver.hooks import ClearItem
+from clockmill.webserver.hooks import ClearItem, TriggeredRun
 from clockmill.webserver.site import WebOptions
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -51,11 +51,22 @@ class NotedActions:
     items: list[ClearItem] = field(default_factory=list)
     refusal: Exception | None = None
 
-    def trigger(self, dag_id: str, *, conf: dict[str, Any], run_id: str | None) -> str:
+    def trigger(
+        self,
+        dag_id: str,
+        *,
+        conf: dict[str, Any],
+        run_id: str | None,
+        note: str = "",
+        logical_date: datetime | None = None,
+    ) -> TriggeredRun:
         if self.refusal:
             raise self.refusal
         self.calls.append(("trigger", dag_id, conf, run_id))
-        return run_id or "manual__2026-01-31T12:00:00+00:00"
+        return TriggeredRun(run_id=run_id or "manual__2026-01-31T12:00:00+00:00", created=True)
+
+    def write_note(self, dag_id: str, run_id: str, note: str) -> None:
+        self.calls.append(("write_note", dag_id, run_id, note))
 
     def set_paused(self, dag_id: str, paused: bool) -> None:
         self.calls.append(("set_paused", dag_id, paused))
@@ -98,7 +109,14 @@ class Seed:
             period_seconds=period,
         )
 
-    def dag(self, dag_id: str = "weather", tasks: Mapping[str, Sequence[str]] | None = None, **values: Any) -> None:
+    def dag(
+        self,
+        dag_id: str = "weather",
+        tasks: Mapping[str, Sequence[str]] | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        **values: Any,
+    ) -> None:
         defaults = {"file": f"{dag_id}.py", "tags": [], "schedule": "0 6 * * *", "created_at": NOW}
         self._insert(tables.dag, dag_id=dag_id, **{**defaults, **values})
         bundle = self._insert(tables.bundle, hash=f"b-{dag_id}", manifest={}, size_bytes=1, created_at=NOW)[0]
@@ -106,7 +124,7 @@ class Seed:
             tables.dag_version,
             dag_id=dag_id,
             number=1,
-            document=document(dag_id, tasks or {}),
+            document=document(dag_id, tasks or {}, params),
             document_hash="d",
             code_hash="c",
             bundle_id=bundle,
@@ -185,9 +203,10 @@ class Seed:
         return path
 
 
-def document(dag_id: str, tasks: Mapping[str, Sequence[str]]) -> str:
+def document(dag_id: str, tasks: Mapping[str, Sequence[str]], params: Mapping[str, Any] | None = None) -> str:
     """The document of a DAG with these tasks and what is upstream of each."""
-    dag = DAG(dag_id, params={"station": Param("SEA", description="Which station")}, auto_register=False)
+    known = params or {"station": Param("SEA", description="Which station")}
+    dag = DAG(dag_id, params=known, auto_register=False)
     made = {task_id: EmptyOperator(task_id=task_id, dag=dag) for task_id in tasks}
     for task_id, upstream in tasks.items():
         for above in upstream:
