@@ -24,8 +24,10 @@ from clockmill.model.operator import BaseOperator
 from clockmill.model.param import resolve_params
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime import pipeline
+from clockmill.runtime.endings import UNFINISHED
 from clockmill.runtime.local_values import LocalValues, connections_in, variables_in
 from clockmill.runtime.tested import RunChannel, TestedRun, TestedTask
+from clockmill.runtime.waiting import next_attempt
 from clockmill.state import (
     FAILED_TASK_STATES,
     Backoff,
@@ -230,10 +232,15 @@ class _Runner:
 
     def _attempt(self, task: BaseOperator, instance: TestedTask) -> AttemptReport:
         workload = self._workload(task, instance)
-        with _environment(ATTEMPT_ID=workload.attempt_id, IDEMPOTENCY_KEY=workload.idempotency_key):
-            return pipeline.execute(
-                workload, load=lambda: self._dag, channel=self._channel, clock=self._clock, test_mode=True
-            )
+        while True:
+            with _environment(ATTEMPT_ID=workload.attempt_id, IDEMPOTENCY_KEY=workload.idempotency_key):
+                report = pipeline.execute(
+                    workload, load=lambda: self._dag, channel=self._channel, clock=self._clock, test_mode=True
+                )
+            if Outcome(report.outcome) not in UNFINISHED:
+                return report
+            _say(f"{task.task_id}: try {instance.try_number} {report.outcome} {report.reason}")
+            workload = next_attempt(workload, report, self._channel, self._clock)
 
     def _workload(self, task: BaseOperator, instance: TestedTask) -> Workload:
         limit = task.execution_timeout

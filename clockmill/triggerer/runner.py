@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-import traceback
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import Executor
-from typing import Any
+from functools import partial
 
 from clockmill.errors import SerializationError
 from clockmill.storage.triggers import Fired, WaitingTrigger
 from clockmill.triggerer.code import TriggerCode
 from clockmill.triggerer.steps import StepWatch
-from clockmill.triggers.base import BaseTrigger, TriggerEvent
+from clockmill.triggers.base import BaseTrigger
+from clockmill.triggers.running import failure_text, first_event
 from clockmill.xcom import check_size, encode
 
 log = logging.getLogger(__name__)
 
 #: Seconds that a trigger has to clean up.
 _CLEANUP_SECONDS = 10.0
-_MOST_TRACE = 20_000
 
 
 class TriggerRunner:
@@ -92,7 +90,7 @@ class TriggerRunner:
             self._fail(waiting, error)
             return
         try:
-            event = await self._first_event(trigger, waiting.name)
+            event = await first_event(trigger, partial(self._watch, name=waiting.name))
             self._tell(waiting.id, event=self._encoded(event.payload))
         except asyncio.CancelledError:
             if waiting.id in self._running:  # nobody stopped it but itself
@@ -106,25 +104,6 @@ class TriggerRunner:
         if self._code.is_ours(waiting):
             return self._code.make(waiting)
         return await asyncio.get_running_loop().run_in_executor(self._loader, self._code.make, waiting)
-
-    async def _first_event(self, trigger: BaseTrigger, name: str) -> TriggerEvent:
-        events: Any = trigger.run()
-        if inspect.iscoroutine(events):
-            events.close()
-            raise TypeError("run() has no yield: it yields a TriggerEvent, and does not return one")
-        try:
-            event = await self._watch(anext(events), name)
-        except StopAsyncIteration:
-            raise RuntimeError("the trigger ended without an event") from None
-        finally:
-            await self._close_events(events, name)
-        if not isinstance(event, TriggerEvent):
-            raise TypeError(f"run() yields a TriggerEvent, not a {type(event).__name__}")
-        return event
-
-    async def _close_events(self, events: AsyncIterator[Any], name: str) -> None:
-        if inspect.isasyncgen(events):
-            await self._watch(events.aclose(), name)
 
     def _encoded(self, payload: object) -> str:
         try:
@@ -145,11 +124,4 @@ class TriggerRunner:
 
     def _fail(self, waiting: WaitingTrigger, error: BaseException) -> None:
         log.warning("a trigger failed", exc_info=error, extra={"trigger": waiting.name})
-        self._tell(waiting.id, error=_told(error))
-
-
-def _told(error: BaseException) -> str:
-    """An error in one line, and its traceback below."""
-    line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-    trace = "".join(traceback.format_exception(error))[-_MOST_TRACE:]
-    return f"{line.rstrip(': ')}\n{trace}".replace("\0", "\\0").encode(errors="backslashreplace").decode()
+        self._tell(waiting.id, error=failure_text(error))
