@@ -46,18 +46,32 @@ class ScriptedExecutor:
         """Whether there are events that nobody has asked for yet."""
         return bool(self._events)
 
-    def workload(self, task_id: str, run_id: str | None = None) -> Workload:
-        """What it holds for a task."""
-        return next(w for w in self.held.values() if w.task_id == task_id and (run_id is None or w.run_id == run_id))
+    def workload(self, task_id: str, run_id: str | None = None, map_index: int | None = None) -> Workload:
+        """What it holds for a task, the oldest when it holds several."""
+        return next(
+            workload
+            for workload in self.held.values()
+            if workload.task_id == task_id
+            and run_id in (None, workload.run_id)
+            and map_index in (None, workload.map_index)
+        )
 
     def begin(self, task_id: str) -> None:
         """Say that the user's code of a task has begun."""
         workload = self.workload(task_id)
         self._events.append(Started(workload.attempt_id, workload.token, iso(self._clock.now())))
 
-    def finish(self, task_id: str, outcome: str = "success", *, run_id: str | None = None, **report: object) -> str:
+    def finish(
+        self,
+        task_id: str,
+        outcome: str = "success",
+        *,
+        run_id: str | None = None,
+        map_index: int | None = None,
+        **report: object,
+    ) -> str:
         """End the attempt of a task and report it; returns the attempt's id."""
-        workload = self.workload(task_id, run_id)
+        workload = self.workload(task_id, run_id, map_index)
         del self.held[workload.attempt_id]
         moment = iso(self._clock.now())
         plain = AttemptReport(attempt_id=workload.attempt_id, token=workload.token, outcome=outcome)

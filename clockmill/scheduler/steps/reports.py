@@ -115,6 +115,7 @@ class Reports:
             crashes=step.crashes,
             due_at=None if step.delay is None else now + timedelta(seconds=step.delay),
             resume=None,
+            label=report.label or row.label,
             start_date=row.first_start or parse_iso_or_none(report.started_at) or row.start_date,
             end_date=parse_iso_or_none(report.ended_at) or now,
             reason=step.reason,
