@@ -163,21 +163,11 @@ class Fired:
 
 
 _FREE = and_(_WAITS, _T.triggerer.is_(None))
+_FIRST_FREE = (
+    select(_T.id).where(_FREE).order_by(_T.id).limit(bindparam("most", type_=Integer)).with_for_update(skip_locked=True)
+)
 _CLAIM = (
-    update(task_trigger)
-    .where(
-        _T.id.in_(
-            select(_T.id)
-            .where(_FREE)
-            .order_by(_T.id)
-            .limit(bindparam("most", type_=Integer))
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        ),
-        _FREE,
-    )
-    .values(triggerer=bindparam("me"))
-    .returning(_T.id)
+    update(task_trigger).where(_T.id.in_(bindparam("ids", expanding=True)), _FREE).values(triggerer=bindparam("me"))
 )
 _DESCRIBED = (
     select(
@@ -200,7 +190,11 @@ _DESCRIBED = (
 
 def claim_triggers(connection: Connection, triggerer: str, most: int) -> list[WaitingTrigger]:
     """Take triggers that nobody runs, the oldest first."""
-    return describe(connection, [row[0] for row in connection.execute(_CLAIM, {"me": triggerer, "most": most})])
+    # As one statement, PostgreSQL may look for the free ones more than once, and take more than that.
+    ids = list(connection.execute(_FIRST_FREE, {"most": most}).scalars())
+    if ids:
+        connection.execute(_CLAIM, {"me": triggerer, "ids": ids})
+    return describe(connection, ids)
 
 
 def describe(connection: Connection, ids: Collection[int]) -> list[WaitingTrigger]:

@@ -126,10 +126,14 @@ class TriggererService:
             await self._leave()
         finally:
             ended.set()
-            self._asker.shutdown(wait=False)
-            self._loader.shutdown(wait=False, cancel_futures=True)
-            self._listener.close()
-            self._life.remove()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of threads and files; :meth:`run` does it by itself."""
+        self._asker.shutdown()
+        self._loader.shutdown(wait=False, cancel_futures=True)
+        self._listener.close()
+        self._life.remove()
 
     async def get_states(self, query: StatesQuery) -> StatesSeen:
         """How runs of a DAG and their tasks stand; waits while the database is away."""
