@@ -7,13 +7,15 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
+from clockmill.actions.past import past_rules
 from clockmill.bundles import Bundle, BundleIncomplete, BundleStore
 from clockmill.model.param import NO_DEFAULT
 from clockmill.serde import Document, TaskDoc, decode
 from clockmill.serde.schedule import schedule_of
-from clockmill.state import Backoff, Graph
+from clockmill.state import Backoff, Graph, PastRule
 from clockmill.storage.bundles import load_manifest, read_contents
 from clockmill.storage.engine import Connection
 from clockmill.storage.versions import version
@@ -24,7 +26,7 @@ log = logging.getLogger(__name__)
 _KEPT = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """One DAG version, ready for decisions.
 
@@ -37,6 +39,11 @@ class Plan:
     tasks: dict[str, TaskDoc]
     bundle: str
     file: str
+
+    @cached_property
+    def past(self) -> dict[str, PastRule]:
+        """What its tasks ask of the run before; empty for most DAGs."""
+        return past_rules(self.document)
 
     @property
     def schedule(self) -> Schedule:

@@ -18,7 +18,8 @@ from clockmill.clock import Clock
 from clockmill.config import Settings
 from clockmill.executors.base import Executor
 from clockmill.host.processes import host_name, this_process
-from clockmill.scheduler.steps.advance import Advance, Agenda
+from clockmill.scheduler.agenda import Agenda
+from clockmill.scheduler.steps.advance import Advance
 from clockmill.scheduler.steps.backfills import Backfills
 from clockmill.scheduler.steps.collect import Collect, Inbox
 from clockmill.scheduler.steps.open_runs import OpenRuns

@@ -12,6 +12,7 @@ from typing import Any
 
 from clockmill.actions.aggregate import RunAggregate
 from clockmill.actions.create import new_task
+from clockmill.actions.past import PastGate
 from clockmill.scheduler.plans import Plan, Plans
 from clockmill.state import (
     FINISHED_RUN_STATES,
@@ -43,6 +44,8 @@ class RunView:
         left_out = [(row.key, row.leaves_out) for row in rows if row.leaves_out]
         states = {row.key: row.state for row in rows}
         self.progress = Progress(plan.graph, states, left_out, max_map_length=max_map_length)
+        #: What the run before held back when this one was looked at last; None where nothing asks for it.
+        self.gate: PastGate | None = None
 
     @property
     def run(self) -> RunRow:
@@ -78,7 +81,13 @@ class RunView:
         """Write down every step that follows from the states as they are."""
         if self.run.state is not RunState.RUNNING:
             return
-        for step in self.progress.settle(MappedLengths(connection, self)):
+        gates = {}
+        if self.plan.past:
+            for task_id in self.gate.held if self.gate else ():
+                self.progress.release(task_id)
+            gates = {"gate": PastGate(connection, self.run, self.plan.past)}
+            self.gate = gates["gate"]
+        for step in self.progress.settle(MappedLengths(connection, self), **gates):
             match step:
                 case Placed():
                     self._place(step)

@@ -6,6 +6,7 @@ Nothing here opens a session, reads a clock or does I/O. Every verdict carries a
 from clockmill.state.admission import Admission, Candidate, LimitKey, LimitKind, Refusal, admit
 from clockmill.state.expansion import Expansion
 from clockmill.state.graph import Graph, MappedGroup, Node, TaskKey, ancestors, cut, descendants, left_out_by
+from clockmill.state.past import PAST_IS_DONE, PastRule, PastVerdict, judge_past
 from clockmill.state.progress import Change, Placed, Progress, Step
 from clockmill.state.retry import Backoff, Budget, NextStep, after_attempt
 from clockmill.state.rules import Decision, TriggerRule, UpstreamCounts, Verdict, judge
@@ -34,6 +35,7 @@ __all__ = [
     "FINISHED_TASK_STATES",
     "LIVE_ATTEMPT_STATES",
     "OPEN_BACKFILL_STATES",
+    "PAST_IS_DONE",
     "TRANSITIONS",
     "Admission",
     "AttemptState",
@@ -52,6 +54,8 @@ __all__ = [
     "NextStep",
     "Node",
     "Outcome",
+    "PastRule",
+    "PastVerdict",
     "Placed",
     "Progress",
     "Refusal",
@@ -70,5 +74,6 @@ __all__ = [
     "descendants",
     "is_legal",
     "judge",
+    "judge_past",
     "left_out_by",
 ]

@@ -15,8 +15,10 @@ from clockmill.clock import parse_iso
 from clockmill.events import EventKind
 from clockmill.executors.base import Started
 from clockmill.protocols import AttemptReport
+from clockmill.scheduler.agenda import Agenda
 from clockmill.scheduler.steps.admit import Admit
 from clockmill.scheduler.steps.collect import Inbox
+from clockmill.scheduler.steps.past import Past
 from clockmill.scheduler.steps.reports import Ended, Reports
 from clockmill.scheduler.steps.start_runs import runs_to_start, start_run
 from clockmill.scheduler.steps.timers import begin_due_tries, time_out
@@ -36,22 +38,6 @@ log = logging.getLogger(__name__)
 
 #: Runs that changed elsewhere and are looked at in one transaction.
 _STALE_BATCH = 200
-
-
-@dataclass
-class Agenda:
-    """What one pass has to look at, besides the inbox.
-
-    :param stale: look for runs that somebody else changed.
-    :param queued: look for queued runs that may begin.
-    :param timers: look for retries and time-outs that are due.
-    :param only: look at no other runs than these, to find the one that makes trouble.
-    """
-
-    stale: bool = True
-    queued: bool = True
-    timers: bool = True
-    only: frozenset[int] | None = None
 
 
 @dataclass
@@ -75,6 +61,7 @@ class Advance:
         self._space = workspace
         self._reports = Reports(workspace.settings.core.crash_budget)
         self._admit = Admit(workspace)
+        self._past = Past()
         self._poisoned: dict[int, int] = {}
 
     def run_once(self, inbox: Inbox, agenda: Agenda) -> Outcomes:
@@ -170,9 +157,17 @@ class Advance:
         late, retrying = runs_due(connection, now) if agenda.timers else ([], [])
         stale = self._stale(connection, outcomes, agenda.only) if agenda.stale else []
         firing = self._firing(connection, outcomes, agenda, now)
+        following = self._past.due(connection, agenda, self._poisoned)
         attempts = attempts_by_id(connection, reports) if reports else {}
         began = mark_started(connection, _starts(started)) if started else []
-        wanted = {row.dag_run_id for row in attempts.values()} | {*starting, *late, *retrying, *stale, *firing}
+        wanted = {row.dag_run_id for row in attempts.values()} | {
+            *starting,
+            *late,
+            *retrying,
+            *stale,
+            *firing,
+            *following,
+        }
         wanted |= {beginning.dag_run_id for beginning in began}
         held = views.hold(connection, wanted)
 
@@ -194,6 +189,7 @@ class Advance:
         self._stop_unwanted(connection, stale, effects)
         self._settle(connection, held.values(), effects, outcomes, now)
         outcomes.more |= self._hand_out(connection, effects, now)
+        outcomes.more |= self._past.follow(views.touched())
         append(connection, effects.events)
         return effects, outcomes
 
@@ -221,6 +217,7 @@ class Advance:
     ) -> None:
         for view in views:
             view.settle(connection, now)
+            self._past.note(view)
             view.conclude(now)
             if view.aggregate.is_changed and view.run.state in FINISHED_RUN_STATES:
                 effects.tell(EventKind.RUN_STATE, now, view, state=view.run.state, reason=view.run.reason)

@@ -1,0 +1,89 @@
+"""Runs that wait for the run before them: looked at again exactly when that can let them go on.
+
+The rows alone decide, so nothing is lost when the memory of this is: a scheduler that begins looks at every run. What
+is kept here says which runs wait for what. A task of the run before that ends in this scheduler makes the waiting run
+due for the next pass, after the commit of this one; what somebody else did is found at each full look, by the revision
+of the run before. Two schedulers that work on neighbouring runs at the same moment cannot miss each other: who ends
+the task looks at the waiting run after its own commit, under the lock of that run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+
+from clockmill.scheduler.agenda import Agenda
+from clockmill.scheduler.views import RunView
+from clockmill.state import PAST_IS_DONE, RunState, TaskState
+from clockmill.storage.engine import Connection
+from clockmill.storage.past import previous_revisions
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """What a run waits for.
+
+    :param previous: row id of the run before.
+    :param revision: of that run, when it was read.
+    :param tasks: its tasks that are not done.
+    """
+
+    previous: int
+    revision: int
+    tasks: frozenset[str]
+
+
+class Past:
+    """The runs that wait for the run before them, as one scheduler knows them."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, _Wait] = {}
+        self._due: set[int] = set()
+        self._looked_at: set[int] = set()
+
+    def note(self, view: RunView) -> None:
+        """Remember what a run waits for, after it was looked at."""
+        gate = view.gate
+        before = gate.previous if gate is not None else None
+        if gate is not None and before is not None and gate.held and view.run.state is RunState.RUNNING:
+            tasks = frozenset(name for names in gate.held.values() for name in names)
+            self._waiting[view.run.id] = _Wait(before.id, before.revision, tasks)
+        else:
+            self._waiting.pop(view.run.id, None)
+
+    def due(self, connection: Connection, agenda: Agenda, without: Container[int]) -> set[int]:
+        """The runs to look at again in this pass.
+
+        :param without: runs that cannot be worked on.
+        """
+        due = set(self._due) if agenda.stale or agenda.queued else set()
+        if agenda.stale and self._waiting:
+            known = previous_revisions(connection, self._waiting)
+            due |= {
+                ident for ident, wait in self._waiting.items() if known.get(ident) != (wait.previous, wait.revision)
+            }
+        only = agenda.only
+        self._looked_at = {ident for ident in due if ident not in without and (only is None or ident in only)}
+        return self._looked_at
+
+    def follow(self, touched: Iterable[RunView]) -> bool:
+        """Note which runs can go on by what this pass changed; whether there are any."""
+        views = {view.run.id: view for view in touched}
+        for ident in self._looked_at - views.keys():  # it was deleted
+            self._waiting.pop(ident, None)
+        self._due -= self._looked_at
+        self._looked_at = set()
+        for ident, wait in self._waiting.items():
+            if wait.previous in views and _is_done(views[wait.previous], wait.tasks):
+                self._due.add(ident)
+        return bool(self._due)
+
+
+def _is_done(view: RunView, task_ids: Iterable[str]) -> bool:
+    """Whether one of these tasks does not hold back the next run any more."""
+    good = PAST_IS_DONE | {TaskState.REMOVED}
+    return any(
+        all(view.task(key).state in good for key in view.progress.instances_under(task_id, ""))
+        for task_id in task_ids
+        if task_id in view.plan.graph
+    )
