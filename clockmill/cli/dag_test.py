@@ -35,7 +35,7 @@ def test(
     dag = dag_files.find_dag(app, dag_id, file)
     run = run_dag(dag, **dag_files.run_arguments(app, logical_date, conf))
     rows = [
-        {"task_id": each.task_id, "state": each.state, "try_number": each.try_number, "reason": each.reason}
+        {"task_id": each.name, "state": each.state, "try_number": each.try_number, "reason": each.reason}
         for each in run.get_task_instances()
     ]
     show_rows(rows, ["task_id", "state", "try_number", "reason"], "table")

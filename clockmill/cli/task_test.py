@@ -47,9 +47,10 @@ def test(
     dag.get_task(task_id)
     others = rf"^(?!{re.escape(task_id)}\Z)"
     run = run_dag(dag, **dag_files.run_arguments(app, logical_date, conf), mark_success_pattern=others)
-    done = run.get_task_instance(task_id)
-    click.echo(f"The task {task_id} ended as {done.state}." + (f" {done.reason}" if done.reason else ""))
-    if done.state is not TaskState.SUCCESS:
+    instances = run.get_task_instances(task_id)
+    for done in instances:
+        click.echo(f"The task {done.name} ended as {done.state}." + (f" {done.reason}" if done.reason else ""))
+    if any(done.state is not TaskState.SUCCESS for done in instances):
         context.exit(EXIT_FAILED)
 
 
