@@ -12,7 +12,7 @@ from clockmill.protocols import StatesQuery, StatesSeen, XComQuery
 from clockmill.runtime.beyond import states_beyond
 from clockmill.runtime.local_values import LocalValues
 from clockmill.state import RunState, TaskKey, TaskState
-from clockmill.xcom import RETURN_KEY, decode, element, length
+from clockmill.xcom import RETURN_KEY, decode, element, length, parts
 
 
 @dataclass(kw_only=True)
@@ -113,7 +113,7 @@ class RunChannel:
         stop = None if query.limit is None else query.offset + query.limit
         texts = [(task, task.xcoms[query.key]) for task in found[query.offset : stop]]
         if query.element is not None:
-            parts = [(task, element(text, query.element)) for task, text in texts]
+            parts = [(task, element(parts(text), query.element)) for task, text in texts]
             texts = [(task, part) for task, part in parts if part is not None]
         return [(task.task_id, task.map_index, text) for task, text in texts]
 

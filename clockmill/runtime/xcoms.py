@@ -14,7 +14,7 @@ from clockmill.model.operator import BaseOperator
 from clockmill.protocols import Workload, XComQuery
 from clockmill.runtime.channel import TaskChannel
 from clockmill.state.graph import cut
-from clockmill.xcom import DatabaseBackend, LazySequence, XComBackend, decode, element
+from clockmill.xcom import DatabaseBackend, LazySequence, XComBackend, decode, element, parts
 
 _PAGE = 200
 
@@ -103,7 +103,7 @@ class XComs:
         if isinstance(self._backend, DatabaseBackend):
             texts: list[str | None] = [text for _, _, text in self._channel.get_xcoms(replace(query, element=index))]
         else:
-            texts = [element(self._backend.load(text), index) for _, _, text in self._channel.get_xcoms(query)]
+            texts = [element(parts(self._backend.load(text)), index) for _, _, text in self._channel.get_xcoms(query)]
         if not texts or texts[0] is None:
             raise NotFound("element", f"{index} of the value of task {task_id}")
         return decode(texts[0], allow_classes=True)

@@ -1,39 +1,36 @@
-"""One element of a stored JSON list, taken out by the database, so that a long list is not sent whole to each task
-that is mapped over it."""
+"""Single elements of stored lists: one that thousands of tasks are mapped over is read once, not once for each."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Text
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import FunctionElement
+from clockmill.xcom import element, parts
 
-#: What begins like this is a tuple or a set; see :mod:`clockmill.xcom.codec`.
-_SEQUENCES = "('tuple', 'set', 'frozenset')"
+#: How much text the lists may have had that are remembered; one is remembered however long it is.
+_LONGEST = 2 << 20
 
 
-class element_of(FunctionElement[str]):
-    """The element at an index of an XCom value, as JSON text; NULL for what is no list, tuple or set."""
+class Elements:
+    """The lists read last. They are known by their rows, and a row is never changed."""
 
-    type = Text()
-    inherit_cache = True
+    def __init__(self) -> None:
+        self._known: dict[Any, tuple[int, list[Any] | None]] = {}
 
+    def get(self, row: Any, index: int, read: Callable[[], str]) -> str | None:
+        """One element as JSON text; None when there is none.
 
-@compiles(element_of, "sqlite")
-def _on_sqlite(call: element_of, compiler: Any, **options: Any) -> str:
-    value, index = (compiler.process(clause, **options) for clause in call.clauses)
-    return (
-        f"CASE WHEN substr({value}, 1, 1) = '[' THEN {value} -> ('$[' || {index} || ']') "
-        f"WHEN {value} ->> '$.__type__' IN {_SEQUENCES} THEN {value} -> ('$.value[' || {index} || ']') END"
-    )
+        :param row: what tells the row of the value from all others that ever were.
+        :param read: gives the whole value as JSON text.
+        """
+        if row not in self._known:
+            self._remember(row, read())
+        return element(self._known[row][1], index)
 
-
-@compiles(element_of, "postgresql")
-def _on_postgresql(call: element_of, compiler: Any, **options: Any) -> str:
-    value, index = (compiler.process(clause, **options) for clause in call.clauses)
-    return (
-        f"CASE WHEN left({value}, 1) = '[' THEN (CAST({value} AS json) -> {index})::text "
-        f"WHEN left({value}, 1) = '{{' AND CAST({value} AS json) ->> '__type__' IN {_SEQUENCES} "
-        f"THEN (CAST({value} AS json) -> 'value' -> {index})::text END"
-    )
+    def _remember(self, row: Any, text: str) -> None:
+        taken = len(text) + sum(size for size, _ in self._known.values())
+        for oldest in list(self._known):
+            if taken <= _LONGEST:
+                break
+            taken -= self._known.pop(oldest)[0]
+        self._known[row] = (len(text), parts(text))

@@ -15,6 +15,7 @@ from clockmill.protocols import StatesQuery, XComQuery
 from clockmill.storage import connections, variables, xcoms
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.crypto import Cipher
+from clockmill.storage.elements import Elements
 from clockmill.storage.engine import Database
 from clockmill.storage.look import states_seen
 from clockmill.storage.tables import attempt
@@ -49,11 +50,12 @@ class DatabaseGateway:
         self._database = database
         self._cipher = cipher
         self._environ = environ
+        self._elements = Elements()
 
     def get_xcoms(self, attempt_id: str, token: str, *, query: dict[str, Any]) -> list[tuple[str, int, str]]:
         """XComs of a run; see :class:`~clockmill.protocols.XComQuery`."""
         wanted = XComQuery.from_json(query)
-        return self._ask(attempt_id, token, lambda connection: xcoms.find_xcoms(connection, wanted))
+        return self._ask(attempt_id, token, lambda connection: xcoms.find_xcoms(connection, wanted, self._elements))
 
     def measure_xcoms(self, attempt_id: str, token: str, *, query: dict[str, Any]) -> tuple[int, int | None]:
         """How many such XComs there are, and how many elements the longest has."""

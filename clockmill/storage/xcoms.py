@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, Row, Select, bindparam, delete, func, insert, or_, select
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select
 
 from clockmill.protocols import XComQuery
-from clockmill.storage.elements import element_of
+from clockmill.storage.elements import Elements
 from clockmill.storage.records import XComValue
 from clockmill.storage.rows import values_of
 from clockmill.storage.tables import dag_run, task_instance, xcom
-from clockmill.xcom import element
 
 _LENGTHS = select(xcom.c.task_instance_id, xcom.c.length).where(
     xcom.c.dag_run_id == bindparam("dag_run_id"),
@@ -28,8 +27,15 @@ _LENGTHS = select(xcom.c.task_instance_id, xcom.c.length).where(
 _THIS_RUN = (dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.run_id == bindparam("run_id"))
 
 
-def find_xcoms(connection: Connection, query: XComQuery) -> list[tuple[str, int, str]]:
-    """XComs as ``(task_id, map_index, value as JSON text)``, by map index within a task."""
+def find_xcoms(
+    connection: Connection, query: XComQuery, elements: Elements | None = None
+) -> list[tuple[str, int, str]]:
+    """XComs as ``(task_id, map_index, value as JSON text)``, by map index within a task.
+
+    :param elements: remembers lists between one question for an element and the next.
+    """
+    if query.element is not None:
+        return _elements(connection, query, query.element, elements or Elements())
     if not query.include_prior_dates:
         return _of_run(connection, query)
     found: list[tuple[str, int, str]] = []
@@ -52,21 +58,20 @@ def _of_run(connection: Connection, query: XComQuery) -> list[tuple[str, int, st
     filters = _Filters.of(query)
     rows = connection.execute(_values(filters), filters.parameters(query)).all()
     found = [(row.task_id, row.map_index, row.value) for row in rows]
-    if query.element is not None:
-        texts = (_element(connection, row, query.element) for row in rows)
-        found = [(row.task_id, row.map_index, text) for row, text in zip(rows, texts, strict=True) if text is not None]
     if query.task_ids is not None and len(query.task_ids) > 1:
         place = {task_id: number for number, task_id in enumerate(query.task_ids)}
         found.sort(key=lambda value: place[value[0]])
     return found
 
 
-def _element(connection: Connection, row: Row[Any], index: int) -> str | None:
-    """The element that the database took out of the value; of a value that it cannot take apart, it is found here."""
-    if row.value is not None:
-        return str(row.value)
-    text: str = connection.execute(_WHOLE, {"id": row.id}).scalar_one()
-    return element(text, index)
+def _elements(connection: Connection, query: XComQuery, index: int, known: Elements) -> list[tuple[str, int, str]]:
+    def whole(row_id: int) -> str:
+        return str(connection.execute(_WHOLE, {"id": row_id}).scalar_one())
+
+    filters = _Filters.of(query)
+    rows = connection.execute(_places(filters), filters.parameters(query)).all()
+    texts = [known.get((row.id, row.created_at), index, partial(whole, row.id)) for row in rows]
+    return [(row.task_id, row.map_index, text) for row, text in zip(rows, texts, strict=True) if text is not None]
 
 
 def list_xcoms(connection: Connection, dag_id: str, run_id: str, task_id: str | None = None) -> list[dict[str, Any]]:
@@ -111,7 +116,6 @@ class _Filters(NamedTuple):
     by_map_index: bool
     scope: str  # any, exact, within
     is_page: bool
-    is_element: bool
 
     @classmethod
     def of(cls, query: XComQuery) -> _Filters:
@@ -120,7 +124,6 @@ class _Filters(NamedTuple):
             by_map_index=query.map_indexes is not None,
             scope="any" if query.scope is None else "within" if query.is_within else "exact",
             is_page=query.limit is not None or query.offset > 0,
-            is_element=query.element is not None,
         )
 
     def parameters(self, query: XComQuery) -> dict[str, Any]:
@@ -132,7 +135,6 @@ class _Filters(NamedTuple):
             "inner": None if query.scope is None else f"{query.scope}.%",
             "page_offset": query.offset,
             "page_limit": 1 << 31 if query.limit is None else query.limit,
-            "element": query.element,
         }
         unused = {name for name, value in given.items() if value is None}
         rest = {name: value for name, value in given.items() if name not in unused}
@@ -141,9 +143,16 @@ class _Filters(NamedTuple):
 
 @cache
 def _values(filters: _Filters) -> Select[Any]:
-    value = element_of(xcom.c.value, bindparam("element", type_=Integer)) if filters.is_element else xcom.c.value
-    statement = _chosen(select(xcom.c.id, xcom.c.task_id, xcom.c.map_index, value.label("value")), filters)
-    statement = statement.order_by(xcom.c.task_id, xcom.c.map_index)
+    return _in_order(select(xcom.c.task_id, xcom.c.map_index, xcom.c.value), filters)
+
+
+@cache
+def _places(filters: _Filters) -> Select[Any]:
+    return _in_order(select(xcom.c.task_id, xcom.c.map_index, xcom.c.id, xcom.c.created_at), filters)
+
+
+def _in_order(statement: Select[Any], filters: _Filters) -> Select[Any]:
+    statement = _chosen(statement, filters).order_by(xcom.c.task_id, xcom.c.map_index)
     if filters.is_page:
         statement = statement.offset(bindparam("page_offset")).limit(bindparam("page_limit"))
     return statement

@@ -2,7 +2,7 @@
 
 from clockmill.xcom.backend import DatabaseBackend, XComBackend
 from clockmill.xcom.codec import MAX_DEPTH, check_size, decode, encode
-from clockmill.xcom.display import element, length, to_display
+from clockmill.xcom.display import element, length, parts, to_display
 from clockmill.xcom.lazy import LazySequence
 
 RETURN_KEY = "return_value"
@@ -20,5 +20,6 @@ __all__ = [
     "element",
     "encode",
     "length",
+    "parts",
     "to_display",
 ]

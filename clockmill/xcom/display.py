@@ -39,30 +39,32 @@ def length(text: str) -> int | None:
     return len(data)
 
 
-def element(text: str, index: int) -> str | None:
-    """One element of the value, as text like that of a whole value; None when the value has no such element.
+def parts(text: str) -> list[Any] | None:
+    """The elements that the value has as a list or mapping, as JSON data; those of a mapping are its pairs. None when
+    it is neither.
 
-    :param text: what :func:`~clockmill.xcom.encode` wrote. The elements of a mapping are its pairs.
-    :param index: from 0, in the order of the text.
+    :param text: what :func:`~clockmill.xcom.encode` wrote.
     """
     data = json.loads(text)
-    if isinstance(data, dict) and TAG not in data:
-        return _pair(list(data.items()), index)
-    if isinstance(data, dict) and data[TAG] == "dict":
-        return _pair(data["value"], index)
-    if isinstance(data, dict):
-        data = data["value"] if data[TAG] in _SEQUENCES else None
-    if not isinstance(data, list) or not 0 <= index < len(data):
+    if not isinstance(data, dict):
+        return data if isinstance(data, list) else None
+    if TAG not in data:
+        return [_pair(key, value) for key, value in data.items()]
+    if data[TAG] == "dict":
+        return [_pair(key, value) for key, value in data["value"]]
+    found: list[Any] | None = data["value"] if data[TAG] in _SEQUENCES else None
+    return found
+
+
+def element(elements: list[Any] | None, index: int) -> str | None:
+    """One of the :func:`parts` of a value, as text like that of a whole value; None when there is no such part."""
+    if elements is None or not 0 <= index < len(elements):
         return None
-    return _dumps(data[index])
+    return json.dumps(elements[index], ensure_ascii=False, separators=(",", ":"))
 
 
-def _pair(pairs: list[Any], index: int) -> str | None:
-    return _dumps({TAG: "tuple", "value": list(pairs[index])}) if 0 <= index < len(pairs) else None
-
-
-def _dumps(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+def _pair(key: Any, value: Any) -> dict[str, Any]:
+    return {TAG: "tuple", "value": [key, value]}
 
 
 def _plain(data: Any) -> Any:
