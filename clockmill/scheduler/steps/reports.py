@@ -119,7 +119,6 @@ class Reports:
             start_date=row.first_start or parse_iso_or_none(report.started_at) or row.start_date,
             end_date=parse_iso_or_none(report.ended_at) or now,
             reason=step.reason,
-            label=report.label or row.label,
         )
 
 
