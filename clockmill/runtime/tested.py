@@ -113,8 +113,8 @@ class RunChannel:
         stop = None if query.limit is None else query.offset + query.limit
         texts = [(task, task.xcoms[query.key]) for task in found[query.offset : stop]]
         if query.element is not None:
-            parts = [(task, element(parts(text), query.element)) for task, text in texts]
-            texts = [(task, part) for task, part in parts if part is not None]
+            picked = [(task, element(parts(text), query.element)) for task, text in texts]
+            texts = [(task, text) for task, text in picked if text is not None]
         return [(task.task_id, task.map_index, text) for task, text in texts]
 
     def measure_xcoms(self, query: XComQuery) -> tuple[int, int | None]:
