@@ -13,6 +13,9 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from clockmill import DAG
+from clockmill.actions.change import Preview, Request, apply, preview
+from clockmill.actions.clear import Clear
+from clockmill.actions.selection import RunSelection, TaskSelection
 from clockmill.actions.trigger import trigger_run
 from clockmill.config import Settings
 from clockmill.scheduler.service import SchedulerService
@@ -113,6 +116,18 @@ class Mill:
         """Trigger a run by hand and let the scheduler see it."""
         trigger_run(self.db, self.clock, dag_id, actor="test", run_id=run_id, **kwargs)
         self.pump()
+
+    def change(self, request: Request) -> Preview:
+        """Do what a person asks for, as its preview shows it, and let the scheduler see it; returns the preview."""
+        shown: Preview = self.db.read(lambda c: preview(c, request))
+        apply(self.db, self.clock, request, fingerprint=shown.fingerprint, actor="test")
+        self.pump()
+        return shown
+
+    def clear(self, dag_id: str, *task_ids: str, run_id: str = "r1", downstream: bool = True, **which: bool) -> Preview:
+        """Clear tasks of a run, or all of them, and let the scheduler see it."""
+        tasks = TaskSelection(names=tuple((each, None) for each in task_ids), downstream=downstream, **which)
+        return self.change(Clear(runs=RunSelection(dag_id=dag_id, run_ids=(run_id,)), tasks=tasks))
 
     def pump(self) -> None:
         """Let the scheduler work until it has nothing more to do."""

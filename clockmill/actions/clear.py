@@ -1,154 +1,98 @@
-"""Clear task instances of one run, so that they run again: a preview first, then exactly what it showed."""
+"""Clear task instances, so that they run again."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from clockmill.actions.aggregate import RunAggregate
-from clockmill.clock import Clock
-from clockmill.errors import Conflict, NotFound
-from clockmill.events import Event, EventKind
-from clockmill.serde import Document, decode
-from clockmill.state import FAILED_TASK_STATES, Graph, TaskKey, TaskState, descendants
-from clockmill.storage.engine import Connection, Database
-from clockmill.storage.events import append
+from clockmill.actions.carry_out import write_plan
+from clockmill.actions.plan import RunPlan, Scene, TaskChange, cleared
+from clockmill.actions.repin import Repinned, repin
+from clockmill.actions.selection import RunSelection, TaskSelection
+from clockmill.events import EventKind
+from clockmill.serde import Document
+from clockmill.state import FINISHED_RUN_STATES, FINISHED_TASK_STATES, RunState, TaskKey, TaskState
+from clockmill.storage.bulk import tasks_with_attempts
+from clockmill.storage.engine import Connection
 from clockmill.storage.records import RunRow, TaskRow
-from clockmill.storage.runs import find_run, load_tasks, lock_runs
-from clockmill.storage.transitions import stop_attempts
-from clockmill.storage.versions import version
-from clockmill.storage.xcoms import drop_xcoms
+from clockmill.storage.runs import load_tasks
 
-_HAS_ATTEMPT = frozenset({TaskState.QUEUED, TaskState.RUNNING})
+#: There is nothing to clear in these: nothing was decided yet, it is being cleared, or its version does not have it.
+_NOTHING_TO_CLEAR = frozenset({TaskState.NONE, TaskState.RESTARTING, TaskState.REMOVED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClearRequest:
-    """What to clear.
+class Clear:
+    """Let task instances run again, with their setups and teardowns; what runs is stopped first.
 
-    :param task_ids: the tasks asked for; None is every task of the run.
-    :param downstream: the tasks below them as well.
-    :param only_failed: of these, only those that failed or could not run because of a failure.
+    They get all of their tries and the whole crash budget again, and the values that they left are dropped. A finished
+    run goes back to wait for its turn.
+
+    :param newest_version: pin the whole run to the newest version of its DAG before.
     """
 
-    dag_id: str
-    run_id: str
-    task_ids: Collection[str] | None = None
-    downstream: bool = True
-    only_failed: bool = False
+    runs: RunSelection
+    tasks: TaskSelection = field(default_factory=TaskSelection)
+    newest_version: bool = False
+
+    def plan(self, scene: Scene) -> RunPlan:
+        """What would become of one run."""
+        run, versions = scene.run, scene.versions
+        version_id = versions.newest or run.version_id if self.newest_version else run.version_id
+        chosen = versions.chooser(version_id, self.tasks).rows(scene.rows, with_setups=True)
+        document = versions.document(version_id)
+        moved = repin(scene, document) if version_id != run.version_id else Repinned()
+        changes = {change.row.id: change for change in clear_changes(scene, document, chosen)}
+        changes |= {change.row.id: change for change in moved.tasks}
+        return plan_of_clear(scene, changes.values(), moved, version_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClearPreview:
-    """Exactly what would change."""
-
-    request: ClearRequest
-    run: RunRow
-    tasks: tuple[TaskRow, ...]
-
-    @property
-    def fingerprint(self) -> str:
-        """Stands for the task instances and their states; applying refuses when it is another one by then."""
-        shown = [(task.task_id, task.map_index, task.state, task.try_number) for task in self.tasks]
-        return hashlib.sha256(repr(shown).encode()).hexdigest()
+def clear_changes(scene: Scene, document: Document, rows: Collection[TaskRow]) -> list[TaskChange]:
+    """What clearing these task instances does to those of them that have something to clear."""
+    return [
+        cleared(row, document.task(row.task_id).retries, is_busy=row.id in scene.busy)
+        for row in rows
+        if row.state not in _NOTHING_TO_CLEAR
+    ]
 
 
-def preview_clear(connection: Connection, request: ClearRequest) -> ClearPreview:
-    """Which task instances the request would clear.
-
-    :raises NotFound: when there is no such run or task.
-    """
-    run = find_run(connection, request.dag_id, request.run_id)
-    if run is None:
-        raise NotFound("run", f"{request.dag_id} {request.run_id}")
-    return _preview(connection, request, run)
-
-
-def apply_clear(
-    database: Database, clock: Clock, request: ClearRequest, *, fingerprint: str, actor: str
-) -> ClearPreview:
-    """Clear what a preview showed; running tasks are stopped first. The caller wakes the scheduler.
-
-    :param fingerprint: of the preview.
-    :raises Conflict: when what would be cleared changed since.
-    """
-    now = clock.now()
-
-    def work(connection: Connection) -> ClearPreview:
-        found = find_run(connection, request.dag_id, request.run_id)
-        held = lock_runs(connection, [found.id]) if found else []
-        if not held:
-            raise NotFound("run", f"{request.dag_id} {request.run_id}")
-        shown = _preview(connection, request, held[0])
-        if shown.fingerprint != fingerprint:
-            raise Conflict(f"The run {request.run_id!r} changed in between; look at the preview again.")
-        document = decode(version(connection, held[0].version_id).document)
-        clear_tasks(connection, held[0], [task.key for task in shown.tasks], document, now)
-        detail = {"tasks": sorted({task.task_id for task in shown.tasks})}
-        event = Event(
-            kind=EventKind.TASKS_CLEARED,
-            at=now,
-            actor=actor,
-            dag_id=request.dag_id,
-            run_id=request.run_id,
-            detail=detail,
-        )
-        append(connection, [event])
-        return shown
-
-    return database.write(work)
+def plan_of_clear(scene: Scene, changes: Collection[TaskChange], moved: Repinned, version_id: int) -> RunPlan:
+    """A run in which these changes are made: once it was finished, it waits for its turn again."""
+    again = bool(moved.added) or any(change.to not in FINISHED_TASK_STATES for change in changes)
+    was_over = scene.run.state in FINISHED_RUN_STATES
+    return RunPlan(
+        run=scene.run,
+        rows=scene.rows,
+        tasks=tuple(sorted(changes, key=lambda change: change.row.id)),
+        added=tuple(moved.added),
+        redefined=tuple(moved.redefined),
+        to=RunState.QUEUED if again and was_over else scene.run.state,
+        version_id=version_id,
+        kind=EventKind.TASKS_CLEARED,
+        verb="cleared",
+    )
 
 
 def clear_tasks(
     connection: Connection, run: RunRow, keys: Collection[TaskKey], document: Document, now: datetime
 ) -> None:
-    """Clear task instances of a run whose row is held: new tries, a fresh crash budget, their XComs gone."""
-    aggregate = RunAggregate(run, load_tasks(connection, run.id))
+    """Clear task instances of a run whose row is held, without a word in the log of events."""
+    rows, wanted = load_tasks(connection, run.id), set(keys)
+    busy = tasks_with_attempts(connection, [run.id])
     retries = {task.task_id: task.retries for task in document.tasks}
-    cleared = []
-    for key in keys:
-        row = aggregate.tasks[key]
-        busy = row.state in _HAS_ATTEMPT or row.state is TaskState.RESTARTING
-        if row.state is TaskState.NONE:
-            continue
-        cleared.append(row.id)
-        aggregate.change_task(
-            key,
-            state=TaskState.RESTARTING if busy else TaskState.NONE,
-            max_tries=row.try_number + retries.get(row.task_id, 0) + 1,
-            crashes=0,
-            due_at=None,
-            leaves_out=None,
-            scheduled_at=None,
-            start_date=None,
-            end_date=None,
-            reason="cleared",
-        )
-    stop_attempts(connection, cleared)
-    drop_xcoms(connection, cleared)
-    aggregate.requeue_run(now)
-    aggregate.flush(connection)
-
-
-def _preview(connection: Connection, request: ClearRequest, run: RunRow) -> ClearPreview:
-    graph = decode(version(connection, run.version_id).document).graph()
-    wanted = _wanted(request, graph)
-    tasks = [row for row in load_tasks(connection, run.id) if row.task_id in wanted and row.state is not TaskState.NONE]
-    if request.only_failed:
-        tasks = [row for row in tasks if row.state in FAILED_TASK_STATES]
-    return ClearPreview(request=request, run=run, tasks=tuple(tasks))
-
-
-def _wanted(request: ClearRequest, graph: Graph) -> set[str]:
-    if request.task_ids is None:
-        return set(graph)
-    for task_id in request.task_ids:
-        if task_id not in graph:
-            raise NotFound("task", task_id, graph)
-    wanted = set(request.task_ids)
-    if request.downstream:
-        for task_id in request.task_ids:
-            wanted |= descendants(graph, task_id)
-    return wanted
+    changes = [
+        cleared(row, retries.get(row.task_id, 0), is_busy=row.id in busy)
+        for row in rows
+        if row.key in wanted and row.state not in _NOTHING_TO_CLEAR
+    ]
+    plan = RunPlan(
+        run=run,
+        rows=rows,
+        tasks=tuple(changes),
+        to=RunState.QUEUED if run.state in FINISHED_RUN_STATES else run.state,
+        version_id=run.version_id,
+        kind=EventKind.TASKS_CLEARED,
+        verb="cleared",
+    )
+    write_plan(connection, plan, plan.verb, now)

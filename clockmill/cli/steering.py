@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from clockmill.actions import clear, dags, notes, trigger
+from clockmill.actions import change, dags, notes, trigger
+from clockmill.actions.change import Preview, Request
 from clockmill.clock import Clock
 from clockmill.storage.engine import Database
 from clockmill.storage.wakeup import wake
-from clockmill.webserver.hooks import ClearItem, TriggeredRun
+from clockmill.webserver.hooks import TriggeredRun
 
 
 @dataclass(frozen=True)
@@ -59,21 +59,15 @@ class WebActions:
         dags.set_paused(self.database, self.clock, dag_id, paused=paused, actor=self.actor)
         self._wake()
 
-    def preview_clear(
-        self, dag_id: str, run_id: str, *, task_ids: Sequence[str], downstream: bool
-    ) -> Sequence[ClearItem]:
-        """What a clear would touch."""
-        request = clear.ClearRequest(dag_id=dag_id, run_id=run_id, task_ids=task_ids, downstream=downstream)
-        preview = self.database.read(lambda connection: clear.preview_clear(connection, request))
-        return [ClearItem(task_id=row.task_id, map_index=row.map_index, state=row.state) for row in preview.tasks]
+    def preview(self, wanted: Request) -> Preview:
+        """What a change would do to runs."""
+        return self.database.read(lambda connection: change.preview(connection, wanted))
 
-    def clear(self, dag_id: str, run_id: str, *, task_ids: Sequence[str]) -> int:
-        """Clear exactly these tasks of a run; returns how many task instances that are."""
-        request = clear.ClearRequest(dag_id=dag_id, run_id=run_id, task_ids=task_ids, downstream=False)
-        preview = self.database.read(lambda connection: clear.preview_clear(connection, request))
-        done = clear.apply_clear(self.database, self.clock, request, fingerprint=preview.fingerprint, actor=self.actor)
+    def change(self, wanted: Request, fingerprint: str) -> Preview:
+        """Change what a preview showed."""
+        done = change.apply(self.database, self.clock, wanted, fingerprint=fingerprint, actor=self.actor)
         self._wake()
-        return len(done.tasks)
+        return done
 
     def _wake(self) -> None:
         wake(self.database, self.run_folder)

@@ -1,53 +1,66 @@
-"""``tasks clear``: let tasks of one run run again, after a preview."""
+"""``tasks clear``: let tasks run again, after a preview."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 import click
 
-from clockmill.cli import lookup
 from clockmill.cli.app import App
-from clockmill.cli.base import Command, confirm, pass_app
-from clockmill.cli.output import counted, show_rows
-from clockmill.cli.params import yes_option
+from clockmill.cli.base import Command, pass_app
+from clockmill.cli.changing import Consent, Wording, change, change_options, range_options, run_option, selected_runs
 
-if TYPE_CHECKING:
-    from clockmill.actions.clear import ClearPreview
+_WORDING = Wording("Clear", "Cleared", "There is nothing to clear.")
 
 
 @click.command(cls=Command)
 @click.argument("dag_id")
-@click.argument("run_id")
-@click.argument("task_ids", nargs=-1, metavar="[TASK_ID]...")
-@click.option("--downstream/--no-downstream", default=True, show_default=True, help="Whatever is below them as well.")
-@click.option("--only-failed", is_flag=True, help="Of these, only what failed.")
-@yes_option
+@run_option
+@range_options
+@click.option("--task", "tasks", multiple=True, metavar="REGEX", help="Tasks in whose id this is found; else all.")
+@click.option("--group", "groups", multiple=True, metavar="GROUP_ID", help="Of these, only tasks of this group.")
+@click.option("--map-index", type=click.IntRange(0), help="Of these, only this instance of a mapped task.")
+@click.option("--upstream", is_flag=True, help="Whatever is above them as well.")
+@click.option("--downstream", is_flag=True, help="Whatever is below them as well.")
+@click.option("--only-failed", is_flag=True, help="Of all these, only what failed.")
+@click.option("--only-running", is_flag=True, help="Of all these, only what is running.")
+@click.option("--newest-version", is_flag=True, help="Pin the runs to the newest version of the DAG.")
+@change_options
 @pass_app
 def clear(
-    app: App, dag_id: str, run_id: str, task_ids: tuple[str, ...], downstream: bool, only_failed: bool, yes: bool
+    app: App,
+    dag_id: str,
+    run_ids: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    tasks: tuple[str, ...],
+    groups: tuple[str, ...],
+    map_index: int | None,
+    upstream: bool,
+    downstream: bool,
+    only_failed: bool,
+    only_running: bool,
+    newest_version: bool,
+    dry_run: bool,
+    yes: bool,
+    output: str,
 ) -> None:
-    """Clear tasks of a run and what is downstream, or all of its tasks, so that they run again."""
-    from clockmill.actions.clear import ClearRequest, apply_clear, preview_clear
+    """Clear tasks of runs, so that they run again; of every run when none is named.
 
-    app.read(lambda connection: lookup.the_run(connection, dag_id, run_id))
-    request = ClearRequest(
-        dag_id=dag_id, run_id=run_id, task_ids=task_ids or None, downstream=downstream, only_failed=only_failed
+    What runs is stopped first. The setups and teardowns of what is cleared are cleared too.
+    """
+    from clockmill.actions.clear import Clear
+    from clockmill.actions.selection import TaskSelection
+
+    runs = selected_runs(app, dag_id, run_ids, since, until, is_needed=False)
+    wanted = TaskSelection(
+        patterns=tasks,
+        groups=groups,
+        map_index=map_index,
+        upstream=upstream,
+        downstream=downstream,
+        only_failed=only_failed,
+        only_running=only_running,
     )
-    preview = app.read(lambda connection: preview_clear(connection, request))
-    if not preview.tasks:
-        click.echo("There is nothing to clear.")
-        return
-    _show(preview)
-    confirm(f"Clear {counted(len(preview.tasks), 'task instance')}?", yes)
-    done = apply_clear(app.database, app.clock, request, fingerprint=preview.fingerprint, actor=app.actor)
-    app.wake()
-    click.echo(f"Cleared {counted(len(done.tasks), 'task instance')}.")
-
-
-def _show(preview: ClearPreview) -> None:
-    rows = [
-        {"task_id": row.task_id, "map_index": row.map_index, "state": row.state, "try_number": row.try_number}
-        for row in preview.tasks
-    ]
-    show_rows(rows, ["task_id", "map_index", "state", "try_number"], "table")
+    request = Clear(runs=runs, tasks=wanted, newest_version=newest_version)
+    change(app, request, _WORDING, Consent(dry_run, yes, output))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from clockmill.cli import lookup, task_clear, task_logs, task_test
+from clockmill.cli import lookup, task_clear, task_logs, task_mark, task_test
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, pass_app
 from clockmill.cli.output import output_option, show_rows
@@ -18,10 +18,10 @@ _LIST_COLUMNS = ["task_id", "operator", "owner", "group", "upstream", "trigger_r
 
 @click.group(cls=Group)
 def tasks() -> None:
-    """Show, test and clear tasks, and read their logs."""
+    """Show, test, clear and mark tasks, and read their logs."""
 
 
-for command in (task_clear.clear, task_logs.logs, task_test.test, task_test.render):
+for command in (task_clear.clear, task_mark.mark, task_logs.logs, task_test.test, task_test.render):
     tasks.add_command(command)
 
 

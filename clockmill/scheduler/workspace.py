@@ -88,6 +88,10 @@ class Effects:
             )
         )
 
+    def told_to_stop(self) -> set[str]:
+        """The attempts that executors will be told to stop."""
+        return {ident for stops in self.stops.values() for ident, _ in stops}
+
     def perform(self, executors: Mapping[str, Executor]) -> None:
         """Do it: tell the executors. What gets lost here is found again from the rows."""
         for (name, supervisor_id), workloads in self.workloads.items():

@@ -28,7 +28,7 @@ class TaskState(StrEnum):
     QUEUED = "queued"  #: admitted: an attempt was offered to an executor
     RUNNING = "running"  #: a supervisor has the attempt
     SUCCESS = "success"  #: finished well
-    RESTARTING = "restarting"  #: cleared while it ran: its attempt is being stopped
+    RESTARTING = "restarting"  #: cleared while an attempt of it was live: that one is being stopped
     FAILED = "failed"  #: finished badly, no try left
     UP_FOR_RETRY = "up_for_retry"  #: failed, the next try is due later
     UP_FOR_RESCHEDULE = "up_for_reschedule"  #: a sensor that looks again later
@@ -109,6 +109,8 @@ OPEN_BACKFILL_STATES = frozenset({B.RUNNING, B.PAUSED})
 _MARKS = frozenset({T.SUCCESS, T.FAILED, T.SKIPPED})
 _CLEARED = frozenset({T.NONE})
 _GONE = frozenset({T.REMOVED})
+#: A finished task instance that is cleared while an attempt of it, which counts no more, is still being stopped.
+_STOPPED_LATER = frozenset({T.RESTARTING})
 _ENDS = frozenset(
     {
         T.SUCCESS,
@@ -131,10 +133,10 @@ TASK_TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
     T.UP_FOR_RETRY: _MARKS | _CLEARED | _GONE | {T.SCHEDULED},
     T.UP_FOR_RESCHEDULE: _MARKS | _CLEARED | _GONE | {T.SCHEDULED},
     T.DEFERRED: _MARKS | _CLEARED | _GONE | {T.SCHEDULED, T.UP_FOR_RETRY},
-    T.SUCCESS: _MARKS - {T.SUCCESS} | _CLEARED | _GONE,
-    T.FAILED: _MARKS - {T.FAILED} | _CLEARED | _GONE,
-    T.SKIPPED: _MARKS - {T.SKIPPED} | _CLEARED | _GONE,
-    T.UPSTREAM_FAILED: _MARKS | _CLEARED | _GONE,
+    T.SUCCESS: _MARKS - {T.SUCCESS} | _CLEARED | _GONE | _STOPPED_LATER,
+    T.FAILED: _MARKS - {T.FAILED} | _CLEARED | _GONE | _STOPPED_LATER,
+    T.SKIPPED: _MARKS - {T.SKIPPED} | _CLEARED | _GONE | _STOPPED_LATER,
+    T.UPSTREAM_FAILED: _MARKS | _CLEARED | _GONE | _STOPPED_LATER,
     T.REMOVED: _CLEARED | {T.SCHEDULED, T.SKIPPED, T.SUCCESS, T.UPSTREAM_FAILED},
 }
 

@@ -48,6 +48,14 @@ def live_attempts_of_runs(connection: Connection, dag_run_ids: Collection[int]) 
     return [_record(row) for row in connection.execute(statement)]
 
 
+_STOPPING = select(attempt.c.id, attempt.c.executor).where(LIVE_ATTEMPT, attempt.c.state == lit(AttemptState.STOPPING))
+
+
+def stopping_attempts(connection: Connection) -> dict[str, str]:
+    """Every attempt that is to be stopped, with the name of its executor."""
+    return {row.id: row.executor for row in connection.execute(_STOPPING)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beginning:
     """An attempt whose user code has begun."""

@@ -51,6 +51,11 @@ def lock_runs(connection: Connection, ids: Collection[int], *, skip_locked: bool
     return [run_row(row) for row in connection.execute(statement, {"ids": sorted(ids)})]
 
 
+def runs_by_id(connection: Connection, ids: Collection[int]) -> list[RunRow]:
+    """The rows of runs, in the order of their ids, without holding them."""
+    return [run_row(row) for row in connection.execute(_RUNS_BY_ID, {"ids": sorted(ids)})]
+
+
 def find_run(connection: Connection, dag_id: str, run_id: str) -> RunRow | None:
     """The run with that id, or None."""
     row = connection.execute(_select_runs().where(dag_run.c.dag_id == dag_id, dag_run.c.run_id == run_id)).first()

@@ -5,9 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug import Response
 
-from clockmill.errors import UsageError
 from clockmill.webserver.dag_pages import find_dag
-from clockmill.webserver.run_pages import find_run
 from clockmill.webserver.site import current_site
 
 blueprint = Blueprint("actions", __name__)
@@ -35,15 +33,3 @@ def _set_paused(dag_id: str, paused: bool) -> Response:
         q, show, after = (request.form.get(name) or None for name in ("q", "show", "after"))
         return redirect(url_for("dags.list_dags", q=q, show=show, after=after), _SEE_OTHER)
     return redirect(url_for("dags.show_dag", dag_id=dag_id), _SEE_OTHER)
-
-
-@blueprint.post("/dags/<dag_id>/runs/<run_id>/clear")
-def clear(dag_id: str, run_id: str) -> Response:
-    """Clear exactly the tasks that the preview listed."""
-    find_run(dag_id, run_id)
-    task_ids = request.form.getlist("task")
-    if not task_ids:
-        raise UsageError("Choose at least one task of the run, then clear.")
-    number = current_site().actions.clear(dag_id, run_id, task_ids=task_ids)
-    flash(f"Cleared {number} task{'' if number == 1 else 's'}; they run again as soon as they may.")
-    return redirect(url_for("runs.show_run", dag_id=dag_id, run_id=run_id), _SEE_OTHER)

@@ -15,6 +15,7 @@ from clockmill.ids import id_problem
 from clockmill.webserver import (
     actions,
     api,
+    change_pages,
     dag_pages,
     display,
     errors,
@@ -50,7 +51,7 @@ def create_app(database: Database, options: WebOptions, *, clock: Clock, actions
     _prepare_static(app)
     errors.handle(app)
     app.url_value_preprocessor(_check_ids)
-    for module in (health, dag_pages, run_pages, task_pages, trigger_pages, actions, api):
+    for module in (health, dag_pages, run_pages, task_pages, trigger_pages, change_pages, actions, api):
         app.register_blueprint(module.blueprint)
     return app
 

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClearItem:
-    """A task instance that a clear would touch.
-
-    :param state: where it stands now.
-    """
-
-    task_id: str
-    map_index: int
-    state: str
+from clockmill.actions.change import Preview, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +50,10 @@ class Actions(Protocol):
         """Pause or unpause a DAG."""
         ...
 
-    def preview_clear(
-        self, dag_id: str, run_id: str, *, task_ids: Sequence[str], downstream: bool
-    ) -> Sequence[ClearItem]:
-        """What :meth:`clear` would touch for these tasks; changes nothing."""
+    def preview(self, wanted: Request) -> Preview:
+        """What :meth:`change` would do to runs; changes nothing."""
         ...
 
-    def clear(self, dag_id: str, run_id: str, *, task_ids: Sequence[str]) -> int:
-        """Clear exactly these tasks of one run, so that they run again; returns how many task instances it touched."""
+    def change(self, wanted: Request, fingerprint: str) -> Preview:
+        """Do what a preview with that fingerprint showed, or refuse because something else would change by now."""
         ...

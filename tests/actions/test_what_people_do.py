@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import insert, select
 
 from clockmill import DAG, Param
-from clockmill.actions.clear import ClearRequest, apply_clear, preview_clear
+from clockmill.actions.change import apply, preview
+from clockmill.actions.clear import Clear
 from clockmill.actions.dags import delete_dag, set_paused
 from clockmill.actions.explain import explain
+from clockmill.actions.selection import RunSelection, TaskSelection
 from clockmill.actions.trigger import trigger_run
 from clockmill.errors import Conflict, NotFound, UsageError
 from clockmill.operators.bash import BashOperator
@@ -25,11 +27,14 @@ def chain_dag(dag_id: str = "d", **arguments: object) -> DAG:
     return dag
 
 
-def clear(mill, *task_ids: str, **options: object) -> None:
-    request = ClearRequest(dag_id="d", run_id="r1", task_ids=task_ids or None, **options)
-    shown = mill.db.read(lambda c: preview_clear(c, request))
-    apply_clear(mill.db, mill.clock, request, fingerprint=shown.fingerprint, actor="test")
-    mill.pump()
+def clearing(*task_ids: str, downstream: bool = True, **options: bool) -> Clear:
+    names = tuple((task_id, None) for task_id in task_ids)
+    tasks = TaskSelection(names=names, downstream=downstream, **options)
+    return Clear(runs=RunSelection(dag_id="d", run_ids=("r1",)), tasks=tasks)
+
+
+def clear(mill, *task_ids: str, **options: bool) -> None:
+    mill.clear("d", *task_ids, **options)
 
 
 def why(mill, task_id: str, run_id: str = "r1", dag_id: str = "d") -> str:
@@ -199,11 +204,10 @@ def test_until_its_processes_are_gone_a_cleared_task_does_not_start_again(mill) 
 def test_a_clear_is_refused_when_the_run_changed_since_the_preview(mill) -> None:
     mill.add(chain_dag())
     mill.trigger("d")
-    request = ClearRequest(dag_id="d", run_id="r1")
-    shown = mill.db.read(lambda c: preview_clear(c, request))
+    shown = mill.db.read(lambda c: preview(c, clearing()))
     mill.finish("a")
     with pytest.raises(Conflict, match="changed in between"):
-        apply_clear(mill.db, mill.clock, request, fingerprint=shown.fingerprint, actor="test")
+        apply(mill.db, mill.clock, clearing(), fingerprint=shown.fingerprint, actor="test")
 
 
 def test_clearing_a_branch_lets_it_choose_again(mill) -> None:
@@ -239,7 +243,7 @@ def test_an_unknown_task_is_answered_with_the_nearest_name(mill) -> None:
     mill.add(dag)
     mill.trigger("d")
     with pytest.raises(NotFound, match="Did you mean 'extract'"):
-        mill.db.read(lambda c: preview_clear(c, ClearRequest(dag_id="d", run_id="r1", task_ids=["extrct"])))
+        mill.db.read(lambda c: preview(c, clearing("extrct")))
 
 
 # --- pause and delete --------------------------------------------------------------------------------

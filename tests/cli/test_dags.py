@@ -154,7 +154,15 @@ def test_xcoms_are_listed_and_printed(program: Any, sales: Any) -> None:
         (["tasks", "state", "sales", RUN, "lod"], "There is no task 'lod'. Did you mean 'load'?"),
         (["tasks", "state", "sales", RUN, "load", "--map-index", "3"], "There is no map index '3'."),
         (["tasks", "logs", "sales", RUN, "load", "--try", "9"], "it has begun 2 tries."),
-        (["tasks", "clear", "sales", RUN, "lod"], "There is no task 'lod'. Did you mean 'load'?"),
+        (
+            ["tasks", "clear", "sales", "--run", RUN, "--task", "lod$"],
+            "no task that matches 'lod$'. Did you mean 'load'",
+        ),
+        (["tasks", "clear", "sales", "--group", "tidi"], "There is no task group 'tidi'. Did you mean 'tidy'?"),
+        (["tasks", "clear", "sales", "--task", "("], "'(' is no regular expression"),
+        (["tasks", "mark", "sales", "lod", "--run", RUN, "--state", "failed"], "no task 'lod'. Did you mean 'load'?"),
+        (["runs", "stop", "sales", "manual__2026-01-03"], f"Did you mean '{RUN}'?"),
+        (["runs", "rerun", "salse", RUN], "There is no DAG 'salse'. Did you mean 'sales'?"),
         (["why", "sales", RUN, "lod"], "There is no task 'lod'. Did you mean 'load'?"),
     ],
 )
@@ -190,7 +198,7 @@ def test_a_naive_logical_date_is_in_the_zone_of_the_dag(program: Any, sales: Any
 
 
 def test_a_clear_shows_what_it_would_do_and_does_nothing_unasked(program: Any, sales: Any) -> None:
-    result = program("tasks", "clear", "sales", RUN, "tidy.clean")
+    result = program("tasks", "clear", "sales", "--run", RUN, "--task", "tidy.clean", "--downstream")
 
     assert result.exit_code == 2
     assert "--yes" in result.stderr
@@ -201,7 +209,7 @@ def test_a_clear_shows_what_it_would_do_and_does_nothing_unasked(program: Any, s
 
 
 def test_a_clear_that_is_confirmed_clears_the_task_and_what_is_below(program: Any, sales: Any) -> None:
-    program.ok("tasks", "clear", "sales", RUN, "tidy.clean", "--yes")
+    program.ok("tasks", "clear", "sales", "--run", RUN, "--task", "tidy.clean", "--downstream", "--yes")
 
     rows = program.json("tasks", "states-for-dag-run", "sales", RUN)
     assert [row["state"] for row in rows] == ["success", "none", "success", "none"]

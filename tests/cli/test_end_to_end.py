@@ -101,7 +101,7 @@ def test_waiting_for_a_run_that_fails_ends_with_status_1(program: Any, running: 
 def test_a_cleared_task_runs_again(program: Any, running: Any) -> None:
     program.ok("dags", "trigger", "good", "--run-id", "one", "--wait")
 
-    program.ok("tasks", "clear", "good", "one", "take", "--yes")
+    program.ok("tasks", "clear", "good", "--run", "one", "--task", "take", "--downstream", "--yes")
 
     def tries() -> list[int]:
         rows = program.json("tasks", "states-for-dag-run", "good", "one")

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import func, select
 
 from clockmill import DAG
-from clockmill.actions.clear import ClearRequest, apply_clear, preview_clear
 from clockmill.clock import iso
 from clockmill.operators.bash import BashOperator
 from clockmill.protocols import TRIGGER_TIMEOUT
@@ -158,11 +157,8 @@ def test_a_task_may_defer_again_and_again_in_one_try(waiting: Any) -> None:
 
 
 def test_clearing_a_deferred_task_removes_its_trigger_and_what_it_had_pushed(waiting: Any) -> None:
-    request = ClearRequest(dag_id="d", run_id="r1", task_ids=["a"])
-    shown = waiting.db.read(lambda c: preview_clear(c, request))
-    apply_clear(waiting.db, waiting.clock, request, fingerprint=shown.fingerprint, actor="test")
+    waiting.clear("d", "a")
     assert rows(waiting) == []
-    waiting.pump()
     fresh = waiting.executor.workload("a")
     assert (fresh.try_number, fresh.resume, fresh.context["first_start"]) == (2, None, None)
 

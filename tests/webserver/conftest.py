@@ -14,14 +14,16 @@ from flask.testing import FlaskClient
 from sqlalchemy import Connection, insert, update
 
 from clockmill import DAG, Param
-from clockmill.errors import NotFound
+from clockmill.actions import change
+from clockmill.actions.change import Preview, Request
+from clockmill.errors import Conflict
 from clockmill.events import Event, EventKind
 from clockmill.operators.empty import EmptyOperator
 from clockmill.serde import dumps, encode
 from clockmill.storage import events, tables
 from clockmill.storage.engine import Database
 from clockmill.webserver.app import create_app
-from clockmill.webserver.hooks import ClearItem, TriggeredRun
+from clockmill.webserver.hooks import TriggeredRun
 from clockmill.webserver.site import WebOptions
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -48,8 +50,8 @@ class NotedActions:
     """Writes down what it is asked to do."""
 
     calls: list[tuple[Any, ...]] = field(default_factory=list)
-    items: list[ClearItem] = field(default_factory=list)
     refusal: Exception | None = None
+    database: Database | None = None
 
     def trigger(
         self,
@@ -71,18 +73,16 @@ class NotedActions:
     def set_paused(self, dag_id: str, paused: bool) -> None:
         self.calls.append(("set_paused", dag_id, paused))
 
-    def preview_clear(
-        self, dag_id: str, run_id: str, *, task_ids: Sequence[str], downstream: bool
-    ) -> Sequence[ClearItem]:
-        known = {item.task_id for item in self.items}
-        for task_id in task_ids:
-            if task_id not in known:
-                raise NotFound("task", task_id, known)
-        return self.items if downstream else [item for item in self.items if item.task_id in task_ids]
+    def preview(self, wanted: Request) -> Preview:
+        assert self.database is not None
+        return self.database.read(lambda connection: change.preview(connection, wanted))
 
-    def clear(self, dag_id: str, run_id: str, *, task_ids: Sequence[str]) -> int:
-        self.calls.append(("clear", dag_id, run_id, list(task_ids)))
-        return len(task_ids)
+    def change(self, wanted: Request, fingerprint: str) -> Preview:
+        shown = self.preview(wanted)
+        if shown.fingerprint != fingerprint:
+            raise Conflict("Something changed in between.")
+        self.calls.append(("change", wanted))
+        return shown
 
 
 class Seed:
@@ -233,9 +233,9 @@ def clock() -> StoppedClock:
 
 
 @pytest.fixture
-def noted() -> NotedActions:
+def noted(database: Database) -> NotedActions:
     """What the buttons asked for."""
-    return NotedActions()
+    return NotedActions(database=database)
 
 
 @pytest.fixture

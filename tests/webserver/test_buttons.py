@@ -10,9 +10,6 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from clockmill.errors import Conflict
-from clockmill.webserver.hooks import ClearItem
-
-RUN = "/dags/weather/runs/one"
 
 
 @pytest.fixture
@@ -115,49 +112,3 @@ def test_triggering_a_paused_dag_warns_before_and_after(client: FlaskClient, see
     press(client, "/dags/weather/trigger", "/dags/weather/trigger", run_id="mine")
 
     assert "waits in the queue until you unpause" in client.get("/dags/weather/runs/mine").text
-
-
-@pytest.mark.usefixtures("weather")
-def test_a_clear_is_shown_first_and_then_does_exactly_that(client: FlaskClient, noted: Any) -> None:
-    noted.items = [
-        ClearItem(task_id="extract", map_index=-1, state="failed"),
-        ClearItem(task_id="load", map_index=-1, state="upstream_failed"),
-    ]
-
-    preview = client.get(f"{RUN}/clear?failed=1")
-    assert "Clear 2 tasks and run them again?" in preview.text
-    assert noted.calls == []
-
-    answer = press(client, f"{RUN}/clear?task=extract", f"{RUN}/clear", task=["extract", "load"])
-    assert noted.calls == [("clear", "weather", "one", ["extract", "load"])]
-    assert answer.headers["Location"] == RUN
-    assert "Cleared 2 tasks" in client.get(RUN).text
-
-
-@pytest.mark.usefixtures("weather")
-def test_a_clear_can_leave_out_what_is_downstream(client: FlaskClient, noted: Any) -> None:
-    noted.items = [
-        ClearItem(task_id="extract", map_index=-1, state="running"),
-        ClearItem(task_id="load", map_index=-1, state="none"),
-    ]
-
-    text = client.get(f"{RUN}/clear?task=extract&downstream=0").text
-
-    assert "Clear 1 task and run it again?" in text
-    assert "is stopped first, then runs again" in text
-
-
-@pytest.mark.usefixtures("weather")
-def test_a_clear_of_nothing_is_refused(client: FlaskClient) -> None:
-    answer = client.get(f"{RUN}/clear")
-
-    assert answer.status_code == 400
-    assert "Choose at least one task" in answer.text
-
-
-def test_a_clear_of_failed_tasks_where_none_failed_says_so(client: FlaskClient, seed: Any) -> None:
-    seed.dag("weather", {"extract": []})
-    run = seed.run("weather", "one")
-    seed.task(run, "extract", "success")
-
-    assert "No task of this run has failed" in client.get(f"{RUN}/clear?failed=1").text

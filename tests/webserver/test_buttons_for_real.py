@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from clockmill.cli.steering import WebActions
 from clockmill.storage.engine import Database
-from clockmill.storage.tables import dag, dag_run, task_instance
+from clockmill.storage.tables import dag, dag_run
 
 
 @pytest.fixture
@@ -59,23 +59,3 @@ def test_the_switch_pauses_and_lets_go_on(client: FlaskClient, seed: Any, databa
     assert is_paused()
     assert "is active again" in press(client, "/dags/weather", "/dags/weather/unpause")
     assert not is_paused()
-
-
-def test_a_clear_touches_what_its_preview_showed_and_nothing_else(
-    client: FlaskClient, seed: Any, database: Database
-) -> None:
-    seed.dag("weather", {"extract": [], "load": ["extract"], "other": []})
-    run = seed.run("weather", "one", "failed")
-    seed.task(run, "extract", "failed", try_number=1)
-    seed.task(run, "load", "upstream_failed")
-    seed.task(run, "other", "success", try_number=1)
-    address = "/dags/weather/runs/one/clear"
-
-    preview = client.get(f"{address}?task=extract").text
-    shown = re.findall(r'<td class="main mono">(\w+)</td>', preview)
-    page = press(client, f"{address}?task=extract", address, task=shown)
-
-    assert shown == ["extract", "load"]
-    assert "Cleared 2 tasks" in page
-    rows = database.read(lambda c: c.execute(select(task_instance.c.task_id, task_instance.c.state)).all())
-    assert {row.task_id: row.state for row in rows} == {"extract": "none", "load": "none", "other": "success"}

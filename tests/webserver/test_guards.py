@@ -14,7 +14,7 @@ from clockmill.storage.engine import Database
 from clockmill.storage.tables import metadata
 
 RUN = "manual__2026-01-31T00:00:00+00:00"
-IDS = {"dag_id": "weather", "run_id": RUN, "task_id": "extract", "filename": "style.css"}
+IDS = {"dag_id": "weather", "run_id": RUN, "task_id": "extract", "filename": "style.css", "verb": "stop"}
 
 
 @pytest.fixture

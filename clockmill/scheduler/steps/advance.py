@@ -25,8 +25,14 @@ from clockmill.scheduler.steps.timers import begin_due_tries, time_out
 from clockmill.scheduler.steps.triggers import go_on
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects, Workspace
-from clockmill.state import FINISHED_RUN_STATES, AttemptState, Outcome, TaskState
-from clockmill.storage.attempts import Beginning, attempts_by_id, live_attempts_of_runs, mark_started
+from clockmill.state import FINISHED_RUN_STATES, Outcome, TaskState
+from clockmill.storage.attempts import (
+    Beginning,
+    attempts_by_id,
+    live_attempts_of_runs,
+    mark_started,
+    stopping_attempts,
+)
 from clockmill.storage.engine import CommitUnknown, Connection, DatabaseUnavailable
 from clockmill.storage.events import append
 from clockmill.storage.runs import running_revisions, runs_due
@@ -47,11 +53,13 @@ class Outcomes:
     :param more: whether there is more to do at once.
     :param next_due: the first timer that it set, or None.
     :param finished_runs: how many runs ended, so that others may begin in their place.
+    :param stopping: the attempts that are to be stopped; None when nobody looked.
     """
 
     more: bool = False
     next_due: datetime | None = None
     finished_runs: int = 0
+    stopping: set[str] | None = None
 
 
 class Advance:
@@ -63,6 +71,7 @@ class Advance:
         self._admit = Admit(workspace)
         self._past = Past()
         self._poisoned: dict[int, int] = {}
+        self._told: set[str] = set()
 
     def run_once(self, inbox: Inbox, agenda: Agenda) -> Outcomes:
         """One pass. What it takes from the inbox is gone from there when this returns.
@@ -135,6 +144,7 @@ class Advance:
 
         effects, outcomes = self._space.database.write(work)
         self._space.views.committed()
+        self._told = (self._told if outcomes.stopping is None else outcomes.stopping) | effects.told_to_stop()
         for ident, (name, _) in reports.items():
             effects.acknowledged.setdefault(name, []).append(ident)
         effects.perform(self._space.executors)
@@ -186,7 +196,8 @@ class Advance:
             self._reports.apply(connection, ended, held, effects, now)
             outcomes.next_due = effects.next_timeout
         self._stop(connection, stops, held, effects, "dagrun_timeout")
-        self._stop_unwanted(connection, stale, effects)
+        if agenda.stale:
+            outcomes.stopping = self._stop_unwanted(connection, effects)
         self._settle(connection, held.values(), effects, outcomes, now)
         outcomes.more |= self._hand_out(connection, effects, now)
         outcomes.more |= self._past.follow(views.touched())
@@ -256,13 +267,16 @@ class Advance:
             if row.id in stopping:
                 effects.stops.setdefault(row.executor, []).append((row.id, reason))
 
-    def _stop_unwanted(self, connection: Connection, runs: list[int], effects: Effects) -> None:
-        """Tell the executors of attempts that a person asked to stop from another process."""
-        if not runs:
-            return
-        for row in live_attempts_of_runs(connection, runs):
-            if row.state is AttemptState.STOPPING:
-                effects.stops.setdefault(row.executor, []).append((row.id, "stopped by a person"))
+    def _stop_unwanted(self, connection: Connection, effects: Effects) -> set[str]:
+        """Tell the executors, once, of attempts that a person asked to stop, also in runs that are over by that.
+
+        :returns: every attempt that is to be stopped.
+        """
+        stopping, told = stopping_attempts(connection), self._told | effects.told_to_stop()
+        for ident, executor in stopping.items():
+            if ident not in told and executor in self._space.executors:
+                effects.stops.setdefault(executor, []).append((ident, "stopped by a person"))
+        return set(stopping)
 
 
 def _starts(started: Iterable[tuple[str, Started]]) -> list[tuple[str, str, datetime]]:

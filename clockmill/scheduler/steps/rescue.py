@@ -70,11 +70,11 @@ class Rescue:
     def _send_again(self, connection: Connection, name: str, up: SupervisorUp, inbox: Inbox, now: datetime) -> Effects:
         effects = Effects()
         self._space.views.begin()
-        missing = [
-            row
-            for row in live_attempts_of(connection, up.supervisor.id)
-            if row.id not in up.holds and row.id not in inbox.reports
-        ]
+        live = [row for row in live_attempts_of(connection, up.supervisor.id) if row.id not in inbox.reports]
+        unwanted = [row.id for row in live if row.state is AttemptState.STOPPING and row.id in up.holds]
+        if unwanted:  # what it was told while it was out of reach, it did not hear
+            effects.stops[name] = [(ident, "stopped by a person") for ident in unwanted]
+        missing = [row for row in live if row.id not in up.holds]
         views = self._space.views.hold(connection, {row.dag_run_id for row in missing})
         for row in missing:
             if row.state is AttemptState.STOPPING:

@@ -1,0 +1,81 @@
+"""Do to a run, whose row is held, what a plan says."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from clockmill.actions.aggregate import RunAggregate
+from clockmill.actions.plan import RunPlan, TaskChange
+from clockmill.events import Event
+from clockmill.state import FINISHED_RUN_STATES, TaskState
+from clockmill.storage.bulk import chunks, redefine_tasks
+from clockmill.storage.engine import Connection
+from clockmill.storage.events import append
+from clockmill.storage.rows import values_of
+from clockmill.storage.transitions import stop_attempts
+from clockmill.storage.triggers import drop_triggers
+from clockmill.storage.xcoms import drop_xcoms
+
+#: What a task instance has of its last try, and is without once it changes by a person's hand.
+_NOTHING_LEFT: dict[str, Any] = {
+    "due_at": None,
+    "reschedules": 0,
+    "first_start": None,
+    "resume": None,
+    "leaves_out": None,
+}
+_CLEARED = _NOTHING_LEFT | {"label": "", "crashes": 0, "scheduled_at": None, "start_date": None, "end_date": None}
+
+
+def carry_out(connection: Connection, plan: RunPlan, actor: str, now: datetime) -> None:
+    """Write what the plan says, and an event that tells of it."""
+    write_plan(connection, plan, f"{plan.verb} by {actor}", now)
+    append(connection, [_event(plan, actor, now)])
+
+
+def write_plan(connection: Connection, plan: RunPlan, reason: str, now: datetime) -> None:
+    """Write what the plan says.
+
+    Attempts that are live are stopped: they keep their slots until their processes are gone, and count for nothing.
+    Values that the changed task instances left are dropped, because only a success that ran has any.
+
+    :param reason: what the task instances, and the run when it ends, are given as the reason.
+    """
+    aggregate = RunAggregate(plan.run, plan.rows)
+    for change in plan.tasks:
+        aggregate.change_task(change.row.key, **_columns(change, reason, now))
+    for task in plan.added:
+        aggregate.add_task(task)
+    _change_run(aggregate, plan, reason, now)
+    for ids in chunks([change.row.id for change in plan.tasks]):
+        stop_attempts(connection, ids)
+        drop_xcoms(connection, ids)
+        drop_triggers(connection, ids)
+    redefine_tasks(connection, [(ident, values_of(task)) for ident, task in plan.redefined])
+    aggregate.flush(connection)
+
+
+def _columns(change: TaskChange, reason: str, now: datetime) -> dict[str, Any]:
+    if change.to in {TaskState.NONE, TaskState.RESTARTING}:
+        return {**_CLEARED, "state": change.to, "max_tries": change.max_tries, "reason": reason}
+    return {**_NOTHING_LEFT, "state": change.to, "max_tries": change.max_tries, "end_date": now, "reason": reason}
+
+
+def _change_run(aggregate: RunAggregate, plan: RunPlan, reason: str, now: datetime) -> None:
+    if plan.version_id != plan.run.version_id:
+        aggregate.change_run(version_id=plan.version_id)
+    if plan.to is plan.run.state:
+        return
+    if plan.to in FINISHED_RUN_STATES:
+        aggregate.finish_run(plan.to, plan.run.end_date or now, reason)
+    else:
+        aggregate.requeue_run(now)
+
+
+def _event(plan: RunPlan, actor: str, now: datetime) -> Event:
+    changed = {change.row.task_id for change in plan.tasks} | {task.task_id for task in plan.added}
+    detail: dict[str, Any] = {"what": plan.verb, "tasks": sorted(changed)}
+    if said := plan.said_of_run():
+        detail["run"] = said
+    return Event(kind=plan.kind, at=now, actor=actor, dag_id=plan.run.dag_id, run_id=plan.run.run_id, detail=detail)
