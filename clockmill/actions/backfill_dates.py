@@ -22,6 +22,8 @@ from clockmill.timetables import Schedule, Tick
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 _CHUNK = 500
+#: In each of them any zone leaves a date that Python knows.
+_YEARS = range(2, 9999)
 
 #: Timetables without ticks of their own that could be looked up.
 _NO_TICKS = {
@@ -59,8 +61,11 @@ def instants(first: date, last: date, zone: str) -> tuple[datetime, datetime]:
 
     :param first: an instant, or a local time or day of ``zone``; a day begins at its first moment.
     :param last: likewise; a day ends at its last moment.
-    :raises UsageError: when the last one is before the first.
+    :raises UsageError: when the last one is before the first, or one is too far away.
     """
+    for moment in (first, last):
+        if moment.year not in _YEARS:
+            raise UsageError(f"The date {moment} lies outside the years {_YEARS.start} to {_YEARS.stop - 1}.")
     begin = _instant(first, zone)
     end = _instant(last, zone)
     if not isinstance(last, datetime):

@@ -44,9 +44,9 @@ class StopAt:
             raise ValueError(f"{text!r} is neither a number such as 5 nor a percentage such as 10%")
         amount, is_percentage = Decimal(match[1]), bool(match[2])
         if amount == 0:
-            raise ValueError(f"{text!r} must be more than 0")
+            raise ValueError(f"{text!r} is no number of failures: it must be more than 0")
         if is_percentage and amount > 100:
-            raise ValueError(f"{text!r} is more than 100%")
+            raise ValueError(f"{text!r} is no number of failures: it is more than 100%")
         if not is_percentage and amount != int(amount):
             raise ValueError(f"{text!r} must be a whole number, or a percentage such as 10%")
         return cls(amount, is_percentage)
