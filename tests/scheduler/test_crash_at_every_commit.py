@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import select
 
 from clockmill import DAG
+from clockmill.actions import backfill_runs
+from clockmill.actions.backfill import BackfillRequest, request_backfill
+from clockmill.actions.backfill_steer import resume_backfill
 from clockmill.operators.bash import BashOperator
 from clockmill.probes import arm
-from clockmill.state import RunState, TaskState
+from clockmill.state import BackfillState, RunState, TaskState
 from clockmill.storage import tables
+from clockmill.storage.backfill_pages import list_backfills
 
 SEVERAL = 60
 
@@ -107,6 +111,69 @@ def test_a_crash_at_any_commit_loses_nothing_and_runs_nothing_twice(mill, point:
         check_invariants(mill, ledger)
         number += 1
     assert number > 10, "the scheduler commits more often than this test crashed it"
+
+
+# --- backfills -------------------------------------------------------------------------------------------------------
+
+DAYS = {"first": date(2025, 1, 1), "last": date(2025, 1, 3)}
+FAILS = "2025-01-02"
+
+
+def steer(mill) -> BackfillState | None:
+    """What a person does who wants a backfill, and resumes it when it is paused; returns how it stands."""
+    rows = mill.db.read(lambda c: list_backfills(c))
+    if not rows:
+        request_backfill(mill.db, mill.clock, BackfillRequest(dag_id="b", stop_at="1", **DAYS), actor="test")
+        return None
+    if rows[0].state is BackfillState.PAUSED:
+        resume_backfill(mill.db, mill.clock, rows[0].id, actor="test", rerun_failed=True)
+    return rows[0].state
+
+
+def work_through_backfill(mill, ledger: Counter[tuple[str, int]]) -> int:
+    """Let a backfill of three days end, of which the second fails at first; returns how often somebody crashed."""
+    crashes = 0
+    for _ in range(SEVERAL):
+        try:
+            if steer(mill) is BackfillState.SUCCESS:
+                return crashes
+            mill.pass_time(minutes=1)
+            for workload in list(mill.executor.held.values()):
+                fails = FAILS in workload.run_id and workload.try_number == 1
+                ledger[workload.run_id, workload.try_number] += 1
+                mill.executor.finish("t", "failed" if fails else "success", run_id=workload.run_id)
+            mill.pump()
+        except Crash:
+            crashes += 1
+            mill.restart()
+    raise AssertionError(f"the backfill did not end: {mill.runs('b')}")
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("point", ["store.commit.before", "store.commit.after"])
+def test_a_crash_at_any_commit_of_a_backfill_makes_each_run_once(mill, monkeypatch, point: str) -> None:
+    monkeypatch.setattr(backfill_runs, "BATCH", 2)
+    with DAG("b", schedule="@daily", max_active_runs=2) as dag:
+        BashOperator(task_id="t", bash_command="true")
+    mill.add(dag)
+    mill.db.write(lambda c: c.execute(tables.dag.update().values(next_run_after=None)))
+    number, crashes = 1, 1
+    while crashes and number < SEVERAL:
+        wipe(mill)
+        mill.db.write(lambda c: c.execute(tables.backfill.delete()))
+        ledger: Counter[tuple[str, int]] = Counter()
+        disarm = crash_at(point, number)
+        try:
+            crashes = work_through_backfill(mill, ledger)
+        finally:
+            disarm()
+        tries = {row.run_id[10:20]: mill.row("b", "t", row.run_id).try_number for row in mill.runs("b")}
+        assert tries == {f"2025-01-0{day}": 2 if day == 2 else 1 for day in range(1, 4)}
+        assert (max(ledger.values()), sum(ledger.values())) == (1, 4)
+        (row,) = mill.db.read(lambda c: list_backfills(c))
+        assert (row.run_count, row.is_settled) == (3, True)
+        number += 1
+    assert number > 12, "the scheduler commits more often than this test crashed it"
 
 
 def wipe(mill) -> None:
