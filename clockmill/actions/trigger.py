@@ -10,12 +10,12 @@ from typing import Any
 from clockmill.actions.conf import checked_conf
 from clockmill.actions.create import RunOrder, place, run_id_for
 from clockmill.actions.notes import checked_note
+from clockmill.actions.schedules import schedule_for
 from clockmill.clock import Clock, iso
 from clockmill.errors import Conflict, NotFound, UsageError
 from clockmill.events import Event, EventKind
 from clockmill.ids import id_problem
 from clockmill.serde import decode
-from clockmill.serde.schedule import schedule_of
 from clockmill.state import RunType
 from clockmill.storage.dags import lock_dags
 from clockmill.storage.engine import Connection, Database
@@ -107,7 +107,7 @@ def trigger_in(connection: Connection, order: TriggerOrder, now: datetime) -> Tr
     lock_dags(connection, [dag_id])
     row = version(connection, state.version_id)
     document = decode(row.document)
-    tick = schedule_of(document).timetable.manual(order.logical_date or now)
+    tick = schedule_for(connection, document).timetable.manual(order.logical_date or now)
     date = order.logical_date or tick.logical_date
     name = order.run_id or run_id_for(order.run_type, date)
     if found := taken_run(connection, dag_id, name, date):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from clockmill.errors import DagDefinitionError
 from clockmill.model import checks
+from clockmill.state import RunType
 from clockmill.state.rules import TriggerRule
 
 if TYPE_CHECKING:
@@ -28,6 +29,14 @@ class WeightRule(StrEnum):
     DOWNSTREAM = "downstream"  #: its own and those of all tasks below
     UPSTREAM = "upstream"  #: its own and those of all tasks above
     ABSOLUTE = "absolute"  #: its own alone
+
+
+class Overlap(StrEnum):
+    """What becomes of a scheduled run that is due while another run of its DAG is active."""
+
+    QUEUE = "queue"  #: it is made, and begins as ``max_active_runs`` allows
+    SKIP = "skip"  #: it is not made; an event says why
+    CANCEL = "cancel"  #: it is made, and the older scheduled runs are ended as failed
 
 
 class DagArguments(TypedDict, total=False):
@@ -51,6 +60,7 @@ class DagArguments(TypedDict, total=False):
     deadline: Any
     sla_miss_callback: Any
     catchup: bool
+    overlap: str
     on_success_callback: Callbacks
     on_failure_callback: Callbacks
     doc_md: str | None
@@ -100,6 +110,7 @@ DAG_CHECKS: dict[str, checks.Check] = {
     "deadline": checks.optional(_deadlines),
     "sla_miss_callback": checks.anything,
     "catchup": checks.flag,
+    "overlap": checks.one_of(Overlap),
     "on_success_callback": checks.optional(checks.callbacks),
     "on_failure_callback": checks.optional(checks.callbacks),
     "doc_md": checks.optional(checks.text),
@@ -112,7 +123,7 @@ DAG_CHECKS: dict[str, checks.Check] = {
     "owner_links": checks.optional(checks.mapping),
     "auto_register": checks.flag,
     "fail_fast": checks.flag,
-    "allowed_run_types": checks.optional(checks.strings),
+    "allowed_run_types": checks.optional(checks.some_of(RunType)),
     "dag_display_name": checks.optional(checks.text),
     "disable_bundle_versioning": checks.flag,
     "rerun_with_latest_version": checks.optional(checks.flag),

@@ -127,6 +127,19 @@ def one_of(choices: type[StrEnum]) -> Check:
     return check
 
 
+def some_of(choices: type[StrEnum]) -> Check:
+    """One or several members of ``choices``, each once, sorted."""
+    one = one_of(choices)
+
+    def check(value: Any) -> tuple[StrEnum, ...]:
+        several = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
+        if not several:
+            raise ValueError("must name one or more")
+        return tuple(sorted({one(each) for each in several}))
+
+    return check
+
+
 def callbacks(value: Any) -> tuple[Callable[..., Any], ...]:
     """A callable or a list of them, stored as a tuple."""
     several = tuple(value) if isinstance(value, (list, tuple)) else (value,)

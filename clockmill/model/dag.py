@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 from clockmill.errors import DagDefinitionError, NotFound, UsageError, did_you_mean
 from clockmill.ids import id_problem
 from clockmill.model import checks
-from clockmill.model.arguments import DAG_CHECKS, OPERATOR_CHECKS, DagArguments, WeightRule, modern_arguments
+from clockmill.model.arguments import DAG_CHECKS, OPERATOR_CHECKS, DagArguments, Overlap, WeightRule, modern_arguments
 from clockmill.model.edges import Linkable
 from clockmill.model.graph import clamped, find_cycle, in_order, summed_weights
 from clockmill.model.group import TaskGroup
@@ -22,6 +22,7 @@ from clockmill.model.param import NO_DEFAULT, Param, as_params, check_defaults
 from clockmill.model.scope import Scope, announce, enter, leave, place_of_caller
 from clockmill.model.xcom_arg import ParamReference
 from clockmill.model.zones import zone_name, zone_of
+from clockmill.state import RunType
 
 if TYPE_CHECKING:
     from clockmill.timetables import Timetable
@@ -54,6 +55,7 @@ class DAG:
     dagrun_timeout: timedelta | None = None
     deadline: tuple[Any, ...] | None = None
     catchup: bool = False
+    overlap: Overlap = Overlap.QUEUE
     on_success_callback: Callables | None = None
     on_failure_callback: Callables | None = None
     doc_md: str | None = None
@@ -65,7 +67,7 @@ class DAG:
     owner_links: Mapping[str, str] | None = None
     auto_register: bool = True
     fail_fast: bool = False
-    allowed_run_types: tuple[str, ...] | None = None
+    allowed_run_types: tuple[RunType, ...] | None = None
     dag_display_name: str | None = None
     disable_bundle_versioning: bool = False
     rerun_with_latest_version: bool | None = None
@@ -312,6 +314,10 @@ class DAG:
         owner = f"DAG {self.dag_id!r}"
         if self.timetable.kind == "continuous" and self.max_active_runs != 1:
             raise DagDefinitionError(f"{owner}: @continuous needs max_active_runs=1.")
+        if self.overlap is Overlap.CANCEL and self.catchup:
+            raise DagDefinitionError(
+                f"{owner}: overlap='cancel' ends the older runs that catchup=True asks for; leave out one of them."
+            )
         check_defaults(owner, self.params, required=self.schedule is not None)
         for task in self.tasks:
             check_defaults(f"Task {self.dag_id}.{task.task_id}", task.params, required=self.schedule is not None)

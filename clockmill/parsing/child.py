@@ -11,12 +11,14 @@ import signal
 import sys
 import traceback
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from clockmill.clock import SystemClock
+from clockmill.clock import SystemClock, parse_iso, parse_iso_or_none
 from clockmill.errors import ClockmillError, DagDefinitionError
 from clockmill.host import processes
 from clockmill.model.dag import DAG
@@ -24,6 +26,7 @@ from clockmill.model.loader import load_dags
 from clockmill.parsing.dependencies import Folder, Recorder, dependencies_of, looks_like_a_dag
 from clockmill.parsing.results import Dependencies, FileError, ParsedDag, ParseResult
 from clockmill.serde import dumps, encode
+from clockmill.timetables import AuthoredTimetable, Schedule, TickList, tick_list
 
 _MB = 1 << 20
 #: A NUL in JSON; a backslash before it would make it the text ``\\u0000``.
@@ -34,6 +37,8 @@ _LONGEST_TRACEBACK = 40_000
 _RESERVE_MB = 64
 #: The time limit strikes again so many seconds later, in case the file swallowed it.
 _STRIKE_AGAIN = 0.2
+#: A timetable of the author's own is content with fewer ticks after the first of these, and stopped after the second.
+_TICKS_SLOW, _TICKS_TOO_SLOW = 2.0, 5.0
 
 
 class _TimeUp(BaseException):
@@ -47,6 +52,8 @@ class Job:
     :param root: the folder of the bundle.
     :param file: relative to it.
     :param timeout: seconds.
+    :param now: the present instant as ISO 8601 text; what the clock of the machine says when empty.
+    :param positions: how far DAGs have come, by id, as ISO 8601 text; those that are known and have a next tick.
     """
 
     id: int
@@ -55,6 +62,8 @@ class Job:
     timeout: float
     memory_mb: int
     max_document_mb: int
+    now: str = ""
+    positions: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(job: Job, folder: Folder, output: int, parent: int) -> NoReturn:
@@ -159,8 +168,11 @@ def _encoded(job: Job, dag: DAG) -> ParsedDag | FileError:
     try:
         text = dumps(encode(dag))
         size = len(text.encode())
+        ticks = _ticks(job, dag)
     except ClockmillError as error:
-        return FileError(message=_shown(str(error)), line=getattr(error, "line", None) or dag.line, dag_id=dag.dag_id)
+        line = getattr(error, "line", None) or dag.line
+        trace = _trace(job, error.__cause__) if error.__cause__ else ""
+        return FileError(message=_shown(str(error)), line=line, traceback=trace, dag_id=dag.dag_id)
     except UnicodeEncodeError:
         message = f"DAG {dag.dag_id!r} holds text that is no valid Unicode."
         return FileError(message=message, line=dag.line, dag_id=dag.dag_id)
@@ -173,7 +185,40 @@ def _encoded(job: Job, dag: DAG) -> ParsedDag | FileError:
             f"max_document_mb allows {job.max_document_mb}. Make it smaller, or raise the limit."
         )
         return FileError(message=message, line=dag.line, dag_id=dag.dag_id)
-    return ParsedDag(dag_id=dag.dag_id, document=text)
+    return ParsedDag(dag_id=dag.dag_id, document=text, ticks=None if ticks is None else ticks.to_json())
+
+
+def _ticks(job: Job, dag: DAG) -> TickList | None:
+    """The ticks to store of a timetable of the author's own.
+
+    :raises DagDefinitionError: when it does not answer, or not properly.
+    """
+    timetable = dag.timetable
+    if not isinstance(timetable, AuthoredTimetable):
+        return None
+    clock = SystemClock()
+    begun = clock.monotonic()
+    left, _ = signal.getitimer(signal.ITIMER_REAL)
+    signal.setitimer(signal.ITIMER_REAL, min(left, _TICKS_TOO_SLOW), _STRIKE_AGAIN)
+    try:
+        schedule = Schedule(timetable, dag.start_date, dag.end_date)
+        return tick_list(schedule, _position(job, dag), lambda: clock.monotonic() - begun > _TICKS_SLOW)
+    except _TimeUp as error:
+        raise DagDefinitionError(
+            f"The timetable {timetable.name} did not answer within {min(left, _TICKS_TOO_SLOW):.3g} s; it may not wait."
+        ) from error
+    finally:
+        rest = max(left - (clock.monotonic() - begun), _STRIKE_AGAIN)
+        signal.setitimer(signal.ITIMER_REAL, rest, _STRIKE_AGAIN)
+
+
+def _position(job: Job, dag: DAG) -> datetime:
+    """From where on ticks are wanted: the present, or with catch-up, as far as the DAG has come."""
+    now = parse_iso(job.now) if job.now else SystemClock().now()
+    if not dag.catchup:
+        return now
+    start = now if dag.start_date is None else dag.start_date - timedelta(microseconds=1)
+    return parse_iso_or_none(job.positions.get(dag.dag_id)) or start
 
 
 def _file_error(job: Job, error: BaseException) -> FileError:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -94,6 +94,7 @@ class ParsingCrew:
         self._limits = Job(
             id=0, root="", file="", timeout=timeout, memory_mb=memory_mb, max_document_mb=max_document_mb
         )
+        self._positions: Mapping[str, Mapping[str, str]] = {}
         self._idle_since: float | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
@@ -101,11 +102,23 @@ class ParsingCrew:
         self._mark = ""
         self._silent_looks = 0
 
-    def parse(self, root: Path, files: Iterable[str], is_stopped: Callable[[], bool]) -> Iterator[ParseResult]:
+    def parse(
+        self,
+        root: Path,
+        files: Iterable[str],
+        is_stopped: Callable[[], bool],
+        *,
+        now: str = "",
+        positions: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> Iterator[ParseResult]:
         """The outcome of each file, in their order.
 
         :param is_stopped: looked at now and then; ends the work early.
+        :param now: see :class:`~clockmill.parsing.child.Job`.
+        :param positions: the positions of a job, by file.
         """
+        self._limits = replace(self._limits, now=now)
+        self._positions = positions or {}
         self._idle_since = None
         work = _Work(deque(enumerate(files)))
         try:
@@ -162,7 +175,8 @@ class ParsingCrew:
         if self._link is None:
             self._start()
         assert self._link is not None
-        job = replace(self._limits, id=number, root=str(root), file=file)
+        positions = self._positions.get(file, {})
+        job = replace(self._limits, id=number, root=str(root), file=file, positions=positions)
         with contextlib.suppress(OSError):  # its death is noticed when its answer is awaited
             self._link.sendall(encode([asdict(job)]))
 

@@ -11,14 +11,14 @@ from functools import partial
 
 import clockmill
 from clockmill.bundles import Bundle, BundleStore, BundleTooLarge, FolderBusy, Snapshot
-from clockmill.clock import Clock
+from clockmill.clock import Clock, iso
 from clockmill.config import Settings
 from clockmill.parsing.crew import ParsingCrew
 from clockmill.parsing.fingerprint import Fingerprints
 from clockmill.parsing.results import Dependencies, ParseResult, failure
 from clockmill.parsing.sources import Source
 from clockmill.parsing.sync import SyncContext, deactivate, sync_results
-from clockmill.storage import bundles, dags
+from clockmill.storage import bundles, dags, schedules
 from clockmill.storage.dags import ImportErrorRow, ParsedFileRow
 from clockmill.storage.engine import Connection, Database, DatabaseUnavailable
 
@@ -31,6 +31,8 @@ _BATCH = 50
 _BATCH_SECONDS = 0.5
 _CONTENT_BATCH_BYTES = 8 << 20
 _FORGET_AT_ONCE = 500
+#: How often we look for DAGs that are short of ticks, and how long a file that gave none is left alone; seconds.
+_SHORT_LOOK, _SHORT_PAUSE = 5.0, 60.0
 
 
 class FolderKeeper:
@@ -64,6 +66,9 @@ class FolderKeeper:
         self._wake = wake
         self._beat = beat
         self._is_stopped = is_stopped
+        self._short: set[tuple[str, str]] = set()
+        self._short_asked: dict[tuple[str, str], float] = {}
+        self._short_look_due = 0.0
 
     # --- what is known ---------------------------------------------------------------------------------------------
 
@@ -98,7 +103,7 @@ class FolderKeeper:
 
     def is_reparse_due(self) -> bool:
         """Whether a file asked to be parsed again by now although nothing changed."""
-        return any(
+        return bool(self._short) or any(
             self._wants_reparse(row) for source in self._sources.values() for row in (source.parsed or {}).values()
         )
 
@@ -106,6 +111,17 @@ class FolderKeeper:
         wanted = [self._settings.dags.reparse_interval_seconds, row.dependencies.get("reparse") or 0.0]
         shortest = min((seconds for seconds in wanted if seconds), default=None)
         return shortest is not None and self._clock.now() >= row.parsed_at + timedelta(seconds=shortest)
+
+    def look_for_short(self) -> None:
+        """Find, now and then, the files of DAGs that will soon have used up the ticks that were stored of them."""
+        now = self._clock.monotonic()
+        if now < self._short_look_due:
+            return
+        self._short_look_due = now + _SHORT_LOOK
+        short = set(self._database.read(partial(schedules.short_of_ticks, now=self._clock.now())))
+        self._short_asked = {file: at for file, at in self._short_asked.items() if file in short}
+        self._short = {file for file in short if now >= self._short_asked.get(file, now)}
+        self._short_asked |= dict.fromkeys(self._short, now + _SHORT_PAUSE)
 
     # --- a look ----------------------------------------------------------------------------------------------------
 
@@ -135,7 +151,9 @@ class FolderKeeper:
         known = source.parsed or {}
         for file in sorted(file for file in snapshot.bundle.files if file.endswith(".py")):
             row = known.get(file)
-            if row is None or self._wants_reparse(row) or prints.of(_needs(row)) != row.fingerprint:
+            is_short = (source.name, file) in self._short
+            if row is None or is_short or self._wants_reparse(row) or prints.of(_needs(row)) != row.fingerprint:
+                self._short.discard((source.name, file))
                 yield file
 
     def _fingerprints(self, bundle: Bundle) -> Fingerprints:
@@ -167,7 +185,10 @@ class FolderKeeper:
         context = self._context(source, snapshot)
         waiting: list[ParseResult] = []
         pending = set(due)
-        for batch in self._batches(self._crew.parse(root, due, self._is_stopped)):
+        now = iso(self._clock.now())
+        positions = self._database.read(partial(schedules.tick_positions, source=source.name, files=set(due)))
+        results = self._crew.parse(root, due, self._is_stopped, now=now, positions=positions)
+        for batch in self._batches(results):
             pending -= {result.file for result in batch}
             late = self._sync(source, replace(context, pending=pending), batch)
             pending |= {result.file for result in late}

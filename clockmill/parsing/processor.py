@@ -106,6 +106,7 @@ class DagProcessor:
         """
         if full:
             self._keeper.read_known()
+        self._keeper.look_for_short()
         for source in self._sources:
             if self._stop.is_set():
                 return
@@ -143,6 +144,7 @@ class DagProcessor:
     def _housekeep(self) -> None:
         now = self._clock.monotonic()
         self._beat()
+        self._keeper.look_for_short()
         self._crew.leave_when_idle(now, _IDLE_SECONDS)
         if now >= self._prune_due:
             self._prune_due = now + _PRUNE_SECONDS

@@ -27,10 +27,12 @@ class ParsedDag:
     """One DAG.
 
     :param document: its text as ``serde.dumps`` wrote it.
+    :param ticks: what ``TickList.to_json`` wrote of a timetable of the author's own; None for any other.
     """
 
     dag_id: str
     document: str
+    ticks: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

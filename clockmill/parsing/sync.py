@@ -17,13 +17,12 @@ from clockmill.config.settings import CoreSettings
 from clockmill.events import Event, EventKind
 from clockmill.parsing.fingerprint import Fingerprints
 from clockmill.parsing.results import FileError, ParsedDag, ParseResult
+from clockmill.parsing.ticks import tick_of_known, tick_of_new
 from clockmill.serde import Document, decode
-from clockmill.serde.schedule import schedule_of
-from clockmill.storage import dags, events
+from clockmill.storage import dags, events, schedules
 from clockmill.storage.dags import HeldDag, ImportErrorRow, NewVersion, ParsedFileRow
 from clockmill.storage.engine import Connection
-from clockmill.storage.schedules import next_tick_columns
-from clockmill.timetables import first_tick, tick_after_change
+from clockmill.timetables import TickList
 
 ACTOR = "dag-processor"
 
@@ -69,6 +68,7 @@ class _Work:
     new_dags: list[dict[str, Any]] = field(default_factory=list)
     changes: dict[tuple[str, ...], list[dict[str, Any]]] = field(default_factory=dict)
     versions: list[NewVersion] = field(default_factory=list)
+    ticks: dict[str, TickList] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
     def change(self, row: dict[str, Any]) -> None:
@@ -147,10 +147,10 @@ class _Batch:
         version = self._next_version(result, parsed, held)
         if held is not None and not _is_change(held, version) and held.is_active:
             seen = {"dag_id": parsed.dag_id, "last_parsed_at": context.now, "parse_seconds": result.seconds}
-            self._work.change(seen)
+            self._work.change(seen | self._refill(parsed))
             return
         document = decode(parsed.document)
-        columns = {**self._columns(result, document), **self._next_tick(document, held)}
+        columns = {**self._columns(result, document), **self._next_tick(parsed, document, held)}
         if held is None:
             columns |= {"is_paused": self._starts_paused(document), "created_at": context.now}
             self._work.new_dags.append(columns)
@@ -187,6 +187,7 @@ class _Batch:
             "schedule": document.schedule,
             "max_active_runs": defaults.max_active_runs_per_dag if runs is None else runs,
             "max_active_tasks": defaults.max_active_tasks_per_dag if tasks is None else tasks,
+            "overlap": document.overlap,
             "last_parsed_at": self._context.now,
             "parse_seconds": result.seconds,
         }
@@ -195,18 +196,28 @@ class _Batch:
         asked = document.is_paused_upon_creation
         return self._context.defaults.dags_are_paused_at_creation if asked is None else asked
 
-    def _next_tick(self, document: Document, held: HeldDag | None) -> dict[str, Any]:
-        """The columns of the next tick of a DAG that is new or whose schedule changed; else none, so that it stays."""
-        schedule, now = schedule_of(document), self._context.now
+    def _next_tick(self, parsed: ParsedDag, document: Document, held: HeldDag | None) -> dict[str, Any]:
+        """The columns of the next tick; none when it stays as it is."""
+        ticks, now = self._ticks(parsed), self._context.now
         if held is None or held.version_id is None:
-            return next_tick_columns(first_tick(schedule, catchup=document.catchup, seen_at=now))
+            return tick_of_new(document, ticks, now)
         before = decode(dags.documents(self._connection, [held.version_id])[held.version_id])
-        if _timing(before) == _timing(document):
+        return tick_of_known(self._connection, document, before, ticks, now)
+
+    def _refill(self, parsed: ParsedDag) -> dict[str, Any]:
+        """The columns of the next tick of a DAG that did not change, when its timetable is the author's own."""
+        ticks = self._ticks(parsed)
+        if ticks is None:
             return {}
-        newest = dags.newest_scheduled(self._connection, document.dag_id)
-        return next_tick_columns(
-            tick_after_change(schedule, catchup=document.catchup, changed_at=now, newest_run=newest)
-        )
+        columns = tick_of_known(self._connection, decode(parsed.document), None, ticks, self._context.now)
+        self._outcome.changed = self._outcome.changed or bool(columns)
+        return columns
+
+    def _ticks(self, parsed: ParsedDag) -> TickList | None:
+        if parsed.ticks is None:
+            return None
+        ticks = self._work.ticks[parsed.dag_id] = TickList.from_json(parsed.ticks)
+        return ticks
 
     def _tell(self, kind: EventKind, dag_id: str, detail: dict[str, Any]) -> None:
         self._work.events.append(Event(kind=kind, at=self._context.now, actor=ACTOR, dag_id=dag_id, detail=detail))
@@ -218,6 +229,9 @@ class _Batch:
         for rows in self._work.changes.values():
             dags.change_dags(self._connection, rows)
         dags.add_versions(self._connection, self._work.versions, self._context.now)
+        schedules.forget_ticks(self._connection, [version.dag_id for version in self._work.versions])
+        for dag_id, ticks in self._work.ticks.items():
+            schedules.save_ticks(self._connection, dag_id, ticks, self._context.now)
         events.append(self._connection, self._work.events)
 
     def _deactivate_gone(self, results: Sequence[ParseResult]) -> None:
@@ -276,11 +290,6 @@ def error_row(source: str, result: ParseResult) -> ImportErrorRow:
         message="\n".join(error.message for error in result.errors),
         traceback="\n".join(filter(None, (error.traceback for error in result.errors))),
     )
-
-
-def _timing(document: Document) -> tuple[object, ...]:
-    """What the next tick depends on."""
-    return dict(document.timetable), document.start_date, document.end_date, document.catchup
 
 
 def _is_change(held: HeldDag, version: NewVersion) -> bool:

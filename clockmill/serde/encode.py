@@ -43,6 +43,8 @@ def encode(dag: DAG) -> dict[str, Any]:
         "max_active_tasks": dag.max_active_tasks,
         "max_consecutive_failed_dag_runs": dag.max_consecutive_failed_dag_runs,
         "dagrun_timeout": _seconds(dag.dagrun_timeout),
+        "overlap": str(dag.overlap),
+        "allowed_run_types": None if dag.allowed_run_types is None else sorted(map(str, dag.allowed_run_types)),
         "fail_fast": dag.fail_fast,
         "callbacks": _callbacks(dag),
         "deadlines": _deadlines(dag),

@@ -105,6 +105,7 @@ dag_ticks = Table(
     Column("dag_id", String(250), ForeignKey("dag.dag_id", ondelete="CASCADE"), primary_key=True),
     Column("ticks", JSON, nullable=False),  # like dag.next_tick, ascending
     Column("is_complete", Boolean, nullable=False, server_default=false()),  # there is none after them
+    Column("refill_at", Instant),  # once the next tick is later than this, more are wanted; null when there are none
     Column("computed_at", Instant, nullable=False),
     comment="the next ticks of a timetable of the author's own, which only the parsing process may ask",
 )

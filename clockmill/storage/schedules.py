@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
+from clockmill.clock import iso
 from clockmill.storage.conditions import ACTIVE_RUN
 from clockmill.storage.rows import columns_of
-from clockmill.storage.tables import dag, dag_run
-from clockmill.timetables import Tick
+from clockmill.storage.tables import dag, dag_run, dag_ticks
+from clockmill.timetables import Tick, TickList
+
+#: A list of ticks whose time is over is made anew after this long, also when its DAG is paused.
+_OLD = timedelta(hours=1)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +74,75 @@ def next_tick_columns(tick: Tick | None) -> dict[str, Any]:
     if tick is None:
         return {"next_tick": None, "next_run_after": None}
     return {"next_tick": tick.to_dict(), "next_run_after": tick.run_after}
+
+
+# --- ticks that are stored because nobody but the parsing process may ask for them --------------------------------
+
+
+def save_ticks(connection: Connection, dag_id: str, ticks: TickList, at: datetime) -> None:
+    """Store the ticks of a DAG, in place of those that were."""
+    values = ticks.to_json()
+    forget_ticks(connection, [dag_id])
+    connection.execute(
+        insert(dag_ticks).values(
+            dag_id=dag_id,
+            ticks=values["ticks"],
+            is_complete=ticks.is_complete,
+            refill_at=ticks.refill_at,
+            computed_at=at,
+        )
+    )
+
+
+def forget_ticks(connection: Connection, dag_ids: Collection[str]) -> None:
+    """Forget the stored ticks of DAGs whose timetable can be asked."""
+    if dag_ids:
+        connection.execute(delete(dag_ticks).where(dag_ticks.c.dag_id.in_(sorted(dag_ids))))
+
+
+def stored_ticks(connection: Connection, dag_id: str) -> TickList | None:
+    """The stored ticks of a DAG, or None when there are none."""
+    row = connection.execute(
+        select(dag_ticks.c.ticks, dag_ticks.c.is_complete, dag_ticks.c.refill_at).where(dag_ticks.c.dag_id == dag_id)
+    ).first()
+    if row is None:
+        return None
+    return TickList(ticks=tuple(map(Tick.from_dict, row.ticks)), is_complete=row.is_complete, refill_at=row.refill_at)
+
+
+def next_tick_of(connection: Connection, dag_id: str) -> Tick | None:
+    """The next tick of a DAG."""
+    found = connection.scalar(select(dag.c.next_tick).where(dag.c.dag_id == dag_id))
+    return None if found is None else Tick.from_dict(found)
+
+
+def short_of_ticks(connection: Connection, now: datetime) -> list[tuple[str, str]]:
+    """The files, with their sources, of active DAGs that have used up most of their stored ticks, or all."""
+    used_up = or_(dag.c.next_run_after.is_(None), dag.c.next_run_after > dag_ticks.c.refill_at)
+    is_old = (dag_ticks.c.refill_at <= now) & (dag_ticks.c.computed_at <= now - _OLD)
+    statement = (
+        select(dag.c.source, dag.c.file)
+        .join(dag_ticks, dag_ticks.c.dag_id == dag.c.dag_id)
+        .where(dag.c.is_active, dag_ticks.c.refill_at.is_not(None), or_(used_up, is_old))
+        .distinct()
+    )
+    return [(row.source, row.file) for row in connection.execute(statement)]
+
+
+def tick_positions(connection: Connection, source: str, files: Collection[str]) -> dict[str, dict[str, str]]:
+    """How far the DAGs of files have come, by file and id, as ISO 8601 text: before their next tick, or at the last
+    stored one when they have used up all."""
+    statement = (
+        select(dag.c.dag_id, dag.c.file, dag.c.next_run_after, dag_ticks.c.ticks)
+        .outerjoin(dag_ticks, dag_ticks.c.dag_id == dag.c.dag_id)
+        .where(dag.c.source == source, or_(dag.c.next_run_after.is_not(None), dag_ticks.c.dag_id.is_not(None)))
+    )
+    found: dict[str, dict[str, str]] = {}
+    for row in connection.execute(statement):
+        if row.file in files and (row.next_run_after or row.ticks):
+            position = iso(row.next_run_after - _MICROSECOND) if row.next_run_after else row.ticks[-1]["run_after"]
+            found.setdefault(row.file, {})[row.dag_id] = position
+    return found
 
 
 def idle_dags(connection: Connection, schedule: str) -> list[tuple[str, int]]:

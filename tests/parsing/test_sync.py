@@ -26,7 +26,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, ParseResult]:
     """What the parsing process is made to say of each file."""
     said: dict[str, ParseResult] = {}
 
-    def parse(_self: Any, _root: Path, files: list[str], _is_stopped: Any) -> Iterator[ParseResult]:
+    def parse(_self: Any, _root: Path, files: list[str], _is_stopped: Any, **_more: Any) -> Iterator[ParseResult]:
         return iter([said[file] for file in files])
 
     monkeypatch.setattr("clockmill.parsing.crew.ParsingCrew.parse", parse)

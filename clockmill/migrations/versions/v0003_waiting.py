@@ -85,6 +85,7 @@ def _create_dag_ticks() -> None:
         sa.Column("dag_id", sa.String(length=250), nullable=False),
         sa.Column("ticks", sa.JSON(), nullable=False),
         sa.Column("is_complete", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("refill_at", sa.BigInteger()),
         sa.Column("computed_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["dag_id"], ["dag.dag_id"], name="fk_dag_ticks_dag_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("dag_id", name="pk_dag_ticks"),
