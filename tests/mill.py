@@ -92,6 +92,7 @@ class Mill:
                     tags=[],
                     is_paused=paused,
                     schedule=document["schedule"],
+                    overlap=document["overlap"],
                     max_active_runs=dag.max_active_runs or 16,
                     max_active_tasks=dag.max_active_tasks or 16,
                     created_at=now,

@@ -10,7 +10,7 @@ from typing import Any
 from clockmill.actions.conf import checked_conf
 from clockmill.actions.create import RunOrder, place, run_id_for
 from clockmill.actions.notes import checked_note
-from clockmill.actions.schedules import schedule_for
+from clockmill.actions.schedules import refuse_run_type, schedule_for
 from clockmill.clock import Clock, iso
 from clockmill.errors import Conflict, NotFound, UsageError
 from clockmill.events import Event, EventKind
@@ -107,6 +107,7 @@ def trigger_in(connection: Connection, order: TriggerOrder, now: datetime) -> Tr
     lock_dags(connection, [dag_id])
     row = version(connection, state.version_id)
     document = decode(row.document)
+    refuse_run_type(document, order.run_type)
     tick = schedule_for(connection, document).timetable.manual(order.logical_date or now)
     date = order.logical_date or tick.logical_date
     name = order.run_id or run_id_for(order.run_type, date)

@@ -205,7 +205,7 @@ def _ticks(job: Job, dag: DAG) -> TickList | None:
         return tick_list(schedule, _position(job, dag), lambda: clock.monotonic() - begun > _TICKS_SLOW)
     except _TimeUp as error:
         raise DagDefinitionError(
-            f"The timetable {timetable.name} did not answer within {min(left, _TICKS_TOO_SLOW):.3g} s; it may not wait."
+            f"The timetable {timetable.name} did not answer within {min(left, _TICKS_TOO_SLOW):.1g} s; it may not wait."
         ) from error
     finally:
         rest = max(left - (clock.monotonic() - begun), _STRIKE_AGAIN)

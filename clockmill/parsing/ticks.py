@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from clockmill.actions.schedules import allows
 from clockmill.serde import Document
 from clockmill.serde.schedule import schedule_of
 from clockmill.state import RunType
@@ -18,7 +19,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def tick_of_new(document: Document, stored: TickList | None, now: datetime) -> dict[str, Any]:
     """The columns of the next tick of a DAG that is seen for the first time."""
-    if not makes_scheduled_runs(document):
+    if not _is_scheduled(document):
         return next_tick_columns(None)
     return next_tick_columns(first_tick(schedule_of(document, stored), catchup=document.catchup, seen_at=now))
 
@@ -32,24 +33,23 @@ def tick_of_known(
     """
     if before is not None and _timing(before) != _timing(document):
         return next_tick_columns(_after_change(connection, document, schedule_of(document, stored), now))
-    if stored is None or not makes_scheduled_runs(document):
+    if stored is None or not _is_scheduled(document):
         return {}
     return _renewed(connection, document, schedule_of(document, stored), now)
 
 
-def makes_scheduled_runs(document: Document) -> bool:
-    """Whether ticks of the DAG may become runs."""
-    return document.allowed_run_types is None or RunType.SCHEDULED in document.allowed_run_types
+def _is_scheduled(document: Document) -> bool:
+    return allows(document, RunType.SCHEDULED)
 
 
 def _timing(document: Document) -> tuple[object, ...]:
     """What the next tick depends on."""
     times = document.start_date, document.end_date, document.catchup
-    return dict(document.timetable), *times, makes_scheduled_runs(document)
+    return dict(document.timetable), *times, _is_scheduled(document)
 
 
 def _after_change(connection: Connection, document: Document, schedule: Schedule, now: datetime) -> Tick | None:
-    if not makes_scheduled_runs(document):
+    if not _is_scheduled(document):
         return None
     newest = dags.newest_scheduled(connection, document.dag_id)
     return tick_after_change(schedule, catchup=document.catchup, changed_at=now, newest_run=newest)
@@ -77,4 +77,4 @@ def _after_used_up(connection: Connection, document: Document, schedule: Schedul
     newest = schedule.newest_until(now)
     if newest is not None and newest.run_after > last:
         return newest
-    return schedule.next_after(max(last, now))
+    return schedule.next_after(now)

@@ -194,8 +194,10 @@ class Advance:
         ended = [Ended(report, attempts[ident]) for ident, (_, report) in reports.items() if ident in attempts]
         if ended:
             self._reports.apply(connection, ended, held, effects, now)
+            # A run may wait for what was stopped to be gone.
+            outcomes.more |= any(item.attempt.state is AttemptState.STOPPING for item in ended)
             outcomes.next_due = effects.next_timeout
-        self._stop(connection, stops, held, effects, "dagrun_timeout")
+        self._stop(connection, stops, held, effects, "the run is over")
         if agenda.stale:
             outcomes.stopping = self._stop_unwanted(connection, effects)
         self._settle(connection, held.values(), effects, outcomes, now)

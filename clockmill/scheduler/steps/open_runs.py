@@ -7,10 +7,12 @@ from datetime import datetime
 from functools import partial
 
 from clockmill.actions.create import RunOrder, place, run_id_for
+from clockmill.actions.schedules import allows, schedule_for
 from clockmill.clock import iso, iso_or_none
 from clockmill.events import EventKind
 from clockmill.scheduler.plans import Plan
-from clockmill.scheduler.ticks import plan_ticks
+from clockmill.scheduler.steps.overlap import cancel_older, is_left_out
+from clockmill.scheduler.ticks import TickPlan, plan_ticks
 from clockmill.scheduler.workspace import ACTOR, Effects, Workspace
 from clockmill.state import RunType
 from clockmill.storage.engine import Connection, DatabaseUnavailable
@@ -52,7 +54,8 @@ class OpenRuns:
             self._space.database.write(partial(self._renew, dag_id=dag_id, version_id=version_id, now=now))
 
     def _renew(self, connection: Connection, dag_id: str, version_id: int, now: datetime) -> None:
-        tick = self._space.plans.get(connection, version_id).schedule.next_after(now)
+        plan = self._space.plans.get(connection, version_id)
+        tick = plan.schedule.next_after(now) if allows(plan.document, RunType.SCHEDULED) else None
         if tick is not None:
             set_next_tick(connection, dag_id, tick, due=now)
 
@@ -64,18 +67,13 @@ class OpenRuns:
         if plan.schedule.timetable.kind == "continuous" and has_active_run(connection, dag_id):
             set_next_tick(connection, dag_id, None)
             return 0
-        ticks = plan_ticks(plan.schedule, Tick.from_dict(due.next_tick), now, catchup=plan.document.catchup)
+        if not allows(plan.document, RunType.SCHEDULED):  # another version did when the tick was noted
+            set_next_tick(connection, dag_id, None)
+            return 0
+        schedule, document = schedule_for(connection, plan.document), plan.document
+        ticks = plan_ticks(schedule, Tick.from_dict(due.next_tick), now, catchup=document.catchup)
         effects = Effects()
-        if ticks.dropped:
-            effects.tell(
-                EventKind.TICKS_DROPPED,
-                now,
-                dag_id=dag_id,
-                count=ticks.dropped,
-                first=iso_or_none(ticks.first_dropped),
-                last=iso_or_none(ticks.last_dropped),
-                why="catchup is off: the newest tick stands for those before it",
-            )
+        _tell_dropped(ticks, dag_id, now, effects)
         made = sum(self._make(connection, plan, tick, now, effects) for tick in ticks.make)
         set_next_tick(connection, dag_id, ticks.next)
         append(connection, effects.events)
@@ -84,10 +82,27 @@ class OpenRuns:
     def _make(self, connection: Connection, plan: Plan, tick: Tick, now: datetime, effects: Effects) -> int:
         dag_id = plan.document.dag_id
         order = RunOrder(run_type=RunType.SCHEDULED, tick=tick, logical_date=tick.logical_date, conf={}, actor=ACTOR)
-        taken = taken_run(connection, dag_id, run_id_for(RunType.SCHEDULED, tick.logical_date), tick.logical_date)
+        run_id = run_id_for(RunType.SCHEDULED, tick.logical_date)
+        taken = taken_run(connection, dag_id, run_id, tick.logical_date)
         if taken is not None:
             why = f"the run {taken.run_id} already has this logical date"
             effects.tell(EventKind.TICKS_DROPPED, now, dag_id=dag_id, count=1, first=iso(tick.run_after), why=why)
             return 0
+        if is_left_out(connection, plan.document, tick, now, effects):
+            return 0
+        cancel_older(connection, plan.document, run_id, now, effects)
         place(connection, plan.document, plan.version_id, order, now)
         return 1
+
+
+def _tell_dropped(ticks: TickPlan, dag_id: str, now: datetime, effects: Effects) -> None:
+    if ticks.dropped:
+        effects.tell(
+            EventKind.TICKS_DROPPED,
+            now,
+            dag_id=dag_id,
+            count=ticks.dropped,
+            first=iso_or_none(ticks.first_dropped),
+            last=iso_or_none(ticks.last_dropped),
+            why="catchup is off: the newest tick stands for those before it",
+        )

@@ -9,6 +9,7 @@ from clockmill.scheduler.views import RunView
 from clockmill.state import RunState
 from clockmill.storage.dags import lock_dags
 from clockmill.storage.engine import Connection
+from clockmill.storage.overlaps import dags_being_cancelled
 from clockmill.storage.runs import dags_with_queued_runs, oldest_queued, running_count
 
 
@@ -23,7 +24,10 @@ def runs_to_start(connection: Connection) -> list[int]:
         return []
     lock_dags(connection, limits)
     chosen: list[int] = []
+    held_back = dags_being_cancelled(connection, limits)
     for dag_id, most in limits.items():
+        if dag_id in held_back:
+            continue
         room = most - running_count(connection, dag_id)
         live = oldest_queued(connection, dag_id, room) if room > 0 else []
         chosen += live

@@ -18,7 +18,7 @@ def begin_due_tries(view: RunView, now: datetime) -> None:
 
 
 def time_out(view: RunView, now: datetime) -> list[int]:
-    """End a run that took longer than its ``dagrun_timeout``.
+    """End a run that took longer than its ``dagrun_timeout``, or has no more time for the reason that it was given.
 
     :returns: the task instances whose attempts are to be stopped.
     """
@@ -26,7 +26,7 @@ def time_out(view: RunView, now: datetime) -> list[int]:
     if run.state is not RunState.RUNNING or run.deadline_at is None or run.deadline_at > now:
         return []
     allowed: timedelta = run.deadline_at - (run.start_date or run.deadline_at)
-    reason = f"dagrun_timeout: the run took longer than {allowed}"
+    reason = run.reason or f"dagrun_timeout: the run took longer than {allowed}"
     stop = []
     for key in view.unfinished():
         row = view.task(key)

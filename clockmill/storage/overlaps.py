@@ -1,0 +1,75 @@
+"""Runs of one DAG that would go on at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, select
+
+from clockmill.state import FINISHED_RUN_STATES, RunState, RunType
+from clockmill.storage.conditions import ACTIVE_RUN, LIVE_ATTEMPT
+from clockmill.storage.tables import attempt, dag, dag_run, lit
+
+#: What the reason of a run begins with that is ended because the next one is due.
+CANCELLED = "overlap=cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveRun:
+    """A run that is queued or running."""
+
+    id: int
+    run_id: str
+    run_type: RunType
+    state: RunState
+    queued_at: datetime
+
+
+_ACTIVE = (
+    select(dag_run.c.id, dag_run.c.run_id, dag_run.c.run_type, dag_run.c.state, dag_run.c.queued_at)
+    .where(ACTIVE_RUN, dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.backfill_id.is_(None))
+    .order_by(dag_run.c.id)
+)
+_CANCELLING_DAGS = select(dag.c.dag_id).where(
+    dag.c.dag_id.in_(bindparam("dag_ids", expanding=True)), dag.c.overlap == "cancel"
+)
+_BEING_CANCELLED = select(dag_run.c.dag_id).where(
+    dag_run.c.state == lit(RunState.RUNNING),
+    dag_run.c.dag_id.in_(bindparam("dag_ids", expanding=True)),
+    dag_run.c.reason.startswith(CANCELLED),
+)
+_STILL_THERE = (
+    select(dag_run.c.dag_id)
+    .join(attempt, attempt.c.dag_run_id == dag_run.c.id)
+    .where(
+        LIVE_ATTEMPT,
+        dag_run.c.dag_id.in_(bindparam("dag_ids", expanding=True)),
+        dag_run.c.state.in_([lit(state) for state in sorted(FINISHED_RUN_STATES)]),
+    )
+)
+
+
+def active_beside_backfills(connection: Connection, dag_id: str) -> list[ActiveRun]:
+    """The queued and running runs of a DAG, oldest first, those of backfills left out."""
+    rows = connection.execute(_ACTIVE, {"dag_id": dag_id})
+    return [
+        ActiveRun(
+            id=row.id,
+            run_id=row.run_id,
+            run_type=RunType(row.run_type),
+            state=RunState(row.state),
+            queued_at=row.queued_at,
+        )
+        for row in rows
+    ]
+
+
+def dags_being_cancelled(connection: Connection, dag_ids: Collection[str]) -> set[str]:
+    """Those of the DAGs of which a run was cancelled for the next one, while something of it is still running."""
+    cancelling = list(connection.scalars(_CANCELLING_DAGS, {"dag_ids": list(dag_ids)}))
+    if not cancelling:
+        return set()
+    found = set(connection.scalars(_BEING_CANCELLED, {"dag_ids": cancelling}))
+    return found | set(connection.scalars(_STILL_THERE, {"dag_ids": cancelling}))
