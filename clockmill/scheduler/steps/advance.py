@@ -25,7 +25,7 @@ from clockmill.scheduler.steps.timers import begin_due_tries, time_out
 from clockmill.scheduler.steps.triggers import go_on
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects, Workspace
-from clockmill.state import FINISHED_RUN_STATES, Outcome, TaskState
+from clockmill.state import FINISHED_RUN_STATES, AttemptState, Outcome, TaskState
 from clockmill.storage.attempts import (
     Beginning,
     attempts_by_id,
