@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from clockmill.cli import lookup, task_clear, task_logs, task_mark, task_test
@@ -11,8 +13,10 @@ from clockmill.cli.output import output_option, show_rows
 from clockmill.cli.params import map_index_option
 from clockmill.state import TaskState
 from clockmill.storage import runs
+from clockmill.storage.task_lines import MappedLine, TaskLine, list_lines
 
-_STATES_COLUMNS = ["task_id", "map_index", "state", "try_number", "start_date", "end_date"]
+_STATES_COLUMNS = ["task_id", "map_index", "state", "try_number", "start_date", "end_date", "instances"]
+_INSTANCE_COLUMNS = ["task_id", "map_index", "label", "state", "try_number", "start_date", "end_date"]
 _LIST_COLUMNS = ["task_id", "operator", "owner", "group", "upstream", "trigger_rule", "pool", "retries"]
 
 
@@ -40,14 +44,32 @@ def list_tasks(app: App, dag_id: str, output: str) -> None:
 @click.argument("dag_id")
 @click.argument("run_id")
 @click.option("--state", type=click.Choice([each.value for each in TaskState]), help="Only tasks in this state.")
+@click.option("--instances", is_flag=True, help="Each instance of a mapped task by itself.")
 @output_option
 @pass_app
-def states_for_dag_run(app: App, dag_id: str, run_id: str, state: str | None, output: str) -> None:
-    """List the tasks of a run with their states."""
+def states_for_dag_run(app: App, dag_id: str, run_id: str, state: str | None, instances: bool, output: str) -> None:
+    """List the tasks of a run with their states; a mapped task is one line, unless its instances are asked for."""
     run = app.read(lambda connection: lookup.the_run(connection, dag_id, run_id))
-    found = app.read(lambda connection: runs.load_tasks(connection, run.id))
-    rows = [{column: getattr(row, column) for column in _STATES_COLUMNS} for row in found if state in (None, row.state)]
-    show_rows(rows, _STATES_COLUMNS, output)
+    states = [state] if state else []
+    if instances:
+        found = app.read(lambda connection: runs.load_tasks(connection, run.id))
+        rows = [{column: getattr(row, column) for column in _INSTANCE_COLUMNS} for row in found]
+        show_rows([row for row in rows if state in (None, row["state"])], _INSTANCE_COLUMNS, output)
+        return
+    lines = app.pages(
+        lambda connection, after: list_lines(connection, run.id, states=states, after=after or 0),
+        lambda line: line.id,
+    )
+    show_rows((_shown(line) for line in lines), _STATES_COLUMNS, output)
+
+
+def _shown(line: TaskLine) -> dict[str, Any]:
+    if isinstance(line, MappedLine):
+        told = {"map_index": None, "try_number": None, "instances": line.summary}
+    else:
+        told = {"map_index": line.map_index, "try_number": line.try_number, "instances": None}
+    times = {"start_date": line.start_date, "end_date": line.end_date}
+    return {"task_id": line.task_id, "state": line.state, **told, **times}
 
 
 @tasks.command()

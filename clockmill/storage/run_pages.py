@@ -56,14 +56,6 @@ def list_tasks(
     return [task_row(row) for row in connection.execute(statement.order_by(task_instance.c.id).limit(limit))]
 
 
-def tasks_named(connection: Connection, dag_run_id: int, task_ids: Collection[str], *, limit: int) -> list[TaskRow]:
-    """Task instances of a run that belong to these tasks, in the order in which they were made."""
-    statement = select(*TASK_COLUMNS).where(
-        task_instance.c.dag_run_id == dag_run_id, task_instance.c.task_id.in_(sorted(task_ids))
-    )
-    return [task_row(row) for row in connection.execute(statement.order_by(task_instance.c.id).limit(limit))]
-
-
 def find_task(connection: Connection, dag_run_id: int, task_id: str, map_index: int | None) -> TaskRow | None:
     """One task instance; the first of a mapped task when ``map_index`` is None; None when there is none."""
     statement = select(*TASK_COLUMNS).where(

@@ -9,6 +9,7 @@ from clockmill.storage import run_pages as reads
 from clockmill.storage.events import list_events
 from clockmill.storage.records import RunRow
 from clockmill.storage.runs import find_run as read_run
+from clockmill.storage.task_lines import list_lines
 from clockmill.webserver.dag_pages import find_dag
 from clockmill.webserver.errors import PageNotFound
 from clockmill.webserver.rendering import LIVE_MILLIS, choice, integer, page
@@ -41,7 +42,7 @@ def show_run(dag_id: str, run_id: str) -> str:
     after = integer("after", lowest=1) or 0
     tasks, counts, events = site.database.read(
         lambda c: (
-            reads.list_tasks(c, run.id, states=[state] if state else (), after=after, limit=TASKS_PER_PAGE + 1),
+            list_lines(c, run.id, states=[state] if state else (), after=after, limit=TASKS_PER_PAGE + 1),
             reads.count_states(c, run.id),
             list_events(c, dag_id=dag_id, run_id=run_id, limit=EVENTS_SHOWN),
         )

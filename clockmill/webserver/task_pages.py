@@ -15,15 +15,17 @@ from clockmill.storage.events import list_events
 from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.run_pages import AttemptLine
 from clockmill.storage.runs import task_ids_known
+from clockmill.storage.task_lines import MappedLine, TaskLine, lines_named, list_instances
 from clockmill.webserver import logtail, xcoms
 from clockmill.webserver.errors import PageNotFound
-from clockmill.webserver.rendering import LIVE_MILLIS, integer, page
+from clockmill.webserver.rendering import LIVE_MILLIS, choice, integer, page
 from clockmill.webserver.run_pages import EVENTS_SHOWN, find_run
 from clockmill.webserver.site import current_site
 
 blueprint = Blueprint("tasks", __name__, url_prefix="/dags/<dag_id>/runs/<run_id>/tasks/<task_id>")
 
 NEIGHBOURS = 60
+INSTANCES_PER_PAGE = 200
 #: Why a task is in one of these, its row alone does not tell.
 _WAITING = frozenset({TaskState.NONE, TaskState.SCHEDULED, TaskState.QUEUED, TaskState.UP_FOR_RETRY})
 #: The try that was begun last is over in these.
@@ -98,17 +100,48 @@ def _why(run: RunRow, task: TaskRow) -> Explanation:
     return current_site().database.read(lambda c: explain(c, run.dag_id, run.run_id, task.task_id, task.map_index))
 
 
-def _neighbours(run: RunRow, task_id: str) -> tuple[list[TaskRow], list[TaskRow]]:
-    """The task instances right above and right below, in the version that the run is pinned to."""
+def _neighbours(run: RunRow, task_id: str) -> tuple[list[TaskLine], list[TaskLine]]:
+    """The tasks right above and right below, in the version that the run is pinned to."""
     version = current_site().documents.get(run.version_id)
     node = version.document.graph().get(task_id) if version else None
     if node is None:
         return [], []
     wanted = {*node.upstream, *node.downstream}
     database = current_site().database
-    found = database.read(lambda c: reads.tasks_named(c, run.id, wanted, limit=2 * NEIGHBOURS))
+    found = database.read(lambda c: lines_named(c, run.id, wanted, limit=2 * NEIGHBOURS))
     above = [one for one in found if one.task_id in node.upstream]
     return above, [one for one in found if one.task_id in node.downstream]
+
+
+@blueprint.get("/instances")
+def list_all_instances(dag_id: str, run_id: str, task_id: str) -> str:
+    """The instances of a mapped task; ``?state=`` filters, ``?after=`` goes on behind a map index."""
+    site = current_site()
+    run = find_run(dag_id, run_id)
+    state = choice("state", [member.value for member in TaskState], "")
+    after = integer("after", lowest=-1)
+    after = -2 if after is None else after
+    lines, found = site.database.read(
+        lambda c: (
+            lines_named(c, run.id, [task_id], limit=1),
+            list_instances(c, run.id, task_id, state=state, after=after, limit=INSTANCES_PER_PAGE + 1),
+        )
+    )
+    if not lines:
+        raise PageNotFound("task", task_id, site.database.read(lambda c: task_ids_known(c, run.id)))
+    line, shown = lines[0], found[:INSTANCES_PER_PAGE]
+    return page(
+        "instances.html",
+        live=LIVE_MILLIS if line.end_date is None else None,
+        run=run,
+        task_id=task_id,
+        counts=line.counts if isinstance(line, MappedLine) else {},
+        total=line.total if isinstance(line, MappedLine) else 1,
+        instances=shown,
+        state=state,
+        after=after,
+        next_after=shown[-1].map_index if len(found) > len(shown) else None,
+    )
 
 
 @blueprint.get("/log")

@@ -91,7 +91,15 @@ def test_states_of_a_run_are_listed_with_the_promised_fields(program: Any, sales
         ("tidy.check", "success"),
         ("load", "failed"),
     ]
-    assert list(rows[0]) == ["task_id", "map_index", "state", "try_number", "start_date", "end_date"]
+    assert list(rows[0]) == [
+        "task_id",
+        "map_index",
+        "state",
+        "try_number",
+        "start_date",
+        "end_date",
+        "instances",
+    ]
     assert rows[0]["map_index"] == -1
     assert program.ok("tasks", "state", "sales", RUN, "load") == "failed\n"
 
@@ -250,3 +258,14 @@ def test_arguments_that_are_no_text_or_no_time_we_know_are_refused(program: Any)
     late = program.refused("dags", "trigger", "d", "--logical-date", "9999-12-31T23:59:59-12:00", status=2)
     assert "lies outside the years 2 to 9998" in late
     assert "nested too deeply" in program.refused("dags", "trigger", "d", "--conf", "[" * 100_000, status=2)
+
+
+def test_a_mapped_task_is_one_line_unless_its_instances_are_asked_for(program: Any, sales: Any) -> None:
+    run = sales.run(sales.dag("many"), "many", "r1")
+    for index in range(12):
+        sales.task(run, "work", "failed" if index == 3 else "success", map_index=index)
+
+    (line,) = program.json("tasks", "states-for-dag-run", "many", "r1")
+    assert (line["state"], line["instances"]) == ("failed", "1 failed, 11 success")
+    failed = program.json("tasks", "states-for-dag-run", "many", "r1", "--instances", "--state", "failed")
+    assert [row["map_index"] for row in failed] == [3]

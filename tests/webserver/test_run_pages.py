@@ -168,3 +168,45 @@ def test_what_happened_leaves_out_what_an_event_does_not_say(client: FlaskClient
 
     assert "state: success</span>" in text
     assert "reason:" not in text
+
+
+def mapped_run(seed: Any, instances: int = 1000) -> None:
+    """A run with a mapped task of many instances between two others."""
+    seed.dag("weather", {"list": [], "work": ["list"], "sum": ["work"]})
+    run = seed.run("weather", "many", "running", end_date=None)
+    seed.task(run, "list", "success")
+    for index in range(instances):
+        state = "failed" if index == 7 else "success"
+        seed.task(run, "work", state, map_index=index, item=index, label=f"station {index}")
+    seed.task(run, "sum", "upstream_failed")
+
+
+def test_a_mapped_task_is_one_line_of_its_run_however_many_instances_it_has(client: FlaskClient, seed: Any) -> None:
+    mapped_run(seed, 300)
+
+    page = client.get("/dags/weather/runs/many").text
+
+    assert re.findall(r'name="task" value="(\w+)"', page) == ["list", "work", "sum"]
+    assert "× 300" in page
+    assert "1 failed" in page
+    assert "299 success" in page
+
+
+def test_the_instances_of_a_mapped_task_are_listed_by_index_with_their_names(client: FlaskClient, seed: Any) -> None:
+    mapped_run(seed, 300)
+
+    first = client.get("/dags/weather/runs/many/tasks/work/instances").text
+    assert "station 0<" in first
+    assert "station 200<" not in first
+    assert "station 200<" in client.get("/dags/weather/runs/many/tasks/work/instances?after=199").text
+    failed = client.get("/dags/weather/runs/many/tasks/work/instances?state=failed").text
+    assert re.findall(r"station \d+", failed) == ["station 7"]
+    assert client.get("/dags/weather/runs/many/tasks/wurk/instances").status_code == 404
+
+
+def test_the_neighbours_of_a_reduce_are_one_link_to_all_instances(client: FlaskClient, seed: Any) -> None:
+    mapped_run(seed, 100)
+
+    page = client.get("/dags/weather/runs/many/tasks/sum").text
+
+    assert page.count("/tasks/work/instances") == 1
