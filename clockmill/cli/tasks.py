@@ -65,7 +65,7 @@ def states_for_dag_run(app: App, dag_id: str, run_id: str, state: str | None, in
 
 def _shown(line: TaskLine) -> dict[str, Any]:
     if isinstance(line, MappedLine):
-        told = {"map_index": None, "try_number": None, "instances": line.summary}
+        told: dict[str, Any] = {"map_index": None, "try_number": None, "instances": line.summary}
     else:
         told = {"map_index": line.map_index, "try_number": line.try_number, "instances": None}
     times = {"start_date": line.start_date, "end_date": line.end_date}
