@@ -51,6 +51,19 @@ class SetupTeardown(Linkable):
                 link(end, self)
         return self
 
+    def check_below(self) -> None:
+        """Refuse work that would run although its setup failed.
+
+        :raises DagDefinitionError: naming the task below and its trigger rule.
+        """
+        (operator,) = self.leaves
+        for below in operator.downstream_list if self.is_setup else ():
+            if not below.is_teardown and below.trigger_rule is not TriggerRule.ALL_SUCCESS:
+                raise DagDefinitionError(
+                    f"Task {below.task_id!r} comes right after the setup {self.task_id!r}, so its trigger rule must be "
+                    f"all_success, not {below.trigger_rule}: it cannot work on what is not set up."
+                )
+
     def __enter__(self) -> Between:
         between = Between(self)
         between.token = _open.set((*_open.get(), between))

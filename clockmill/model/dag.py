@@ -320,6 +320,7 @@ class DAG:
             )
         check_defaults(owner, self.params, required=self.schedule is not None)
         for task in self.tasks:
+            task.check_below()
             check_defaults(f"Task {self.dag_id}.{task.task_id}", task.params, required=self.schedule is not None)
 
     def _above(self, end: Linkable, seen: set[int]) -> Iterator[BaseOperator]:

@@ -15,7 +15,7 @@ IMPORTS: dict[str, tuple[str, str]] = {
         name: (_TOP, name)
         for name in (
             *("DAG", "dag", "task", "task_group", "TaskGroup", "chain", "chain_linear", "cross_downstream", "Label"),
-            *("Param", "XComArg", "get_current_context", "BaseOperator", "TriggerRule"),
+            *("Param", "XComArg", "get_current_context", "BaseOperator", "TriggerRule", "setup", "teardown"),
         )
     },
     "AirflowSkipException": (_TOP, "SkipTask"),

@@ -125,7 +125,7 @@ def instance_of(task: BaseOperator, context: Context, item: int) -> tuple[BaseOp
     """
     mapping = task.mapping
     assert mapping is not None, f"{task!r} is not mapped"
-    owner = f"{task.task_type} {task.task_id!r}"
+    owner = f"Task {task.task_id!r}"
     pick = mapping.over.pick(context, item)
     operator: OperatorType = type(task)
     if mapping.into is None:
