@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clockmill.model.retries import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryPolicy, RetryRule
     from clockmill.model.xcom_arg import XComArg
     from clockmill.operators.decorators import setup, task, teardown
+    from clockmill.sensors.base import BaseSensorOperator, PokeReturnValue
     from clockmill.state.rules import TriggerRule
 
 __version__ = "0.1.0"
@@ -31,12 +32,14 @@ __all__ = [
     "AsyncCallback",
     "BaseNotifier",
     "BaseOperator",
+    "BaseSensorOperator",
     "DeadlineAlert",
     "DeadlineReference",
     "ExceptionRetryPolicy",
     "FailTask",
     "Label",
     "Param",
+    "PokeReturnValue",
     "RetryAction",
     "RetryDecision",
     "RetryPolicy",
@@ -64,12 +67,14 @@ _HOME_OF = {
     "AsyncCallback": "model.deadlines",
     "BaseNotifier": "model.notifier",
     "BaseOperator": "model.operator",
+    "BaseSensorOperator": "sensors.base",
     "DeadlineAlert": "model.deadlines",
     "DeadlineReference": "model.deadlines",
     "ExceptionRetryPolicy": "model.retries",
     "FailTask": "errors",
     "Label": "model.edges",
     "Param": "model.param",
+    "PokeReturnValue": "sensors.base",
     "RetryAction": "model.retries",
     "RetryDecision": "model.retries",
     "RetryPolicy": "model.retries",

@@ -15,7 +15,7 @@ ClockmillError
 ├── TaskDeferralError       the trigger that a task waited for failed
 │   └── TaskDeferralTimeout what it waited for did not come in time
 └── TaskSignal              raised by the author of a task to choose how it ends
-    ├── SkipTask  ├── FailTask  ├── RetryTask  └── RescheduleTask
+    ├── SkipTask  ├── FailTask (of sensors: SensorTimeout)  ├── RetryTask  └── RescheduleTask
 TaskDeferred                hands a task over to a trigger; no Exception, so that a broad ``except`` lets it pass
 """
 
@@ -114,6 +114,10 @@ class SkipTask(TaskSignal):
 
 class FailTask(TaskSignal):
     """End this task as ``failed`` without another try."""
+
+
+class SensorTimeout(FailTask):
+    """What a sensor waits for did not come in time; it fails without another try."""
 
 
 class RetryTask(TaskSignal):

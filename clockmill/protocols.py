@@ -82,6 +82,28 @@ class Workload(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunRequest(_Record):
+    """A run of a DAG that a task asks for. Repeating it gives the run that is there.
+
+    :param run_id: the id of the run; the task derives it from itself, unless its author chose one.
+    :param logical_date: as ISO 8601 text, or None for the moment at which the run is made.
+    :param run_after: as ISO 8601 text, when the run may begin; at once when None.
+    :param reset: clear a finished run of that id, so that it runs again.
+    :param skip_existing: end the task as skipped when somebody else made a run of that id.
+    :param fail_paused: fail the task when the DAG is paused.
+    """
+
+    dag_id: str
+    run_id: str
+    conf: dict[str, Any] = field(default_factory=dict)
+    logical_date: str | None = None
+    run_after: str | None = None
+    reset: bool = False
+    skip_existing: bool = False
+    fail_paused: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttemptReport(_Record):
     """How an attempt ended, as its supervisor saw it.
 
@@ -95,6 +117,8 @@ class AttemptReport(_Record):
     :param skips: what a short circuit leaves out: ``downstream`` for all below, ``direct`` for those directly below.
     :param xcoms: ``[key, value as JSON text]`` pairs, in the order pushed; empty unless the task succeeded, or goes on
         later in the same try.
+    :param run_requests: runs of DAGs that the task asks for, each a :class:`RunRequest` as JSON; they are made in the
+        transaction that applies this report, which turns into a failure when one of them cannot be.
     :param defer: with the outcome ``deferred``: ``class_path`` and ``kwargs`` (JSON text) of the trigger, ``method``
         and ``method_kwargs`` (JSON text) with which the task goes on, ``timeout`` in seconds or None.
     :param look_again_at: with the outcome ``rescheduled``: when, as ISO 8601 text.
@@ -116,6 +140,7 @@ class AttemptReport(_Record):
     branch: list[str] | None = None
     skips: str | None = None
     xcoms: list[tuple[str, str]] = field(default_factory=list)
+    run_requests: list[dict[str, Any]] = field(default_factory=list)
     defer: dict[str, Any] | None = None
     look_again_at: str | None = None
     label: str | None = None

@@ -15,7 +15,8 @@ Decorator = Callable[[Callable[..., Any]], TaskFactory]
 
 
 class TaskDecorators:
-    """``@task``, which is ``@task.python``, and the other kinds: ``.bash``, ``.branch``, ``.short_circuit``.
+    """``@task``, which is ``@task.python``, and the other kinds: ``.bash``, ``.branch``, ``.sensor``,
+    ``.short_circuit``.
 
     Each is used plain or with arguments of the operator: ``@task``, ``@task(retries=3)``.
     """
@@ -41,6 +42,12 @@ class TaskDecorators:
     def branch(self, function: Callable[..., Any] | None = None, /, **arguments: Any) -> Any:
         """A task that goes on with the tasks whose ids the function returns."""
         return _decorator(BranchPythonOperator, function, arguments)
+
+    def sensor(self, function: Callable[..., Any] | None = None, /, **arguments: Any) -> Any:
+        """A task that waits until the function returns something true."""
+        from clockmill.sensors.python import PythonSensor
+
+        return _decorator(PythonSensor, function, arguments)
 
     def short_circuit(self, function: Callable[..., Any] | None = None, /, **arguments: Any) -> Any:
         """A task that goes on when the function returns something true."""

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-from clockmill.clock import parse_iso, parse_iso_or_none
+from clockmill.clock import Clock, parse_iso, parse_iso_or_none
 from clockmill.errors import SerializationError, UsageError
 from clockmill.model.operator import BaseOperator
-from clockmill.protocols import Workload
+from clockmill.protocols import RunRequest, StatesQuery, StatesSeen, Workload
 from clockmill.runtime.channel import TaskChannel
 from clockmill.runtime.xcoms import LazyXComSequence, XComs
 from clockmill.xcom import MAX_KEY_LENGTH, RETURN_KEY, XComBackend, check_size, encode
@@ -33,11 +33,13 @@ class Outputs:
     :param xcoms: key -> value as JSON text, in the order pushed.
     :param branch: see :class:`~clockmill.protocols.AttemptReport`.
     :param skips: see :class:`~clockmill.protocols.AttemptReport`.
+    :param run_requests: see :class:`~clockmill.protocols.AttemptReport`.
     """
 
     xcoms: dict[str, str] = field(default_factory=dict)
     branch: list[str] | None = None
     skips: str | None = None
+    run_requests: list[RunRequest] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +89,22 @@ class TaskInstance:
     :ivar item: which element of what it is mapped over it takes; -1 when it takes none.
     :ivar max_tries: the last try number allowed.
     :ivar start_date: when the user's code began; None before.
+    :ivar reschedules: how often this try has given its slot back to look again later.
+    :ivar clock: the clock to read and to wait by.
     :ivar log: a logger that writes to the log of this try.
     """
 
     def __init__(
-        self, workload: Workload, channel: TaskChannel, outputs: Outputs, backend: XComBackend, task: BaseOperator
+        self,
+        workload: Workload,
+        channel: TaskChannel,
+        outputs: Outputs,
+        backend: XComBackend,
+        task: BaseOperator,
+        clock: Clock,
     ) -> None:
         self._workload = workload
+        self._channel = channel
         self._outputs = outputs
         self._backend = backend
         self._xcoms = XComs(workload, channel, backend, task, outputs.xcoms)
@@ -106,6 +117,8 @@ class TaskInstance:
         self.try_number = workload.try_number
         self.max_tries: int = workload.context.get("max_tries", workload.try_number)
         self.start_date: datetime | None = None
+        self.reschedules: int = workload.context.get("reschedules") or 0
+        self.clock = clock
         self.log = logging.getLogger("clockmill.task")
 
     @property
@@ -215,6 +228,17 @@ class TaskInstance:
         if which not in ("downstream", "direct"):
             raise UsageError(f"leave_out() takes 'downstream' or 'direct', not {which!r}.")
         self._outputs.skips = which
+
+    def get_states(self, query: StatesQuery) -> StatesSeen:
+        """How runs of a DAG and their tasks stand. For sensors."""
+        return self._channel.get_states(query)
+
+    def request_run(self, request: RunRequest) -> None:
+        """Ask for a run of a DAG. It is made when this attempt ends well, or gives its slot back: once, with that end.
+
+        When it cannot be made, this task fails. For operators that trigger.
+        """
+        self._outputs.run_requests.append(request)
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(_no_attribute("task instance", name))

@@ -173,7 +173,7 @@ def _ending(attempt: Attempt, error: BaseException) -> Ending:
 def _load(attempt: Attempt) -> None:
     workload = attempt.workload
     attempt.task = _loaded(attempt).get_task(workload.task_id)
-    attempt.ti = TaskInstance(workload, attempt.channel, attempt.outputs, attempt.backend, attempt.task)
+    attempt.ti = TaskInstance(workload, attempt.channel, attempt.outputs, attempt.backend, attempt.task, attempt.clock)
     attempt.context = make_context(workload, attempt.channel, attempt.ti, test_mode=attempt.test_mode)
 
 
@@ -324,6 +324,7 @@ def _name_instance(attempt: Attempt) -> None:
 
 def _report(attempt: Attempt, ending: Ending) -> AttemptReport:
     outputs, is_success = attempt.outputs, ending.outcome is Outcome.SUCCESS
+    goes_well = is_success or ending.outcome in UNFINISHED
     return AttemptReport(
         attempt_id=attempt.workload.attempt_id,
         token=attempt.workload.token,
@@ -336,7 +337,8 @@ def _report(attempt: Attempt, ending: Ending) -> AttemptReport:
         no_retry=ending.no_retry,
         branch=outputs.branch if is_success else None,
         skips=outputs.skips if is_success else None,
-        xcoms=list(outputs.xcoms.items()) if is_success or ending.outcome in UNFINISHED else [],
+        xcoms=list(outputs.xcoms.items()) if goes_well else [],
+        run_requests=[request.to_json() for request in outputs.run_requests] if goes_well else [],
         defer=ending.defer,
         look_again_at=ending.look_again_at,
         label=attempt.label,

@@ -19,11 +19,22 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "branch": (list, type(None)),
     "skips": (str, type(None)),
     "xcoms": list,
+    "run_requests": list,
     "defer": (dict, type(None)),
     "look_again_at": (str, type(None)),
     "label": (str, type(None)),
 }
 _DEFERRAL = {"class_path": str, "kwargs": str, "method": str, "method_kwargs": str}
+_REQUEST: dict[str, type | tuple[type, ...]] = {
+    "dag_id": str,
+    "run_id": str,
+    "conf": dict,
+    "logical_date": (str, type(None)),
+    "run_after": (str, type(None)),
+    "reset": bool,
+    "skip_existing": bool,
+    "fail_paused": bool,
+}
 _LONGEST_REASON = 2_000
 
 
@@ -51,6 +62,7 @@ def _is_sound(told: dict[str, Any]) -> bool:
         math.isfinite(told.get("retry_after") or 0)
         and (told["outcome"] != "rescheduled" or bool(told.get("look_again_at")))
         and (told["outcome"] != "deferred" or _is_deferral(told.get("defer")))
+        and all(_is_request(request) for request in told.get("run_requests", []))
         and all(isinstance(task_id, str) for task_id in told.get("branch") or [])
         and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
         and all(isinstance(part, str) for pair in pairs for part in pair)
@@ -62,6 +74,15 @@ def _is_deferral(defer: dict[str, Any] | None) -> bool:
         return False
     timeout = defer.get("timeout")
     return timeout is None or (isinstance(timeout, int | float) and math.isfinite(timeout))
+
+
+def _is_request(request: object) -> bool:
+    if not isinstance(request, dict) or not all(isinstance(request.get(key), _REQUEST[key]) for key in _REQUEST):
+        return False
+    for name in ("logical_date", "run_after"):
+        if request[name] is not None:
+            parse_iso(request[name])
+    return True
 
 
 def storable(text: str) -> str:
