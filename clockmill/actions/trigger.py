@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +45,7 @@ class TriggerOrder:
     :param run_id: the id that it shall have; made from its logical date when None.
     :param conf: what :func:`clockmill.actions.conf.checked_conf` let pass.
     :param logical_date: the present instant when None.
+    :param run_after: when it may begin; at once when None.
     """
 
     dag_id: str
@@ -54,6 +55,7 @@ class TriggerOrder:
     run_id: str | None = None
     logical_date: datetime | None = None
     note: str = ""
+    run_after: datetime | None = None
 
 
 def trigger_run(
@@ -116,6 +118,8 @@ def trigger_in(connection: Connection, order: TriggerOrder, now: datetime) -> Tr
             return Triggered(run=found, created=False, is_paused=state.is_paused)
         raise Conflict(f"The run {found.run_id!r} of DAG {dag_id!r} already has the logical date {iso(date)}.")
     document.run_params(order.conf)
+    if order.run_after is not None:
+        tick = replace(tick, run_after=order.run_after)
     new = RunOrder(
         run_type=order.run_type,
         tick=tick,

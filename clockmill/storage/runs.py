@@ -74,6 +74,12 @@ def set_note(connection: Connection, dag_id: str, run_id: str, note: str) -> boo
     return connection.execute(update(dag_run).where(*this).values(note=note)).rowcount > 0
 
 
+def creator_of(connection: Connection, dag_run_id: int) -> str:
+    """Who made a run."""
+    statement = select(dag_run.c.created_by).where(dag_run.c.id == dag_run_id)
+    return str(connection.execute(statement).scalar_one())
+
+
 def load_tasks(connection: Connection, dag_run_id: int, *, after_revision: int = -1) -> list[TaskRow]:
     """The task instances of a run that changed after a revision of it, in the order in which they were made."""
     statement = select(*TASK_COLUMNS).where(task_instance.c.dag_run_id == dag_run_id)

@@ -20,6 +20,7 @@ from clockmill.scheduler.steps.admit import Admit
 from clockmill.scheduler.steps.collect import Inbox
 from clockmill.scheduler.steps.past import Past
 from clockmill.scheduler.steps.reports import Ended, Reports
+from clockmill.scheduler.steps.run_requests import hold_dags_asked_for, make_requested
 from clockmill.scheduler.steps.start_runs import runs_to_start, start_run
 from clockmill.scheduler.steps.timers import begin_due_tries, time_out
 from clockmill.scheduler.steps.triggers import go_on
@@ -163,21 +164,17 @@ class Advance:
         views = self._space.views
         views.begin()
         effects, outcomes = Effects(), Outcomes()
-        starting = runs_to_start(connection) if agenda.queued else []
+        asks = hold_dags_asked_for(connection, (report for _, report in reports.values()))
+        # DAGs are held in one order: the runs that wait for their turn have it in the pass after this one.
+        starting = runs_to_start(connection) if agenda.queued and not asks else []
         late, retrying = runs_due(connection, now) if agenda.timers else ([], [])
         stale = self._stale(connection, outcomes, agenda.only) if agenda.stale else []
         firing = self._firing(connection, outcomes, agenda, now)
         following = self._past.due(connection, agenda, self._poisoned)
+        outcomes.more |= asks
         attempts = attempts_by_id(connection, reports) if reports else {}
         began = mark_started(connection, _starts(started)) if started else []
-        wanted = {row.dag_run_id for row in attempts.values()} | {
-            *starting,
-            *late,
-            *retrying,
-            *stale,
-            *firing,
-            *following,
-        }
+        wanted = {row.dag_run_id for row in attempts.values()}.union(starting, late, retrying, stale, firing, following)
         wanted |= {beginning.dag_run_id for beginning in began}
         held = views.hold(connection, wanted)
 
@@ -192,6 +189,7 @@ class Advance:
         for beginning in began:
             self._note_start(held[beginning.dag_run_id], beginning)
         ended = [Ended(report, attempts[ident]) for ident, (_, report) in reports.items() if ident in attempts]
+        ended, requested = make_requested(connection, ended, held, now)
         if ended:
             self._reports.apply(connection, ended, held, effects, now)
             # A run may wait for what was stopped to be gone.
@@ -203,6 +201,7 @@ class Advance:
         self._settle(connection, held.values(), effects, outcomes, now)
         outcomes.more |= self._hand_out(connection, effects, now)
         outcomes.more |= self._past.follow(views.touched())
+        requested.perform(connection, now)
         append(connection, effects.events)
         return effects, outcomes
 

@@ -30,6 +30,8 @@ from clockmill.storage.triggers import insert_triggers
 from clockmill.storage.xcoms import store_xcoms
 from clockmill.xcom import length
 
+_AT_WORK = frozenset({TaskState.RUNNING, TaskState.QUEUED})
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -54,7 +56,7 @@ class Reports:
         now: datetime,
     ) -> None:
         """End the attempts, then move their task instances on; an attempt that is over already changes nothing."""
-        known = [i for i in ended if i.attempt.dag_run_id in views and i.attempt.state in LIVE_ATTEMPT_STATES]
+        known = [item for item in ended if _is_known(item, views)]
         won = end_attempts(connection, [_end(item, now) for item in known])
         looked = [item.attempt for item in known if item.attempt.id in won and _has_looked(views, item.attempt)]
         fold_reschedules(connection, looked)
@@ -72,7 +74,7 @@ class Reports:
         if row.state is TaskState.RESTARTING:
             view.change(key, state=TaskState.NONE, reason="")
             return []
-        if row.state not in {TaskState.RUNNING, TaskState.QUEUED} or item.attempt.state is AttemptState.STOPPING:
+        if row.state not in _AT_WORK or item.attempt.state is AttemptState.STOPPING:
             return []
         report = item.report
         budget = Budget(
@@ -125,6 +127,19 @@ class Reports:
 def _has_looked(views: Mapping[int, RunView], attempt: AttemptRow) -> bool:
     view = views[attempt.dag_run_id]
     return view.task(view.key_of(attempt.task_instance_id)).reschedules > 0
+
+
+def _is_known(item: Ended, views: Mapping[int, RunView]) -> bool:
+    return item.attempt.dag_run_id in views and item.attempt.state in LIVE_ATTEMPT_STATES
+
+
+def counts(item: Ended, views: Mapping[int, RunView]) -> bool:
+    """Whether a report will move its task instance on: it has the token of a live attempt that nobody asked to stop."""
+    if not _is_known(item, views) or item.attempt.token != item.report.token:
+        return False
+    view = views[item.attempt.dag_run_id]
+    row = view.task(view.key_of(item.attempt.task_instance_id))
+    return row.state in _AT_WORK and item.attempt.state is not AttemptState.STOPPING
 
 
 def _end(item: Ended, now: datetime) -> AttemptEnd:
