@@ -95,6 +95,7 @@ class Mill:
                     overlap=document["overlap"],
                     max_active_runs=dag.max_active_runs or 16,
                     max_active_tasks=dag.max_active_tasks or 16,
+                    max_consecutive_failed=dag.max_consecutive_failed_dag_runs,
                     created_at=now,
                     next_tick=tick and tick.to_dict(),
                     next_run_after=tick.run_after if tick else None,

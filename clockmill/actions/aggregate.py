@@ -57,6 +57,11 @@ class RunAggregate:
         self.tasks[key] = new
         return new
 
+    def newly(self, state: TaskState) -> list[TaskRow]:
+        """The task instances that went to ``state``, and were in another one when they were written last."""
+        rows = ((old, self.tasks[self.keys[ident]]) for ident, old in self._changed.items())
+        return [row for old, row in rows if row.state is state is not old]
+
     def rename_task(self, was: TaskKey, key: TaskKey, item: int) -> None:
         """Let a placeholder become an instance of its task."""
         self.change_task(was, map_index=key.map_index, scope=key.scope, item=item)

@@ -23,6 +23,7 @@ from clockmill.model.scope import Scope, announce, enter, leave, place_of_caller
 from clockmill.model.xcom_arg import ParamReference
 from clockmill.model.zones import zone_name, zone_of
 from clockmill.state import RunType
+from clockmill.state.rules import TriggerRule
 
 if TYPE_CHECKING:
     from clockmill.timetables import Timetable
@@ -319,9 +320,19 @@ class DAG:
                 f"{owner}: overlap='cancel' ends the older runs that catchup=True asks for; leave out one of them."
             )
         check_defaults(owner, self.params, required=self.schedule is not None)
+        self._check_fail_fast(owner)
         for task in self.tasks:
             task.check_below()
             check_defaults(f"Task {self.dag_id}.{task.task_id}", task.params, required=self.schedule is not None)
+
+    def _check_fail_fast(self, owner: str) -> None:
+        usual = {TriggerRule.ALL_SUCCESS, TriggerRule.ALL_DONE_SETUP_SUCCESS}
+        for task in self.tasks:
+            if self.fail_fast and task.trigger_rule not in usual:
+                raise DagDefinitionError(
+                    f"{owner}: fail_fast ends a run at its first failure, so task {task.task_id!r} cannot have "
+                    f"trigger_rule={str(task.trigger_rule)!r}; make it a teardown, or leave out one of the two."
+                )
 
     def _above(self, end: Linkable, seen: set[int]) -> Iterator[BaseOperator]:
         """The tasks that an edge from ``end`` comes from; an empty group passes on what is above it."""

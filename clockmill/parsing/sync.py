@@ -188,6 +188,7 @@ class _Batch:
             "max_active_runs": defaults.max_active_runs_per_dag if runs is None else runs,
             "max_active_tasks": defaults.max_active_tasks_per_dag if tasks is None else tasks,
             "overlap": document.overlap,
+            "max_consecutive_failed": document.max_consecutive_failed_dag_runs,
             "last_parsed_at": self._context.now,
             "parse_seconds": result.seconds,
         }

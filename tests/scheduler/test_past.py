@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import update
 
 from clockmill import DAG
-from clockmill.actions.clear import ClearRequest, apply_clear, preview_clear
 from clockmill.actions.explain import explain
 from clockmill.operators.bash import BashOperator
 from clockmill.operators.empty import EmptyOperator
@@ -53,10 +52,7 @@ def why(mill, task_id: str, day: int):
 
 
 def clear(mill, day: int, *task_ids: str) -> None:
-    request = ClearRequest(dag_id="d", run_id=f"r{day}", task_ids=task_ids or None)
-    shown = mill.db.read(lambda c: preview_clear(c, request))
-    apply_clear(mill.db, mill.clock, request, fingerprint=shown.fingerprint, actor="test")
-    mill.pump()
+    mill.clear("d", *task_ids, run_id=f"r{day}")
 
 
 def set_state(mill, day: int, task_id: str, state: TaskState) -> None:

@@ -10,6 +10,7 @@ from clockmill.actions.explain.answer import Explanation, Holder, Subject, holde
 from clockmill.errors import NotFound
 from clockmill.storage.admission import count_before
 from clockmill.storage.attempts import live_holders
+from clockmill.storage.failures import why_paused
 from clockmill.storage.pools import deferred_holders, get_pool
 from clockmill.storage.supervisors import slots_of
 
@@ -45,6 +46,8 @@ def explain_limits(answer: Explanation, subject: Subject) -> None:
 def _reasons(subject: Subject) -> Iterator[_Reason]:
     if subject.dag.is_paused:
         yield _Reason(f"The DAG is paused; 'clockmill dags unpause {subject.run.dag_id}' lets its tasks go on.")
+        if why := why_paused(subject.connection, subject.run.dag_id):
+            yield _Reason(why)
     yield from _pool(subject)
     yield from _run(subject)
     yield from _task(subject)

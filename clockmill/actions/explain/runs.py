@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from clockmill.actions.explain.answer import Explanation, Holder, Subject
 from clockmill.state import RunState
+from clockmill.storage.failures import why_paused
 from clockmill.storage.runs import active_runs
 
 
@@ -12,6 +13,7 @@ def explain_queued_run(answer: Explanation, subject: Subject) -> None:
     dag_id, dag = subject.run.dag_id, subject.dag
     if dag.is_paused:
         answer.verdict = f"The DAG is paused; 'clockmill dags unpause {dag_id}' lets its runs begin."
+        answer.details = list(filter(None, [why_paused(subject.connection, dag_id)]))
         return
     others = [other for other in active_runs(subject.connection, dag_id) if other.state is RunState.RUNNING]
     answer.verdict = f"The run waits for its turn: {len(others)} of max_active_runs={dag.max_active_runs} are running."

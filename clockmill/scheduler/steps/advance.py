@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from clockmill.clock import parse_iso
@@ -18,15 +18,16 @@ from clockmill.protocols import AttemptReport
 from clockmill.scheduler.agenda import Agenda
 from clockmill.scheduler.steps.admit import Admit
 from clockmill.scheduler.steps.collect import Inbox
+from clockmill.scheduler.steps.fail_fast import fail_fast
 from clockmill.scheduler.steps.past import Past
 from clockmill.scheduler.steps.reports import Ended, Reports
 from clockmill.scheduler.steps.run_requests import hold_dags_asked_for, make_requested
-from clockmill.scheduler.steps.start_runs import runs_to_start, start_run
+from clockmill.scheduler.steps.start_runs import pause_if_failing, runs_to_start, start_run
 from clockmill.scheduler.steps.timers import begin_due_tries, time_out
 from clockmill.scheduler.steps.triggers import go_on
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects, Workspace
-from clockmill.state import FINISHED_RUN_STATES, AttemptState, Outcome, TaskState
+from clockmill.state import FINISHED_RUN_STATES, AttemptState, Outcome, RunState, TaskState
 from clockmill.storage.attempts import (
     Beginning,
     attempts_by_id,
@@ -55,12 +56,14 @@ class Outcomes:
     :param next_due: the first timer that it set, or None.
     :param finished_runs: how many runs ended, so that others may begin in their place.
     :param stopping: the attempts that are to be stopped; None when nobody looked.
+    :param failing_dags: DAGs of which a run failed, and that may have to be paused for that.
     """
 
     more: bool = False
     next_due: datetime | None = None
     finished_runs: int = 0
     stopping: set[str] | None = None
+    failing_dags: set[str] = field(default_factory=set)
 
 
 class Advance:
@@ -149,6 +152,8 @@ class Advance:
         for ident, (name, _) in reports.items():
             effects.acknowledged.setdefault(name, []).append(ident)
         effects.perform(self._space.executors)
+        if outcomes.failing_dags:
+            self._space.database.write(lambda connection: pause_if_failing(connection, outcomes.failing_dags, now))
         if effects.triggers:
             wake(self._space.database, self._space.settings.run_folder, TRIGGERERS)
         return outcomes
@@ -166,7 +171,7 @@ class Advance:
         effects, outcomes = Effects(), Outcomes()
         asks = hold_dags_asked_for(connection, (report for _, report in reports.values()))
         # DAGs are held in one order: the runs that wait for their turn have it in the pass after this one.
-        starting = runs_to_start(connection) if agenda.queued and not asks else []
+        starting = runs_to_start(connection, now) if agenda.queued and not asks else []
         late, retrying = runs_due(connection, now) if agenda.timers else ([], [])
         stale = self._stale(connection, outcomes, agenda.only) if agenda.stale else []
         firing = self._firing(connection, outcomes, agenda, now)
@@ -229,11 +234,16 @@ class Advance:
     ) -> None:
         for view in views:
             view.settle(connection, now)
+            if (stops := fail_fast(view, now)) is not None:
+                self._stop(connection, stops, {view.run.id: view}, effects, "fail_fast")
+                view.settle(connection, now)  # teardowns may be ready now
             self._past.note(view)
             view.conclude(now)
             if view.aggregate.is_changed and view.run.state in FINISHED_RUN_STATES:
                 effects.tell(EventKind.RUN_STATE, now, view, state=view.run.state, reason=view.run.reason)
                 outcomes.finished_runs += 1
+                if view.run.state is RunState.FAILED and view.plan.document.max_consecutive_failed_dag_runs:
+                    outcomes.failing_dags.add(view.run.dag_id)
             due = view.aggregate.soonest_due()
             outcomes.next_due = min(filter(None, (due, outcomes.next_due)), default=None)
             if view.aggregate.has_moved:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from clockmill.scheduler.steps.backfills import runs_of_backfills, waiting_backfills
 from clockmill.scheduler.views import RunView
+from clockmill.scheduler.workspace import ACTOR
 from clockmill.state import RunState
 from clockmill.storage.dags import lock_dags
 from clockmill.storage.engine import Connection
+from clockmill.storage.failures import pause_failing
 from clockmill.storage.overlaps import dags_being_cancelled
 from clockmill.storage.runs import dags_with_queued_runs, oldest_queued, running_count
 
 
-def runs_to_start(connection: Connection) -> list[int]:
+def pause_if_failing(connection: Connection, dag_ids: Collection[str], now: datetime) -> set[str]:
+    """Pause DAGs whose newest runs failed too often in a row; returns those that were paused."""
+    lock_dags(connection, dag_ids)
+    return pause_failing(connection, dag_ids, at=now, actor=ACTOR)
+
+
+def runs_to_start(connection: Connection, now: datetime) -> list[int]:
     """Queued runs that may begin now, live ones first, those of backfills in the room that is left.
 
     The rows of their DAGs are held, so that nobody starts others meanwhile.
@@ -22,11 +31,11 @@ def runs_to_start(connection: Connection) -> list[int]:
     limits = dags_with_queued_runs(connection, backfills)
     if not limits:
         return []
-    lock_dags(connection, limits)
+    paused = pause_if_failing(connection, limits, now)  # did its last scheduler die before it could do that?
     chosen: list[int] = []
     held_back = dags_being_cancelled(connection, limits)
     for dag_id, most in limits.items():
-        if dag_id in held_back:
+        if dag_id in held_back or dag_id in paused:
             continue
         room = most - running_count(connection, dag_id)
         live = oldest_queued(connection, dag_id, room) if room > 0 else []

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from clockmill.scheduler.views import RunView
 from clockmill.state import RunState, TaskState
 
-_STOPPABLE = frozenset({TaskState.RUNNING, TaskState.QUEUED, TaskState.RESTARTING})
+#: An attempt is live in these states.
+STOPPABLE = frozenset({TaskState.RUNNING, TaskState.QUEUED, TaskState.RESTARTING})
 
 
 def begin_due_tries(view: RunView, now: datetime) -> None:
@@ -30,7 +31,7 @@ def time_out(view: RunView, now: datetime) -> list[int]:
     stop = []
     for key in view.unfinished():
         row = view.task(key)
-        if row.state in _STOPPABLE:
+        if row.state in STOPPABLE:
             stop.append(row.id)
         view.change(key, state=TaskState.SKIPPED, due_at=None, end_date=now, reason=reason)
     view.aggregate.finish_run(RunState.FAILED, now, reason)

@@ -1,0 +1,75 @@
+"""How many runs of a DAG failed one after another, and pausing it for that."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import Connection, Integer, String, bindparam, select
+
+from clockmill.events import Event, EventKind
+from clockmill.state import FINISHED_RUN_STATES, RunState
+from clockmill.storage import dags
+from clockmill.storage.events import append
+from clockmill.storage.tables import dag, dag_run, event, lit
+
+_OVER = dag_run.c.state.in_([lit(state) for state in sorted(FINISHED_RUN_STATES)])
+_NEWEST_OVER = (
+    select(dag_run.c.run_id, dag_run.c.state, dag_run.c.end_date)
+    .where(dag_run.c.dag_id == bindparam("dag_id", type_=String), _OVER)
+    .order_by(dag_run.c.id.desc())
+    .limit(bindparam("most", type_=Integer))
+)
+_NEWEST_EVENT = (
+    select(event.c.at, event.c.detail)
+    .where(
+        event.c.dag_id == bindparam("dag_id", type_=String),
+        event.c.run_id.is_(None),
+        event.c.kind == bindparam("kind", type_=String),
+    )
+    .order_by(event.c.id.desc())
+    .limit(1)
+)
+_LIMITS = select(dag.c.dag_id, dag.c.max_consecutive_failed).where(
+    dag.c.dag_id.in_(bindparam("dag_ids", expanding=True)), dag.c.max_consecutive_failed > 0, ~dag.c.is_paused
+)
+
+
+def pause_failing(connection: Connection, dag_ids: Collection[str], *, at: datetime, actor: str) -> set[str]:
+    """Pause those of these DAGs whose newest runs failed, as many as ``max_consecutive_failed_dag_runs`` says.
+
+    The caller holds the rows of the DAGs. Runs count in the order in which they were made, those that are over alone,
+    and since the DAG was last unpaused: who unpauses it gives it all of its chances again.
+
+    :returns: the DAGs that were paused.
+    """
+    paused = set()
+    for dag_id, limit in connection.execute(_LIMITS, {"dag_ids": sorted(dag_ids)}).all():
+        runs = _failed_in_a_row(connection, dag_id, limit)
+        if len(runs) < limit:
+            continue
+        dags.set_paused_flag(connection, dag_id, paused=True)
+        reason = f"max_consecutive_failed_dag_runs={limit}: the newest runs failed: {', '.join(runs[:10])}"
+        append(
+            connection,
+            [Event(kind=EventKind.DAG_PAUSED, at=at, actor=actor, dag_id=dag_id, detail={"reason": reason})],
+        )
+        paused.add(dag_id)
+    return paused
+
+
+def why_paused(connection: Connection, dag_id: str) -> str:
+    """Why a DAG was paused by itself; empty when a person did it."""
+    row = connection.execute(_NEWEST_EVENT, {"dag_id": dag_id, "kind": EventKind.DAG_PAUSED.value}).first()
+    return "" if row is None else str(row.detail.get("reason", ""))
+
+
+def _failed_in_a_row(connection: Connection, dag_id: str, limit: int) -> list[str]:
+    """The newest runs that are over, as far as they failed since the DAG was last unpaused."""
+    unpaused = connection.execute(_NEWEST_EVENT, {"dag_id": dag_id, "kind": EventKind.DAG_UNPAUSED.value}).first()
+    found = []
+    for row in connection.execute(_NEWEST_OVER, {"dag_id": dag_id, "most": limit}):
+        if row.state != RunState.FAILED or (unpaused is not None and row.end_date <= unpaused.at):
+            break
+        found.append(row.run_id)
+    return found
