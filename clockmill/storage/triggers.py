@@ -26,11 +26,12 @@ from sqlalchemy import (
 
 from clockmill.protocols import TRIGGER_TIMEOUT
 from clockmill.storage.batches import Columns, update_rows
-from clockmill.storage.rows import values_of
+from clockmill.storage.rows import columns_of, values_of
 from clockmill.storage.tables import Instant, dag_run, pool, task_instance, task_trigger
 
 _T = task_trigger.c
 _WAITS = _T.fired_at.is_(None)
+_IDS_AT_ONCE = 5_000
 
 
 # --- the scheduler ---------------------------------------------------------------------------------------------------
@@ -77,8 +78,9 @@ _DROP = delete(task_trigger).where(_T.task_instance_id.in_(bindparam("ids", expa
 
 def drop_triggers(connection: Connection, task_instance_ids: Collection[int]) -> None:
     """Let task instances wait no more; their triggers are cleaned up where they run."""
-    if task_instance_ids:
-        connection.execute(_DROP, {"ids": sorted(task_instance_ids)})
+    ids = sorted(task_instance_ids)
+    for first in range(0, len(ids), _IDS_AT_ONCE):
+        connection.execute(_DROP, {"ids": ids[first : first + _IDS_AT_ONCE]})
 
 
 _RUNS_FIRED = (
@@ -88,7 +90,7 @@ _RUNS_FIRED = (
     .limit(bindparam("most", type_=Integer))
 )
 _IS_LATE = and_(_WAITS, _T.timeout_at.is_not(None), _T.timeout_at <= bindparam("now", type_=Instant))
-_RUNS_LATE = select(_T.dag_run_id).where(_IS_LATE).distinct()
+_RUNS_LATE = select(_T.dag_run_id).where(_IS_LATE).group_by(_T.dag_run_id).limit(bindparam("most", type_=Integer))
 _OVER = (
     select(_T.task_instance_id, _T.dag_run_id, _T.event, _T.error, _T.fired_at)
     .where(_T.dag_run_id.in_(bindparam("runs", expanding=True)), or_(_T.fired_at.is_not(None), _IS_LATE))
@@ -102,9 +104,9 @@ def runs_with_fired(connection: Connection, limit: int) -> list[int]:
     return sorted(row[0] for row in connection.execute(_RUNS_FIRED, {"most": limit}))
 
 
-def runs_with_late(connection: Connection, now: datetime) -> list[int]:
+def runs_with_late(connection: Connection, now: datetime, limit: int) -> list[int]:
     """Runs in which a trigger has not fired in time, by id."""
-    return sorted(row[0] for row in connection.execute(_RUNS_LATE, {"now": now}))
+    return sorted(row[0] for row in connection.execute(_RUNS_LATE, {"now": now, "most": limit}))
 
 
 def take_over(connection: Connection, dag_run_ids: Collection[int], now: datetime) -> list[Firing]:
@@ -121,16 +123,37 @@ def take_over(connection: Connection, dag_run_ids: Collection[int], now: datetim
     ]
 
 
+_COUNTING_POOLS = select(pool.c.name).where(pool.c.include_deferred)
 _DEFERRED_USAGE = (
-    select(_T.pool, func.sum(_T.pool_slots))
-    .where(_T.pool.in_(select(pool.c.name).where(pool.c.include_deferred)))
-    .group_by(_T.pool)
+    select(_T.pool, func.sum(_T.pool_slots)).where(_T.pool.in_(bindparam("pools", expanding=True))).group_by(_T.pool)
 )
 
 
 def deferred_usage(connection: Connection) -> dict[str, int]:
     """The slots that deferred tasks take of the pools that count them, by pool."""
-    return {row[0]: int(row[1]) for row in connection.execute(_DEFERRED_USAGE)}
+    # In two steps, because most of the time no pool does, and then nobody has to walk through what waits.
+    pools = list(connection.execute(_COUNTING_POOLS).scalars())
+    if not pools:
+        return {}
+    return {row[0]: int(row[1]) for row in connection.execute(_DEFERRED_USAGE, {"pools": pools})}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """What a deferred task waits for, for people."""
+
+    class_path: str
+    created_at: datetime
+    timeout_at: datetime | None
+    triggerer: str | None
+    fired_at: datetime | None
+
+
+def find_wait(connection: Connection, task_instance_id: int) -> Wait | None:
+    """What a task instance waits for, or None when it waits for nothing."""
+    statement = select(*columns_of(Wait, task_trigger)).where(_T.task_instance_id == task_instance_id)
+    row = connection.execute(statement).first()
+    return None if row is None else Wait(**row._mapping)
 
 
 # --- the triggerer ---------------------------------------------------------------------------------------------------

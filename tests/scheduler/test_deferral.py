@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from clockmill import DAG
+from clockmill.actions.explain import explain
 from clockmill.clock import iso
 from clockmill.operators.bash import BashOperator
 from clockmill.protocols import TRIGGER_TIMEOUT
@@ -229,6 +230,18 @@ def test_pools_that_count_deferred_tasks_see_their_slots_and_others_none(mill: A
         assert mill.db.read(triggers.deferred_usage) == ({"p": 2} if include else {})
 
 
+def test_why_says_what_a_deferred_task_waits_for_and_who_runs_it(waiting: Any) -> None:
+    def why() -> Any:
+        return waiting.db.read(lambda c: explain(c, "d", "r1", "a"))
+
+    answer = why()
+    assert answer.verdict == "It waits for the trigger Trigger since 2026-01-01T00:00:00.000000+00:00, without a slot."
+    assert answer.details[0] == "No triggerer is there to run it: start clockmill triggerer."
+    assert answer.changes_at == waiting.clock.now() + timedelta(seconds=60)
+    claim(waiting)
+    assert why().details[0] == "triggerer t1 runs my.Trigger"
+
+
 # --- reschedules -----------------------------------------------------------------------------------------------------
 
 
@@ -244,6 +257,8 @@ def test_a_reschedule_looks_again_exactly_then_in_the_same_try(mill: Any) -> Non
     began = mill.clock.now()
     assert look_again(mill, 60) == mill.row("d", "a").due_at
     assert mill.row("d", "a").state is TaskState.UP_FOR_RESCHEDULE
+    answer = mill.db.read(lambda c: explain(c, "d", "r1", "a"))
+    assert answer.verdict == "It looks again at 2026-01-01T00:01:00.000000+00:00, without a slot until then."
     mill.pass_time(seconds=59.999)
     assert mill.executor.running() == []
     mill.pass_time(seconds=0.001)

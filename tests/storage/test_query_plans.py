@@ -24,6 +24,7 @@ from clockmill.storage import (
     run_pages,
     runs,
     schedules,
+    triggers,
     xcoms,
 )
 from clockmill.storage.engine import Database
@@ -48,6 +49,9 @@ _HISTORY = (
     "'default_pool', 1, i, i FROM n",
     _NUMBERS + "INSERT INTO xcom (id, dag_run_id, task_instance_id, task_id, try_number, key, value, created_at) "
     "SELECT 1000 + i, 1000 + i, 1000 + i, 't', 1, 'return_value', '1', i FROM n",
+    _NUMBERS + "INSERT INTO task_trigger (id, task_instance_id, dag_run_id, class_path, kwargs, bundle, file, pool, "
+    "pool_slots, created_at, timeout_at, triggerer) SELECT 1000 + i, 1000 + i, 1000 + i, 'c', '{}', 'b', 'f', "
+    "'default_pool', 1, i, 4000000000000000, 't9' FROM n",
     _NUMBERS + "INSERT INTO event (id, at, kind, actor, dag_id, run_id, detail) "
     "SELECT 1000 + i, i, 'run_created', 'test', 'old', 'run' || i, '{}' FROM n",
 )
@@ -102,6 +106,12 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "live attempts of a run": lambda c: attempts.live_attempts_of_runs(c, [1]),
     "runs that are due": lambda c: runs.runs_due(c, NOW),
     "the next deadline": runs.next_deadline,
+    "runs with a fired trigger": lambda c: triggers.runs_with_fired(c, 100),
+    "runs with a late trigger": lambda c: triggers.runs_with_late(c, NOW, 100),
+    "fired and late triggers of runs": lambda c: triggers.take_over(c, [1, 2], NOW),
+    "the triggers of a triggerer": lambda c: triggers.held_by(c, "t1"),
+    "triggers that nobody runs": lambda c: triggers.claim_triggers(c, "t1", 100),
+    "the trigger of a task": lambda c: triggers.find_wait(c, 7),
     "DAGs with queued runs": runs.dags_with_queued_runs,
     "the active runs of a DAG": lambda c: runs.active_runs(c, "old"),
     "whether a run is there already": lambda c: runs.taken_run(c, "old", "run7", NOW),
@@ -159,11 +169,11 @@ def read_backfills(connection: Connection) -> None:
 #: partial index is fine: it holds live rows only.
 _SCANS = {
     "sqlite": re.compile(
-        r"SCAN (dag_run|task_instance|attempt|xcom|event)\b"
+        r"SCAN (dag_run|task_instance|task_trigger|attempt|xcom|event)\b"
         r"(?! USING (COVERING )?INDEX "
-        r"(ix_dag_run_(active|deadline|running|queued)|ix_task_instance_\w+|uq_attempt_live))"
+        r"(ix_dag_run_(active|deadline|running|queued)|ix_task_instance_\w+|ix_task_trigger_\w+|uq_attempt_live))"
     ),
-    "postgresql": re.compile(r"Seq Scan on (dag_run|task_instance|attempt|xcom|event)\b"),
+    "postgresql": re.compile(r"Seq Scan on (dag_run|task_instance|task_trigger|attempt|xcom|event)\b"),
 }
 
 

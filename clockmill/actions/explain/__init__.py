@@ -10,6 +10,7 @@ from clockmill.actions.explain.attempts import explain_attempt, explain_end, exp
 from clockmill.actions.explain.limits import explain_limits
 from clockmill.actions.explain.runs import explain_queued_run
 from clockmill.actions.explain.upstream import explain_upstream
+from clockmill.actions.explain.waiting import explain_deferral, explain_reschedule
 from clockmill.errors import NotFound
 from clockmill.state import RunState, TaskState
 from clockmill.storage.engine import Connection
@@ -47,6 +48,10 @@ def _fill(answer: Explanation, subject: Subject) -> None:
             explain_limits(answer, subject)
         case TaskState.UP_FOR_RETRY:
             explain_retry(answer, subject)
+        case TaskState.DEFERRED:
+            explain_deferral(answer, subject)
+        case TaskState.UP_FOR_RESCHEDULE:
+            explain_reschedule(answer, subject)
         case TaskState.RUNNING | TaskState.QUEUED | TaskState.RESTARTING:
             explain_attempt(answer, subject)
         case _:

@@ -222,7 +222,7 @@ class Advance:
 
     def _firing(self, connection: Connection, outcomes: Outcomes, agenda: Agenda, now: datetime) -> list[int]:
         """The runs in which a deferred task goes on."""
-        found = runs_with_late(connection, now) if agenda.timers else []
+        found = runs_with_late(connection, now, _STALE_BATCH) if agenda.timers else []
         if agenda.stale:
             fired = runs_with_fired(connection, _STALE_BATCH)
             outcomes.more |= len(fired) == _STALE_BATCH
