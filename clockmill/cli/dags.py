@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clockmill.cli import dag_parsing, dag_runs, dag_test, lookup
+from clockmill.cli import dag_parsing, dag_runs, dag_test, dag_ticks, lookup
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, confirm, pass_app
-from clockmill.cli.output import output_option, show_record, show_rows, warn
-from clockmill.cli.params import aware, to_moment, yes_option
+from clockmill.cli.output import output_option, show_record, show_rows
+from clockmill.cli.params import yes_option
 from clockmill.storage import pages
 from clockmill.storage.pages import DagLine
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from clockmill.serde import Document
-    from clockmill.timetables import Schedule
 
 _PAGE = 500
 
@@ -33,6 +30,8 @@ for command in (
     dag_runs.trigger,
     dag_runs.list_runs,
     dag_test.test,
+    dag_ticks.next_execution,
+    dag_ticks.next_runs,
     dag_parsing.list_import_errors,
     dag_parsing.report,
     dag_parsing.reserialize,
@@ -100,24 +99,6 @@ def unpause(app: App, dag_ids: tuple[str, ...]) -> None:
     _set_paused(app, dag_ids, False)
 
 
-@dags.command("next-execution")
-@click.argument("dag_id")
-@click.option("--num-executions", "-n", type=click.IntRange(1, 10_000), default=1, show_default=True, help="How many.")
-@click.option("--after", callback=to_moment, metavar="TIME", help="Those after this instant; now when it is left out.")
-@output_option
-@pass_app
-def next_execution(app: App, dag_id: str, num_executions: int, after: datetime | None, output: str) -> None:
-    """Show when a DAG is due next."""
-    from clockmill.serde.schedule import schedule_of
-
-    document = app.read(lambda connection: lookup.newest_document(connection, dag_id))
-    moment = aware(after, document.timezone) if after else app.clock.now()
-    rows = list(_ticks(schedule_of(document), moment, num_executions))
-    show_rows(rows, ["run_after", "logical_date", "data_interval_start", "data_interval_end"], output)
-    if app.read(lambda connection: lookup.the_dag(connection, dag_id)).is_paused:
-        warn(f"The DAG {dag_id!r} is paused.")
-
-
 @dags.command()
 @click.argument("dag_id")
 @yes_option
@@ -161,6 +142,8 @@ def _details(line: DagLine, document: Document) -> dict[str, Any]:
         "start_date": document.start_date,
         "end_date": document.end_date,
         "catchup": document.catchup,
+        "overlap": document.overlap,
+        "allowed_run_types": document.allowed_run_types,
         "next_run": line.next_run_after,
         "max_active_runs": document.max_active_runs,
         "max_active_tasks": document.max_active_tasks,
@@ -169,17 +152,3 @@ def _details(line: DagLine, document: Document) -> dict[str, Any]:
         "tasks": [task.task_id for task in document.tasks],
         "doc_md": document.doc_md,
     }
-
-
-def _ticks(schedule: Schedule, moment: datetime, number: int) -> Iterator[dict[str, Any]]:
-    for _ in range(number):
-        tick = schedule.next_after(moment)
-        if tick is None:
-            return
-        yield {
-            "run_after": tick.run_after,
-            "logical_date": tick.logical_date,
-            "data_interval_start": tick.start,
-            "data_interval_end": tick.end,
-        }
-        moment = tick.run_after

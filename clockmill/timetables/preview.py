@@ -15,6 +15,7 @@ from clockmill.timetables.timetables import ContinuousTimetable, NullTimetable
 from clockmill.timetables.zones import LATEST, clamped, local_time, zone_named
 
 _YEAR = timedelta(days=366)
+_FURTHEST = 20 * _YEAR
 _DAY = timedelta(days=1)
 _MICROSECOND = timedelta(microseconds=1)
 #: More local times than these are told by the first and the last.
@@ -55,11 +56,12 @@ def preview(schedule: Schedule, timezone: str, moment: datetime, *, number: int 
     """The ``number`` ticks after ``moment`` and the ``previous`` ones until then.
 
     :param timezone: the DAG's zone, for a timetable without one of its own. The change that is told of lies within a
-        year of ``moment``, or before the last tick shown.
+        year of ``moment``, or before the last tick shown and within 20 years.
     """
     upcoming = tuple(islice(_forward(schedule, moment), number))
     zone_name = getattr(schedule.timetable, "timezone", None) or timezone
-    horizon = max([moment + _YEAR, *(tick.run_after for tick in upcoming)])
+    last = upcoming[-1].run_after if upcoming else moment
+    horizon = min(max(moment + _YEAR, last), moment + _FURTHEST) if moment < LATEST - _FURTHEST else moment
     change = next_change(zone_name, moment, horizon)
     return Preview(
         upcoming=upcoming,
