@@ -294,7 +294,7 @@ def test_a_task_in_a_mapped_group_sees_its_own_instance_of_the_group_and_others_
     with DAG("d") as dag:
 
         @task
-        def pulls(ti: Any, of: Any) -> Any:
+        def pulls(of: Any, ti: Any) -> Any:
             return [of, ti.xcom_pull("g.add"), ti.xcom_pull(["g.add", "g.keep", "give"])]
 
         @task_group

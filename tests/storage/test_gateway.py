@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from clockmill.clock import parse_iso
 from clockmill.credentials import ConnectionFields, VariableFields
 from clockmill.errors import ConfigError, GatewayUnavailable, TaskGone
-from clockmill.storage import connections, variables
+from clockmill.storage import connections, tables, variables
 from clockmill.storage.crypto import Cipher, create_key_file
 from clockmill.storage.engine import Database
 from clockmill.storage.gateway import DatabaseGateway, gateway_spec, open_gateway
+from clockmill.xcom import decode, encode, length
 
 NOW = parse_iso("2026-01-01T00:00:00")
 
@@ -79,6 +81,64 @@ def test_prior_runs_of_one_without_a_logical_date_are_those_made_before(gateway:
     assert xcoms(gateway, dag_id="manual", run_id="second", task_ids=["t"], include_prior_dates=True) == [
         ("t", -1, "1")
     ]
+
+
+def measured(gateway: DatabaseGateway, **changed: Any) -> tuple[int, int | None]:
+    asked = {"dag_id": "d", "run_id": "now", "key": "return_value", **changed}
+    return gateway.measure_xcoms("me", "token-me", query=asked)
+
+
+VALUES = [[1, "two", [3]], (4, None), {5}, {"six": 6, "x": {"y": 7}}, {8: "eight"}, "nine", 10, None, []]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_an_element_of_a_value_is_handed_over_without_the_rest(gateway: DatabaseGateway, rows: Any, value: Any) -> None:
+    run = rows.run(rows.dag("long"), "long", "r")
+    text = encode(value)
+    rows.xcom(run, rows.task(run, "t", "success"), "t", text, length=length(text))
+    where = {"dag_id": "long", "run_id": "r", "task_ids": ["t"]}
+    expected = list(value.items() if isinstance(value, dict) else value if hasattr(value, "__len__") else [])
+    expected = [] if isinstance(value, str) else expected
+    taken = [xcoms(gateway, **where, element=index) for index in range(len(expected))]
+    assert [[decode(text) for _, _, text in found] for found in taken] == [[element] for element in expected]
+    assert xcoms(gateway, **where, element=len(expected)) == []
+    has_length = not (value is None or isinstance(value, (str, int)))
+    assert measured(gateway, **where) == (1, len(expected) if has_length else None)
+
+
+def test_a_value_that_took_the_place_of_another_is_not_taken_for_it(
+    gateway: DatabaseGateway, database: Database, rows: Any
+) -> None:
+    run = rows.run(rows.dag("again"), "again", "r")
+    task = rows.task(run, "t", "success")
+    for number in range(3):
+        rows.xcom(run, task, "t", f"[{number}]", id=77, created_at=rows.moment(number))
+        assert xcoms(gateway, dag_id="again", run_id="r", element=0) == [("t", -1, str(number))]
+        database.write(lambda c: c.execute(delete(tables.xcom).where(tables.xcom.c.id == 77)))
+
+
+def test_one_instance_of_the_mapped_groups_sees_its_own_values(gateway: DatabaseGateway, rows: Any) -> None:
+    run = rows.run(rows.dag("groups"), "groups", "r")
+    for index, scope in enumerate(("0", "1", "1.0", "1.10", "10", "10.0")):
+        rows.xcom(run, rows.task(run, "t", "success", map_index=index, scope=scope), "t", f'"{scope}"', map_index=index)
+    where = {"dag_id": "groups", "run_id": "r", "task_ids": ["t"]}
+    assert xcoms(gateway, **where, scope="1") == [("t", 1, '"1"')]
+    assert xcoms(gateway, **where, scope="1", is_within=True) == [
+        ("t", 1, '"1"'),
+        ("t", 2, '"1.0"'),
+        ("t", 3, '"1.10"'),
+    ]
+    assert measured(gateway, **where, scope="1", is_within=True) == (3, None)
+    assert xcoms(gateway, **where, scope="2", is_within=True) == []
+    assert [value for _, _, value in xcoms(gateway, **where)] == ['"0"', '"1"', '"1.0"', '"1.10"', '"10"', '"10.0"']
+
+
+def test_the_values_of_a_mapped_task_are_read_page_by_page(gateway: DatabaseGateway) -> None:
+    assert measured(gateway, task_ids=["m"]) == (2, None)
+    assert xcoms(gateway, task_ids=["m"], offset=1, limit=1) == [("m", 1, "1")]
+    assert xcoms(gateway, task_ids=["m"], offset=1) == [("m", 1, "1")]
+    assert xcoms(gateway, task_ids=["m"], limit=1) == [("m", 0, "0")]
+    assert xcoms(gateway, task_ids=["m"], offset=2, limit=9) == []
 
 
 @pytest.mark.parametrize(
