@@ -17,6 +17,7 @@ from clockmill.model.arguments import DAG_CHECKS, OPERATOR_CHECKS, DagArguments,
 from clockmill.model.edges import Linkable
 from clockmill.model.graph import clamped, find_cycle, in_order, summed_weights
 from clockmill.model.group import TaskGroup
+from clockmill.model.mapping import Partial
 from clockmill.model.operator import BaseOperator
 from clockmill.model.param import NO_DEFAULT, Param, as_params, check_defaults
 from clockmill.model.scope import Scope, announce, enter, leave, place_of_caller
@@ -95,6 +96,7 @@ class DAG:
         self.edge_labels: dict[str, dict[str, str]] = {}
         self.fileloc, self.line = place_of_caller()
         self.doc_md = self._text_of(self.doc_md)
+        self.partials: list[Partial] = []
         self._group_edges: list[tuple[Linkable, Linkable, str | None]] = []
         self._next_suffix: dict[str, int] = {}
         self._defaults_used: set[str] = set()
@@ -310,6 +312,26 @@ class DAG:
             error.line = error.line or self.line
             raise
         self._warn_of_unused_defaults()
+        for partial in self.partials:
+            if not partial.is_used:
+                warnings.warn(f"{partial.owner}: partial() is never expanded, so there is no task.", stacklevel=2)
+
+    def refuse_long_maps(self, limit: int) -> None:
+        """Refuse tasks and groups that are mapped over longer lists of the file than a run may have instances.
+
+        :raises DagDefinitionError: naming the task or group.
+        """
+        mapped = [(f"task {task.task_id!r}", task.mapping.over) for task in self.tasks if task.mapping is not None]
+        mapped += [
+            (f"task group {name!r}", group.over) for name, group in self.groups.items() if group.over is not None
+        ]
+        for name, over in mapped:
+            if (over.known_size or 0) > limit:
+                raise DagDefinitionError(
+                    f"DAG {self.dag_id!r}: {name} is mapped over {over.known_size:,} elements; [core] max_map_length "
+                    f"allows {limit:,}. Let each instance do several of them, or raise the limit.",
+                    line=self.line,
+                )
 
     def _check_schedule(self) -> None:
         owner = f"DAG {self.dag_id!r}"

@@ -31,6 +31,10 @@ class LiteralValues(Values):
     def length(self, context: Context) -> int:
         return len(self.items)
 
+    @property
+    def known_length(self) -> int | None:
+        return len(self.items)
+
     def element(self, context: Context, index: int) -> Any:
         if not 0 <= index < len(self.items):
             raise NotFound("element", f"{index} of {self!r}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from clockmill.errors import DagDefinitionError, UsageError
 from clockmill.model.context import Context
 from clockmill.model.derived import LiteralValues, values_of
+from clockmill.model.scope import current_scope
 from clockmill.model.xcom_arg import Reference, Values, XComArg, resolve
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ class Over:
     def size(self, context: Context) -> int:
         """How many instances there are."""
         return prod(source.length(context) for source in self.sources)
+
+    @property
+    def known_size(self) -> int | None:
+        """How many instances there are when the file alone says it, else None."""
+        lengths = [source.known_length for source in self.sources]
+        return None if None in lengths else prod(length for length in lengths if length is not None)
 
     def pick(self, context: Context, item: int) -> Pick:
         """What instance ``item`` takes."""
@@ -204,6 +211,10 @@ class Partial:
     owner: str
     fixed: dict[str, Any]
     is_used: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        if (scope := current_scope()) is not None:
+            scope.dag.partials.append(self)
 
     def product(self, mapped: Mapping[str, Any]) -> Product:
         """What :meth:`expand` was given."""

@@ -52,6 +52,11 @@ class Values(Reference, Linkable):
         """
         raise NotImplementedError
 
+    @property
+    def known_length(self) -> int | None:
+        """How many elements it has when the file alone says it, else None."""
+        return None
+
     def element(self, context: Context, index: int) -> Any:
         """The element at ``index``, from 0.
 

@@ -62,6 +62,7 @@ class Job:
     timeout: float
     memory_mb: int
     max_document_mb: int
+    max_map_length: int = 10_000
     now: str = ""
     positions: Mapping[str, str] = field(default_factory=dict)
 
@@ -166,6 +167,7 @@ def too_slow(job: Job) -> str:
 
 def _encoded(job: Job, dag: DAG) -> ParsedDag | FileError:
     try:
+        dag.refuse_long_maps(job.max_map_length)
         text = dumps(encode(dag))
         size = len(text.encode())
         ticks = _ticks(job, dag)

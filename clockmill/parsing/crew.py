@@ -87,12 +87,21 @@ class ParsingCrew:
     :param timeout: seconds for one file.
     :param memory_mb: for one file.
     :param max_document_mb: for one DAG.
+    :param max_map_length: how many instances the lists in a file may ask for.
     """
 
-    def __init__(self, at_once: int, *, timeout: float, memory_mb: int, max_document_mb: int) -> None:
+    def __init__(
+        self, at_once: int, *, timeout: float, memory_mb: int, max_document_mb: int, max_map_length: int = 10_000
+    ) -> None:
         self._at_once = at_once
         self._limits = Job(
-            id=0, root="", file="", timeout=timeout, memory_mb=memory_mb, max_document_mb=max_document_mb
+            id=0,
+            root="",
+            file="",
+            timeout=timeout,
+            memory_mb=memory_mb,
+            max_document_mb=max_document_mb,
+            max_map_length=max_map_length,
         )
         self._positions: Mapping[str, Mapping[str, str]] = {}
         self._idle_since: float | None = None

@@ -55,6 +55,7 @@ class DagProcessor:
             timeout=settings.dags.parse_timeout_seconds,
             memory_mb=settings.dags.parse_memory_mb,
             max_document_mb=settings.dags.max_document_mb,
+            max_map_length=settings.core.max_map_length,
         )
         self._stop = Flag()
         self._keeper = FolderKeeper(

@@ -155,6 +155,27 @@ def test_one_partial_may_be_expanded_more_than_once() -> None:
     assert dag.task_ids == ["add", "add__1"]
 
 
+def test_a_partial_that_is_never_expanded_is_warned_of() -> None:
+    with DAG("d") as dag:
+        add.partial(a=1)
+    with pytest.warns(UserWarning, match=r"@task 'add': partial\(\) is never expanded, so there is no task"):
+        dag.validate()
+
+
+def test_lists_of_the_file_may_be_as_long_as_the_configuration_allows() -> None:
+    with DAG("d") as dag:
+        add.expand(a=[1, 2], b=[1, 2])
+        region.expand(name=[1, 2, 3, 4], day=[1])
+        add.expand(a=numbers(), b=[1] * 9)
+    dag.refuse_long_maps(4)
+    with pytest.raises(DagDefinitionError) as caught:
+        dag.refuse_long_maps(3)
+    assert str(caught.value) == (
+        "DAG 'd': task 'add' is mapped over 4 elements; [core] max_map_length allows 3. Let each instance do several "
+        "of them, or raise the limit."
+    )
+
+
 @pytest.mark.parametrize(
     ("write", "told"),
     [

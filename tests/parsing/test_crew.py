@@ -201,6 +201,16 @@ def test_a_document_that_is_too_large_is_refused_with_its_size(parse: Callable[.
     assert "max_document_mb" in error.message
 
 
+def test_a_list_with_more_elements_than_a_task_may_have_instances_is_refused(
+    parse: Callable[..., dict[str, ParseResult]],
+) -> None:
+    results = parse(
+        wide="from clockmill import DAG, task\nwith DAG('wide'):\n"
+        "    task(task_id='t')(lambda x: x).expand(x=[0] * 10_001)\n"
+    )
+    assert "task 't' is mapped over 10,001 elements; [core] max_map_length" in only_error(results["wide.py"]).message
+
+
 def test_text_that_not_every_database_can_store_is_refused(parse: Callable[..., dict[str, ParseResult]]) -> None:
     results = parse(
         nul="from clockmill import DAG\nd = DAG('nul', description='a\\0b')\n",
