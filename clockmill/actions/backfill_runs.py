@@ -5,34 +5,38 @@ The cursor of the backfill moves with its runs, so that whoever goes on after a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
 from clockmill.actions.aggregate import RunAggregate
 from clockmill.actions.backfill import matching_tasks
 from clockmill.actions.backfill_dates import DateAction, PlannedDate, backfill_schedule, plan_dates, ticks_of
-from clockmill.actions.clear import clear_tasks
+from clockmill.actions.carry_out import carry_out
+from clockmill.actions.clear import Clear
 from clockmill.actions.create import new_tasks
-from clockmill.clock import iso
-from clockmill.events import Event, EventKind
-from clockmill.serde import Document, decode
-from clockmill.state import FINISHED_RUN_STATES, FINISHED_TASK_STATES, RunState, RunType, TaskState
+from clockmill.actions.mark_runs import STOPPED
+from clockmill.actions.plan import RunPlan, Scene, Versions, cleared
+from clockmill.actions.rerun import Rerun
+from clockmill.actions.selection import RunSelection, TaskSelection, setups_and_teardowns
+from clockmill.serde import Document
+from clockmill.state import FINISHED_RUN_STATES, FINISHED_TASK_STATES, RunState, RunType, TaskKey, TaskState
 from clockmill.state.backfill import ReprocessBehavior
 from clockmill.storage.backfills import (
     LANE,
     BackfillRow,
-    adopt_run,
+    adopt_runs,
     delete_runs,
     lock_queued_runs,
     note_progress,
     note_settled,
 )
+from clockmill.storage.bulk import tasks_of_runs, tasks_with_attempts
 from clockmill.storage.engine import Connection
-from clockmill.storage.events import append
 from clockmill.storage.records import RunRow
 from clockmill.storage.runs import load_tasks, lock_runs
 from clockmill.storage.transitions import NewRun, create_runs
-from clockmill.storage.versions import version
 
 #: Dates dealt with in one transaction.
 BATCH = 200
@@ -41,9 +45,7 @@ _TASKS_PER_WEIGHT = 25
 _RERUN_WEIGHT = 4
 
 
-def make_batch(
-    connection: Connection, row: BackfillRow, document: Document, version_id: int, now: datetime, *, actor: str
-) -> int:
+def make_batch(connection: Connection, row: BackfillRow, document: Document, version_id: int, now: datetime) -> int:
     """Make the next runs of a backfill whose row is held, and that of its DAG; returns how many dates were dealt with.
 
     :param document: the newest version of its DAG.
@@ -54,23 +56,29 @@ def make_batch(
     behavior = ReprocessBehavior(row.reprocess_behavior)
     planned = plan_dates(connection, row.dag_id, ticks[:BATCH], behavior, row.created_at)
     batch = _as_many_as_fit(planned, len(document.tasks))
-    chosen = set(matching_tasks(document, row.task_regex))
+    chosen = chosen_tasks(document, row.task_regex)
     why = f"--tasks {row.task_regex} of backfill {row.id} leaves it out"
     removed = {task.task_id: why for task in document.tasks if task.task_id not in chosen}
     fresh = [_new_run(row, each, version_id, now) for each in batch if each.action is DateAction.NEW]
     create_runs(connection, fresh, new_tasks(document, lane=LANE), removed)
     again = [each.dag_run_id for each in batch if each.action is DateAction.RERUN and each.dag_run_id is not None]
-    repeated = [run for run in lock_runs(connection, again) if run.state in FINISHED_RUN_STATES]
-    for run in repeated:
-        _repeat(connection, run, row, chosen, now, actor)
     note_progress(
         connection,
         row.id,
         cursor=batch[-1].tick.logical_date if batch else row.cursor,
-        runs=len(fresh) + len(repeated),
+        runs=len(fresh) + _repeat(connection, row, again, now),
         is_settled=len(batch) == len(ticks),
     )
     return len(batch)
+
+
+def chosen_tasks(document: Document, pattern: str) -> set[str]:
+    """The tasks that a backfill with ``--tasks`` runs: those that match, with their setups and teardowns.
+
+    :raises UsageError: when none matches.
+    """
+    found = set(matching_tasks(document, pattern))
+    return found.union(*(setups_and_teardowns(document.graph(), task_id) for task_id in found))
 
 
 def _as_many_as_fit(dates: list[PlannedDate], tasks: int) -> list[PlannedDate]:
@@ -103,29 +111,56 @@ def _new_run(row: BackfillRow, planned: PlannedDate, version_id: int, now: datet
     )
 
 
-def _repeat(connection: Connection, run: RunRow, row: BackfillRow, chosen: set[str], now: datetime, actor: str) -> None:
-    document = decode(version(connection, run.version_id).document)
-    keys = [task.key for task in load_tasks(connection, run.id) if task.task_id in chosen]
-    adopt_run(connection, run.id, row.id, row.conf)
-    clear_tasks(connection, run, keys, document, now)
-    _tell_cleared(connection, run, row.id, sorted({key.task_id for key in keys}), now, actor)
+def _repeat(connection: Connection, row: BackfillRow, ids: list[int], now: datetime) -> int:
+    """Send finished runs back to the queue, pinned to the newest version, as runs of this backfill; returns how many.
+
+    One in which there is nothing to run again stays as it is.
+    """
+    tasks = TaskSelection(patterns=(row.task_regex,) if row.task_regex else ())
+    request = Clear(runs=RunSelection(dag_id=row.dag_id), tasks=tasks, newest_version=True)
+    plans = []
+    for scene in _scenes(
+        connection, row, [run for run in lock_runs(connection, ids) if run.state in FINISHED_RUN_STATES]
+    ):
+        plan = _with_left_out(scene, request.plan(scene), row.task_regex)
+        if plan.to is RunState.QUEUED:
+            plans.append(plan)
+    adopt_runs(connection, [plan.run.id for plan in plans], row.id, row.conf)
+    for plan in plans:
+        carry_out(connection, replace(plan, verb=f"cleared for backfill {row.id}"), row.created_by, now)
+    return len(plans)
 
 
-def repeat_failed(connection: Connection, run: RunRow, backfill_id: int, now: datetime, *, actor: str) -> None:
-    """Run again what did not succeed in a failed run of a backfill; its row is held."""
-    document = decode(version(connection, run.version_id).document)
-    done = {TaskState.SUCCESS, TaskState.REMOVED}
-    keys = [task.key for task in load_tasks(connection, run.id) if task.state not in done]
-    clear_tasks(connection, run, keys, document, now)
-    _tell_cleared(connection, run, backfill_id, sorted({key.task_id for key in keys}), now, actor)
+def _scenes(connection: Connection, row: BackfillRow, runs: Sequence[RunRow]) -> Iterator[Scene]:
+    """What requests ask of these runs, each as a run of the backfill."""
+    ids = [run.id for run in runs]
+    tasks, busy = dict(tasks_of_runs(connection, ids)), tasks_with_attempts(connection, ids)
+    versions = Versions(connection, row.dag_id)
+    for run in runs:
+        mine = replace(run, backfill_id=row.id, conf=row.conf or run.conf)
+        yield Scene(run=mine, rows=tasks.get(run.id, []), busy=busy, versions=versions)
 
 
-def _tell_cleared(
-    connection: Connection, run: RunRow, backfill_id: int, task_ids: list[str], now: datetime, actor: str
-) -> None:
-    detail = {"tasks": task_ids, "backfill": backfill_id}
-    kind = EventKind.TASKS_CLEARED
-    append(connection, [Event(kind=kind, at=now, actor=actor, dag_id=run.dag_id, run_id=run.run_id, detail=detail)])
+def _with_left_out(scene: Scene, plan: RunPlan, pattern: str) -> RunPlan:
+    """The plan with the tasks that ``--tasks`` of an earlier backfill left out of the run, and this one does not."""
+    document = scene.versions.document(plan.version_id)
+    chosen, planned = chosen_tasks(document, pattern), {change.row.id for change in plan.tasks}
+    back = tuple(
+        cleared(row, document.task(row.task_id).retries, is_busy=False)
+        for row in scene.rows
+        if row.state is TaskState.REMOVED and row.key == TaskKey(row.task_id) and row.task_id in chosen
+        if row.id not in planned
+    )
+    return replace(plan, tasks=(*plan.tasks, *back), to=RunState.QUEUED) if back else plan
+
+
+def repeat_failed(connection: Connection, row: BackfillRow, ids: list[int], now: datetime, *, actor: str) -> None:
+    """Run again what did not succeed in failed runs of a backfill whose row is held."""
+    request = Rerun(runs=RunSelection(dag_id=row.dag_id), from_failure=True)
+    for scene in _scenes(connection, row, [run for run in lock_runs(connection, ids) if run.state is RunState.FAILED]):
+        plan = request.plan(scene)
+        if not plan.is_empty:
+            carry_out(connection, plan, actor, now)
 
 
 def take_back(connection: Connection, row: BackfillRow, now: datetime) -> int:
@@ -147,7 +182,7 @@ def take_back(connection: Connection, row: BackfillRow, now: datetime) -> int:
 
 def _give_up(connection: Connection, run: RunRow, row: BackfillRow, now: datetime) -> None:
     aggregate = RunAggregate(run, load_tasks(connection, run.id))
-    reason = f"The backfill {row.id} was cancelled at {iso(row.ended_at or now)}, before this run began."
+    reason = f"{STOPPED}: the backfill {row.id} was cancelled before this run began"
     for key, task in aggregate.tasks.items():
         if task.state not in FINISHED_TASK_STATES:
             aggregate.change_task(key, state=TaskState.SKIPPED, due_at=None, end_date=now, reason=reason)

@@ -9,7 +9,7 @@ from clockmill.actions.backfill_runs import repeat_failed
 from clockmill.clock import Clock
 from clockmill.errors import Conflict, NotFound
 from clockmill.events import Event, EventKind
-from clockmill.state import OPEN_BACKFILL_STATES, BackfillState, RunState
+from clockmill.state import OPEN_BACKFILL_STATES, BackfillState
 from clockmill.storage.backfills import (
     BackfillRow,
     failed_of_backfill,
@@ -20,7 +20,6 @@ from clockmill.storage.backfills import (
 from clockmill.storage.dags import lock_dags
 from clockmill.storage.engine import Connection, Database
 from clockmill.storage.events import append
-from clockmill.storage.runs import lock_runs
 from clockmill.storage.transitions import move_backfill
 
 #: Failed runs that are sent back to the queue in one transaction.
@@ -68,8 +67,8 @@ def resume_backfill(
     :raises Conflict: when it is over.
     """
     now = clock.now()
-    while rerun_failed and database.write(lambda connection: _repeat_some(connection, ident, now, actor)):
-        pass
+    if rerun_failed:
+        _repeat_all(database, ident, now, actor)
 
     def work(connection: Connection) -> BackfillRow:
         row = hold_backfill(connection, ident)
@@ -138,11 +137,16 @@ def _refuse_over(row: BackfillRow) -> None:
         raise Conflict(f"The backfill {row.id} is over: {row.state}.")
 
 
-def _repeat_some(connection: Connection, ident: int, now: datetime, actor: str) -> bool:
-    row = hold_backfill(connection, ident)
-    _refuse_over(row)
-    ids = failed_of_backfill(connection, ident, limit=_BATCH)
-    for run in lock_runs(connection, ids):
-        if run.state is RunState.FAILED:
-            repeat_failed(connection, run, row.id, now, actor=actor)
-    return bool(ids)
+def _repeat_all(database: Database, ident: int, now: datetime, actor: str) -> None:
+    """Send the failed runs of a backfill back to the queue, a few in each transaction, so that nobody waits long."""
+    after: datetime | None = None
+
+    def work(connection: Connection) -> datetime | None:
+        row = hold_backfill(connection, ident)
+        _refuse_over(row)
+        some = failed_of_backfill(connection, ident, after=after, limit=_BATCH)
+        repeat_failed(connection, row, [run for run, _ in some], now, actor=actor)
+        return some[-1][1] if some else None
+
+    while (reached := database.write(work)) is not None:
+        after = reached

@@ -154,14 +154,17 @@ def note_settled(connection: Connection, ident: int) -> None:
     connection.execute(update(backfill).where(backfill.c.id == ident).values(is_settled=True))
 
 
-def adopt_run(connection: Connection, dag_run_id: int, backfill_id: int, conf: dict[str, Any]) -> None:
-    """Let a run that was there before belong to a backfill: its tasks go after those of live runs.
+def adopt_runs(connection: Connection, ids: Collection[int], backfill_id: int, conf: dict[str, Any]) -> None:
+    """Let runs that were there before belong to a backfill: their tasks go after those of live runs.
 
-    :param conf: its new configuration; empty leaves the one that it has.
+    :param conf: their new configuration; empty leaves what they have.
     """
+    if not ids:
+        return
     values: dict[str, Any] = {"backfill_id": backfill_id, **({"conf": conf} if conf else {})}
-    connection.execute(update(dag_run).where(dag_run.c.id == dag_run_id).values(**values))
-    connection.execute(update(task_instance).where(task_instance.c.dag_run_id == dag_run_id).values(lane=LANE))
+    connection.execute(update(dag_run).where(dag_run.c.id.in_(sorted(ids))).values(**values))
+    of_them = task_instance.c.dag_run_id.in_(sorted(ids))
+    connection.execute(update(task_instance).where(of_them).values(lane=LANE))
 
 
 def delete_runs(connection: Connection, ids: Collection[int]) -> None:
@@ -212,12 +215,20 @@ def queued_of_backfill(connection: Connection, ident: int, *, run_backwards: boo
     return list(connection.scalars(_in_turn(statement, run_backwards).limit(limit)))
 
 
-def failed_of_backfill(connection: Connection, ident: int, *, limit: int) -> list[int]:
-    """Some of the failed runs of a backfill."""
-    statement = select(dag_run.c.id).where(
+def failed_of_backfill(
+    connection: Connection, ident: int, *, after: datetime | None, limit: int
+) -> list[tuple[int, datetime]]:
+    """The row ids and logical dates of failed runs of a backfill, ascending by date.
+
+    :param after: the date that the page before ended with.
+    """
+    statement = select(dag_run.c.id, dag_run.c.logical_date).where(
         dag_run.c.state == lit(RunState.FAILED), dag_run.c.backfill_id.is_not(None), dag_run.c.backfill_id == ident
     )
-    return list(connection.scalars(statement.order_by(dag_run.c.logical_date).limit(limit)))
+    if after is not None:
+        statement = statement.where(dag_run.c.logical_date > after)
+    found = connection.execute(statement.order_by(dag_run.c.logical_date).limit(limit))
+    return [(row.id, row.logical_date) for row in found]
 
 
 def first_runs(
@@ -267,3 +278,11 @@ def started_first(connection: Connection, ident: int, *, run_backwards: bool) ->
     """When the first run of a backfill began, or None."""
     statement = select(dag_run.c.start_date).where(dag_run.c.backfill_id.is_not(None), dag_run.c.backfill_id == ident)
     return connection.execute(_in_turn(statement, run_backwards).limit(1)).scalar_one_or_none()
+
+
+def running_runs(connection: Connection, ident: int) -> list[tuple[str, datetime | None]]:
+    """The runs of a backfill that run: their run ids and since when."""
+    statement = select(dag_run.c.run_id, dag_run.c.start_date).where(
+        dag_run.c.state == lit(RunState.RUNNING), dag_run.c.backfill_id.is_not(None), dag_run.c.backfill_id == ident
+    )
+    return [(row.run_id, row.start_date) for row in connection.execute(statement.order_by(dag_run.c.logical_date))]

@@ -14,9 +14,10 @@ from clockmill.actions.backfill import BackfillRequest, request_backfill
 from clockmill.actions.backfill_progress import progress_of
 from clockmill.actions.backfill_steer import cancel_backfill, pause_backfill, resume_backfill, the_backfill
 from clockmill.actions.clear import clear_tasks
+from clockmill.actions.explain import explain
 from clockmill.errors import Conflict, NotFound
 from clockmill.operators.bash import BashOperator
-from clockmill.serde import decode
+from clockmill.serde import decode, dumps, encode
 from clockmill.state import BackfillState, RunState, TaskState
 from clockmill.state.backfill import ReprocessBehavior
 from clockmill.storage import tables
@@ -521,7 +522,7 @@ def test_a_run_with_a_history_that_waits_is_kept_by_cancel_and_fails_with_the_re
     cancel(mill, 2)
     assert states(mill) == {1: R, 2: F}
     run = mill.run("d", run_id(mill, 2))
-    assert "The backfill 2 was cancelled" in run.reason
+    assert run.reason == "run stopped: the backfill 2 was cancelled before this run began"
     assert mill.row("d", "t", run.run_id).state is TaskState.SKIPPED
 
 
@@ -573,3 +574,54 @@ def test_the_end_is_foretold_from_what_is_done(mill) -> None:
     finish(mill, 1)
     progress = mill.db.read(lambda c: progress_of(c, seen(mill), mill.clock.now()))
     assert (progress.finished, progress.ends_at) == (1, begun.replace(minute=4))
+
+
+# --- why a run waits -------------------------------------------------------------------------------------------------
+
+
+def why(mill, day: int) -> str:
+    return mill.db.read(lambda c: explain(c, "d", run_id(mill, day), "t")).verdict
+
+
+def test_why_a_run_of_a_backfill_waits(mill) -> None:
+    mill.add(daily(max_active_runs=2), paused=True)
+    backfill(mill, canary=1, max_active_runs=2)
+    assert "dags unpause d" in why(mill, 2)
+    mill.db.write(lambda c: c.execute(update(tables.dag).values(is_paused=False)))
+    mill.pump()
+    assert why(mill, 2) == "The run waits until the canary of backfill 1, its first 1, succeeded."
+    finish(mill, 1)
+    assert why(mill, 4) == "The run waits for its turn: 2 of max_active_runs=2 of backfill 1 are running."
+    mill.db.write(lambda c: c.execute(update(tables.backfill).values(max_active_runs=None)))
+    assert why(mill, 4) == "The run waits for its turn: 2 of max_active_runs=2 are running."
+    pause_backfill(mill.db, mill.clock, 1, actor="test")
+    assert why(mill, 4).startswith("The backfill 1 is paused: paused by test. 'clockmill backfill resume 1'")
+
+
+# --- versions --------------------------------------------------------------------------------------------------------
+
+
+def new_version(mill, dag: DAG) -> None:
+    """Store a DAG that is known as its parser would after a change of its file."""
+    text = dumps(encode(dag))
+
+    def work(connection: Any) -> None:
+        old = connection.execute(select(tables.dag_version)).one()._mapping
+        values = {**old, "id": None, "number": 2, "document": text, "document_hash": "new"}
+        del values["id"]
+        made = tables.dag_version.insert().values(**values).returning(tables.dag_version.c.id)
+        connection.execute(update(tables.dag).values(version_id=connection.execute(made).scalar_one()))
+
+    mill.db.write(work)
+
+
+def test_what_is_repeated_runs_in_the_newest_version(mill) -> None:
+    mill.add(daily())
+    backfill(mill, 1, 1)
+    work_through(mill)
+    new_version(mill, daily(tasks="tu"))
+    backfill(mill, 1, 2, reprocess_behavior=ReprocessBehavior.COMPLETED)
+    work_through(mill)
+    for day in (1, 2):
+        assert mill.states("d", run_id(mill, day)) == {"t": "success", "u": "success"}
+    assert {row.lane for row in mill.rows("d", run_id(mill, 1))} == {1}

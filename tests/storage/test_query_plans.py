@@ -159,7 +159,7 @@ def read_backfills(connection: Connection) -> None:
     backfills.first_runs(connection, row.id, run_backwards=False, limit=5)
     backfills.count_runs(connection, row.id, RunState.RUNNING)
     backfills.count_failed_since(connection, row.id, NOW)
-    backfills.failed_of_backfill(connection, row.id, limit=5)
+    backfills.failed_of_backfill(connection, row.id, after=NOW, limit=5)
     backfills.started_first(connection, row.id, run_backwards=False)
     backfills.taken_dates(connection, "old", NOW, NOW)
     backfills.taken_ids(connection, "old", ["run7"])

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from clockmill.actions.explain.answer import Explanation, Holder, Subject
+from clockmill.actions.explain.backfills import explain_backfill
 from clockmill.state import RunState
 from clockmill.storage.failures import why_paused
 from clockmill.storage.runs import active_runs
 
 
 def explain_queued_run(answer: Explanation, subject: Subject) -> None:
-    """Its DAG is paused, or has as many runs going as it may."""
+    """Its DAG is paused, its backfill holds it back, or the DAG has as many runs going as it may."""
     dag_id, dag = subject.run.dag_id, subject.dag
     if dag.is_paused:
         answer.verdict = f"The DAG is paused; 'clockmill dags unpause {dag_id}' lets its runs begin."
         answer.details = list(filter(None, [why_paused(subject.connection, dag_id)]))
+        return
+    explain_backfill(answer, subject)
+    if answer.verdict:
         return
     others = [other for other in active_runs(subject.connection, dag_id) if other.state is RunState.RUNNING]
     answer.verdict = f"The run waits for its turn: {len(others)} of max_active_runs={dag.max_active_runs} are running."

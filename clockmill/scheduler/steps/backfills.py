@@ -79,7 +79,7 @@ class Backfills:
         if version_id is None:
             raise UsageError(f"The DAG {row.dag_id!r} has no version.")
         document = self._space.plans.get(connection, version_id).document
-        make_batch(connection, row, document, version_id, now, actor=ACTOR)
+        make_batch(connection, row, document, version_id, now)
         return 1
 
 
