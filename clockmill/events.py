@@ -23,6 +23,9 @@ class EventKind(StrEnum):
     ATTEMPT_LOST = "attempt_lost"
     BACKFILL_CREATED = "backfill_created"
     BACKFILL_STATE = "backfill_state"  #: a backfill was paused, resumed, cancelled, or is over
+    CALLBACK_FAILED = "callback_failed"  #: a call of an author's function that no task process made by itself
+    DEADLINE_MISSED = "deadline_missed"
+    DEADLINE_WARNING = "deadline_warning"  #: by its usual time, a run or task will miss its deadline
     DAG_VERSION = "dag_version"
     DAG_PAUSED = "dag_paused"
     DAG_UNPAUSED = "dag_unpaused"

@@ -44,8 +44,8 @@ class Workload(_Record):
     :param resume: how a deferred task goes on: ``method``, ``kwargs`` (JSON text) and ``event`` (JSON text) or
         ``error`` (its first line says it all; :data:`TRIGGER_TIMEOUT` when nothing came in time). ``xcoms`` are the
         pairs that the try has pushed so far, over deferrals and reschedules. None at the beginning of a try.
-    :param callback: what to call instead of running the task: ``kind`` (which of the author's functions) and
-        ``context`` (what it is told beside the run); None for a task.
+    :param callback: what to call instead of running the task: ``id``, ``kind`` (which of the author's functions) and
+        ``context`` (what it is told beside the run); None for a task. One about a whole run has an empty ``task_id``.
     :param context: what the template context is made of: ``dag_run`` (``run_id run_type logical_date
         data_interval_start data_interval_end run_after start_date conf``), ``params``, ``max_tries``,
         ``try_number``, ``upstream`` (task ids), ``first_start`` (when this try first began, over deferrals and
@@ -78,7 +78,8 @@ class Workload(_Record):
     @property
     def idempotency_key(self) -> str:
         """Stable over the tries of one task instance; the variable ``IDEMPOTENCY_KEY`` of its processes."""
-        return f"{self.dag_id}/{self.run_id}/{self.task_id}/{self.map_index}"
+        key = f"{self.dag_id}/{self.run_id}/{self.task_id}/{self.map_index}"
+        return f"{key}/callback/{self.callback['id']}" if self.callback else key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,7 @@ class AttemptReport(_Record):
     :param ended_at: taken in the task process right after the user's code; by the supervisor when it died.
     :param retry_after: seconds until the next try when the task itself asked for them.
     :param no_retry: the task asked for no more tries.
+    :param called_back: the process has called what the author wants called at this end.
     :param branch: the task ids that a branch follows; the others directly below are left out.
     :param skips: what a short circuit leaves out: ``downstream`` for all below, ``direct`` for those directly below.
     :param xcoms: ``[key, value as JSON text]`` pairs, in the order pushed; empty unless the task succeeded, or goes on
@@ -137,6 +139,7 @@ class AttemptReport(_Record):
     signal: int | None = None
     retry_after: float | None = None
     no_retry: bool = False
+    called_back: bool = False
     branch: list[str] | None = None
     skips: str | None = None
     xcoms: list[tuple[str, str]] = field(default_factory=list)

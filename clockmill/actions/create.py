@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from clockmill.actions.deadlines import keep_deadlines_of_run
 from clockmill.serde import Document, TaskDoc
 from clockmill.state import RunType, TaskKey
 from clockmill.storage.engine import Connection
@@ -82,4 +83,7 @@ def place(connection: Connection, document: Document, version_id: int, order: Ru
         created_by=order.actor,
         note=order.note,
     )
-    return create_run(connection, run, new_tasks(document))
+    ident = create_run(connection, run, new_tasks(document))
+    if order.run_type is not RunType.BACKFILL:  # what a backfill makes up for is long overdue
+        keep_deadlines_of_run(connection, document, ident, order.logical_date, now)
+    return ident

@@ -71,6 +71,13 @@ class SchedulerSettings:
     kill_grace_seconds: float = option(
         5.0, "The time between TERM and KILL when a task is stopped.", unit="seconds", minimum=0, maximum=3_600
     )
+    callback_timeout_seconds: float = option(
+        600.0,
+        "How long a callback may take that has a process of its own.",
+        unit="seconds",
+        minimum=0.1,
+        maximum=86_400,
+    )
     prune_events_days: int = option(90, "How long events are kept.", unit="days", minimum=1, maximum=36_500)
 
 

@@ -8,6 +8,17 @@ from clockmill.errors import UsageError
 from clockmill.ids import id_problem
 
 
+def path_for_callback(logs: Path, *, dag_id: str, run_id: str, callback_id: int) -> Path:
+    """The file of one callback that has a process of its own: ``DAG_ID/RUN_ID/callbacks/ID.log`` below ``logs``.
+
+    :raises UsageError: as :func:`path_for` does.
+    """
+    for kind, value in (("DAG", dag_id), ("run", run_id)):
+        if problem := id_problem(kind, value):
+            raise UsageError(problem)
+    return logs / dag_id / run_id / "callbacks" / f"{callback_id}.log"
+
+
 def path_for(logs: Path, *, dag_id: str, run_id: str, task_id: str, map_index: int = -1, try_number: int = 1) -> Path:
     """The file of one try: ``DAG_ID/RUN_ID/TASK_ID/MAP_INDEX/TRY_NUMBER.log`` below ``logs``.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from clockmill.clock import parse_iso_or_none
 from clockmill.errors import UsageError, did_you_mean
+from clockmill.model.dag import DAG
 from clockmill.model.operator import BaseOperator
 from clockmill.protocols import Workload
 from clockmill.runtime.accessors import Variables, connections
@@ -98,28 +99,43 @@ def make_context(workload: Workload, channel: TaskChannel, ti: TaskInstance, *, 
     """The context of the attempt that ``workload`` describes."""
     task, run = ti.task, DagRun.of(workload)
     makers: dict[str, Callable[[], Any]] = {
+        **_of_run(workload, channel, run),
         "dag": lambda: task.dag,
-        "dag_run": lambda: run,
-        "run_id": lambda: run.run_id,
         "task": lambda: ti.task,
         "ti": lambda: ti,
         "task_instance": lambda: ti,
         "try_number": lambda: ti.try_number,
         "task_reschedule_count": lambda: workload.context.get("reschedules", 0),
         "params": lambda: _params(workload, task, run),
-        "var": lambda: Variables(channel),
-        "conn": lambda: connections(channel),
-        "macros": lambda: import_module("clockmill.templating.macros"),
         "expanded_ti_count": lambda: _count_of(task, context),
         "map_index_template": lambda: ti.task.map_index_template,
         "templates_dict": lambda: getattr(ti.task, "templates_dict", None),
         "test_mode": lambda: test_mode,
         "task_instance_key_str": lambda: _key_text(ti, run),
-        **_previous(workload),
     }
     absent = _add_dates(makers, run)
     context = TaskContext(makers, absent)
     return context
+
+
+def make_run_context(workload: Workload, channel: TaskChannel, dag: DAG) -> TaskContext:
+    """The context of a callback that is about the run of ``workload`` and none of its tasks."""
+    run = DagRun.of(workload)
+    makers: dict[str, Callable[[], Any]] = {**_of_run(workload, channel, run), "dag": lambda: dag}
+    makers["params"] = lambda: workload.context.get("params", {})
+    absent = _add_dates(makers, run)
+    return TaskContext(makers, absent)
+
+
+def _of_run(workload: Workload, channel: TaskChannel, run: DagRun) -> dict[str, Callable[[], Any]]:
+    return {
+        "dag_run": lambda: run,
+        "run_id": lambda: run.run_id,
+        "var": lambda: Variables(channel),
+        "conn": lambda: connections(channel),
+        "macros": lambda: import_module("clockmill.templating.macros"),
+        **_previous(workload),
+    }
 
 
 def _add_dates(makers: dict[str, Callable[[], Any]], run: DagRun) -> dict[str, str]:

@@ -47,6 +47,7 @@ class DagRun:
     """The run as user code sees it: ``dag_run`` of the context. Instants are aware, in UTC.
 
     :param conf: what the run was triggered with.
+    :param state: where the run stood when a callback was ordered; None in a task, which runs in a running one.
     """
 
     dag_id: str
@@ -60,6 +61,7 @@ class DagRun:
     start_date: datetime | None = None
     conf: dict[str, Any] = field(default_factory=dict)
     note: str | None = None
+    state: str | None = None
 
     _TIMES = ("logical_date", "data_interval_start", "data_interval_end", "run_after", "queued_at", "start_date")
 
@@ -74,6 +76,7 @@ class DagRun:
             run_type=told.get("run_type") or "manual",
             conf=told.get("conf") or {},
             note=told.get("note"),
+            state=told.get("state"),
             **times,
         )
 

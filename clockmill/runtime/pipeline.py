@@ -21,6 +21,7 @@ from clockmill.model.dag import DAG
 from clockmill.model.operator import BaseOperator
 from clockmill.model.partial import instance_of
 from clockmill.protocols import AttemptReport, Workload
+from clockmill.runtime.calling import call
 from clockmill.runtime.channel import TaskChannel
 from clockmill.runtime.context import TaskContext, make_context
 from clockmill.runtime.deferral import deferral, goes_on, resume
@@ -55,18 +56,24 @@ class Attempt:
     ended_at: str | None = None
     result: Any = None
     label: str | None = None
+    called_back: bool = False
     pid: int = field(default_factory=os.getpid)
     task: BaseOperator = field(init=False)
     ti: TaskInstance = field(init=False)
     context: TaskContext = field(init=False)
 
     @property
+    def loaded_dag(self) -> DAG:
+        """The DAG of the task."""
+        assert self.task.dag is not None
+        return self.task.dag
+
+    @property
     def folder(self) -> Path:
         """The folder of the DAG file."""
         if self.workload.file:
             return (Path(self.workload.bundle_path) / self.workload.file).parent
-        assert self.task.dag is not None
-        return self.task.dag.folder
+        return self.loaded_dag.folder
 
 
 def execute(
@@ -134,9 +141,7 @@ def _run(attempt: Attempt) -> Ending:
             _name_instance(attempt)
             ending = by_policy(ending, attempt.ti, attempt.context)
             _call_back(attempt, ending)
-    except Terminated as error:
-        if _is_timed_out(attempt):
-            _call_back(attempt, Ending(outcome=Outcome.FAILED, error=error, reason="execution_timeout is over"))
+    except Terminated:  # what its author wants called then is called in a process of its own
         die_of_term()
     return ending
 
@@ -270,13 +275,6 @@ def _several(task: BaseOperator, result: Any) -> dict[str, Any]:
     return result
 
 
-def _is_timed_out(attempt: Attempt) -> bool:
-    limit = attempt.workload.execution_timeout
-    if limit is None or attempt.started_at is None:
-        return False
-    return (attempt.clock.now() - parse_iso(attempt.started_at)).total_seconds() >= limit
-
-
 # --- the end --------------------------------------------------------------------------------------------------------
 
 
@@ -300,12 +298,13 @@ def _call_back(attempt: Attempt, ending: Ending) -> None:
     tries_left = not ending.no_retry and attempt.ti.try_number < attempt.ti.max_tries
     failed = "on_retry_callback" if tries_left else "on_failure_callback"
     _call_all(attempt, _CALLBACKS.get(ending.outcome, failed))
+    attempt.called_back = True
 
 
 def _call_all(attempt: Attempt, name: str) -> None:
     for callback in getattr(attempt.task, name) or ():
         try:
-            callback(attempt.context)
+            call(callback, attempt.context, attempt.loaded_dag, attempt.folder)
         except Exception as error:  # noqa: BLE001 - a callback may raise anything and never changes the outcome
             sys.stderr.write(f"{name} failed:\n")
             print_failure(error)
@@ -335,6 +334,7 @@ def _report(attempt: Attempt, ending: Ending) -> AttemptReport:
         exit_code=ending.exit_code,
         retry_after=ending.retry_after,
         no_retry=ending.no_retry,
+        called_back=attempt.called_back,
         branch=outputs.branch if is_success else None,
         skips=outputs.skips if is_success else None,
         xcoms=list(outputs.xcoms.items()) if goes_well else [],

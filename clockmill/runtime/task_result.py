@@ -16,6 +16,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "ended_at": (str, type(None)),
     "retry_after": (int, float, type(None)),
     "no_retry": bool,
+    "called_back": bool,
     "branch": (list, type(None)),
     "skips": (str, type(None)),
     "xcoms": list,

@@ -19,6 +19,7 @@ from clockmill.model.dag import DAG
 from clockmill.model.loader import load_dags
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime import pipeline
+from clockmill.runtime.callbacks import make_call
 from clockmill.runtime.taskproc_channel import SocketChannel
 from clockmill.state import Outcome
 
@@ -64,7 +65,8 @@ def run_child(zygote: int, control: int, output: int, load: Loader) -> NoReturn:
         channel = SocketChannel(socket.socket(fileno=CONTROL_FD), SystemClock())
         workload = channel.workload()
         _introduce(workload)
-        report = pipeline.execute(workload, load=lambda: load(workload), channel=channel)
+        work = pipeline.execute if workload.callback is None else make_call
+        report = work(workload, load=lambda: load(workload), channel=channel)
         _flush()
         if channel.is_own:  # the user's code may have forked, and come back here twice
             channel.finish(report)

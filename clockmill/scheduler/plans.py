@@ -56,9 +56,13 @@ class Plan:
         seconds = self.document.dagrun_timeout
         return None if seconds is None else timedelta(seconds=seconds)
 
-    def params(self, task_id: str, conf: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters of a task in a run with the configuration ``conf``: of the DAG, of the task, of the run."""
-        declared = (*self.document.params, *self.tasks[task_id].params)
+    def params(self, task_id: str | None, conf: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of a task in a run with the configuration ``conf``: of the DAG, of the task, of the run.
+
+        :param task_id: None for those of the run as a whole.
+        """
+        own = self.tasks[task_id].params if task_id in self.tasks else ()
+        declared = (*self.document.params, *own)
         values = {param.name: param.default for param in declared if param.default is not NO_DEFAULT}
         return {**values, **conf}
 

@@ -56,8 +56,9 @@ class RunView:
         """A task instance as it stands."""
         return self.aggregate.tasks[key]
 
-    def key_of(self, task_instance_id: int) -> TaskKey:
+    def key_of(self, task_instance_id: int | None) -> TaskKey:
         """Which task a row id belongs to."""
+        assert task_instance_id is not None  # callbacks have steps of their own
         return self.aggregate.keys[task_instance_id]
 
     def change(self, key: TaskKey, *, leaves_out: list[str] | None = None, **changes: Any) -> TaskRow:

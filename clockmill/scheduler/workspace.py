@@ -15,6 +15,7 @@ from clockmill.protocols import Workload
 from clockmill.scheduler.plans import Plans
 from clockmill.scheduler.views import RunView, Views
 from clockmill.storage.engine import Database
+from clockmill.storage.transitions import NewCallback
 from clockmill.storage.triggers import NewTrigger
 
 ACTOR = "scheduler"
@@ -49,6 +50,9 @@ class Effects:
     """What is to be done after the commit, and the events that go with it.
 
     A transaction fills it anew each time that it is tried.
+
+    :param callbacks: the calls of authors' functions that what happened asks for.
+    :param calls_wait: whether such calls are left for the next pass.
     """
 
     workloads: dict[tuple[str, str], list[Workload]] = field(default_factory=dict)
@@ -56,6 +60,8 @@ class Effects:
     stops: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     triggers: list[NewTrigger] = field(default_factory=list)
+    callbacks: list[NewCallback] = field(default_factory=list)
+    calls_wait: bool = False
 
     def wait_for(self, trigger: NewTrigger) -> None:
         """Let a deferred task wait, and call the triggerers."""

@@ -145,6 +145,11 @@ class Document:
     allowed_run_types: tuple[str, ...] | None = None
 
     @cached_property
+    def watches_tasks(self) -> bool:
+        """Whether a task has a deadline of its own."""
+        return any(task.deadline is not None for task in self.tasks)
+
+    @cached_property
     def _by_id(self) -> dict[str, TaskDoc]:
         return {task.task_id: task for task in self.tasks}
 

@@ -58,7 +58,7 @@ def stopping_attempts(connection: Connection) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beginning:
-    """An attempt whose user code has begun."""
+    """An attempt of a task whose user code has begun."""
 
     dag_run_id: int
     task_instance_id: int
@@ -75,7 +75,11 @@ def mark_started(connection: Connection, started: Iterable[tuple[str, str, datet
             .values(started_at=moment)
             .returning(attempt.c.dag_run_id, attempt.c.task_instance_id)
         )
-        found += [Beginning(**row._mapping, moment=moment) for row in connection.execute(statement)]
+        found += [
+            Beginning(**row._mapping, moment=moment)
+            for row in connection.execute(statement)
+            if row.task_instance_id is not None
+        ]
     return found
 
 

@@ -101,10 +101,11 @@ class NewTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRow:
-    """An attempt; see the table ``attempt``."""
+    """An attempt of a task instance or of a callback; see the table ``attempt``."""
 
     id: str
-    task_instance_id: int
+    task_instance_id: int | None
+    callback_id: int | None
     dag_run_id: int
     try_number: int
     state: AttemptState

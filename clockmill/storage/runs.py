@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, or_, s
 
 from clockmill.state import RunState, RunType, TaskState
 from clockmill.storage.conditions import ACTIVE_RUN
+from clockmill.storage.deadlines import NEXT_DUE, NEXT_WARNING
 from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.rows import columns_of
 from clockmill.storage.tables import dag, dag_run, lit, task_instance, task_trigger
@@ -119,6 +120,8 @@ def next_deadline(connection: Connection) -> datetime | None:
         select(func.min(dag.c.next_run_after)).where(
             dag.c.is_active, ~dag.c.is_paused, dag.c.next_run_after.is_not(None)
         ),
+        NEXT_DUE,
+        NEXT_WARNING,
     )
     found = [connection.execute(statement).scalar_one_or_none() for statement in deadlines]
     return min((moment for moment in found if moment is not None), default=None)

@@ -231,12 +231,14 @@ deadline = Table(
     Column("name", Text, nullable=False),
     Column("position", Integer, nullable=False),  # which of the author's alerts
     Column("due_at", Instant, nullable=False),
+    Column("warn_at", Instant),  # when it can no longer be met in the usual time, unless it has begun by then
     Column("warned_at", Instant),  # when its usual duration said that it will be missed
     Column("missed_at", Instant),
     Column("met_at", Instant),
     Index("ix_deadline_dag_run_id", "dag_run_id"),
     Index("ix_deadline_task_instance_id", "task_instance_id"),
     Index("ix_deadline_open", "due_at", **where("missed_at IS NULL AND met_at IS NULL")),
+    Index("ix_deadline_warning", "warn_at", **where("warn_at IS NOT NULL")),
 )
 
 supervisor = Table(

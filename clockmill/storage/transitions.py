@@ -14,12 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from clockmill.state import AttemptState, BackfillState, RunState, RunType, TaskKey, TaskState, is_legal
+from clockmill.state import AttemptState, BackfillState, CallbackState, RunState, RunType, TaskKey, TaskState, is_legal
 from clockmill.state.states import TASK_TRANSITIONS
 from clockmill.storage.batches import Columns, insert_rows, update_rows
 from clockmill.storage.records import AttemptEnd, NewTask, TaskRow
 from clockmill.storage.rows import values_of
-from clockmill.storage.tables import attempt, backfill, dag, dag_run, task_instance
+from clockmill.storage.tables import attempt, backfill, callback, dag, dag_run, task_instance
 
 
 class IllegalTransition(AssertionError):
@@ -290,11 +290,13 @@ def move_backfill(
 class NewAttempt:
     """An attempt to be made: claimed at once for a supervisor with a free slot, or offered to a broker.
 
+    It is one of a task instance or of a callback.
+
     :param supervisor_id: who has it; None for an offer.
     """
 
     id: str
-    task_instance_id: int
+    task_instance_id: int | None
     dag_run_id: int
     try_number: int
     token: str
@@ -304,6 +306,7 @@ class NewAttempt:
     pool: str
     pool_slots: int
     queued_at: datetime
+    callback_id: int | None = None
 
 
 def create_attempts(connection: Connection, attempts: Sequence[NewAttempt]) -> None:
@@ -357,3 +360,55 @@ def stop_attempts(connection: Connection, task_instance_ids: Iterable[int]) -> l
         .returning(attempt.c.id)
     )
     return [row.id for row in connection.execute(statement)]
+
+
+# --- callbacks -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCallback:
+    """A call of an author's function, to be made by a task process of its own.
+
+    :param kind: which function: ``on_failure_callback``, ``deadline:0`` and so on.
+    :param context: what it is told beside the run.
+    """
+
+    dag_run_id: int
+    task_instance_id: int | None
+    kind: str
+    context: dict[str, Any]
+    created_at: datetime
+
+
+def create_callbacks(connection: Connection, callbacks: Sequence[NewCallback]) -> None:
+    """Insert pending callbacks."""
+    rows = [{**values_of(new), "state": CallbackState.PENDING.value} for new in callbacks]
+    if rows:
+        connection.execute(insert(callback), rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackMove:
+    """A pending callback as it is written after an attempt.
+
+    :param ended_at: None while it stays pending.
+    """
+
+    id: int
+    new: CallbackState
+    crashes: int
+    reason: str
+    ended_at: datetime | None
+
+
+def move_callbacks(connection: Connection, moves: Iterable[CallbackMove]) -> None:
+    """Write what an attempt made of pending callbacks."""
+    pending = CallbackState.PENDING
+    for move in moves:
+        if move.new is not pending:
+            _check("callback", move.id, pending, move.new)
+        connection.execute(
+            update(callback)
+            .where(callback.c.id == move.id, callback.c.state == pending.value)
+            .values(state=move.new.value, crashes=move.crashes, reason=move.reason, ended_at=move.ended_at)
+        )

@@ -193,6 +193,7 @@ def _create_deadline() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("warn_at", sa.BigInteger()),
         sa.Column("warned_at", sa.BigInteger()),
         sa.Column("missed_at", sa.BigInteger()),
         sa.Column("met_at", sa.BigInteger()),
@@ -202,6 +203,7 @@ def _create_deadline() -> None:
     op.create_index("ix_deadline_dag_run_id", "deadline", ["dag_run_id"])
     op.create_index("ix_deadline_task_instance_id", "deadline", ["task_instance_id"])
     op.create_index("ix_deadline_open", "deadline", ["due_at"], **_where("missed_at IS NULL AND met_at IS NULL"))
+    op.create_index("ix_deadline_warning", "deadline", ["warn_at"], **_where("warn_at IS NOT NULL"))
 
 
 def _widen_dag() -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from clockmill.ids import new_attempt_id, new_token
 from clockmill.scheduler.ledger import Ledger
+from clockmill.scheduler.steps.callbacks import Callbacks
 from clockmill.scheduler.steps.workloads import workload_for
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects, Workspace
@@ -47,8 +48,9 @@ class _Pass:
 class Admit:
     """Chooses by priority and age among the task instances whose limits have room."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, callbacks: Callbacks) -> None:
         self._space = workspace
+        self._callbacks = callbacks
         self._cautious = 0
 
     def apply(self, connection: Connection, effects: Effects, now: datetime, aside: Collection[int]) -> bool:
@@ -63,6 +65,7 @@ class Admit:
         :returns: whether there may be more to admit at once.
         """
         free = {name: executor.free_slots() for name, executor in self._space.executors.items()}
+        self._callbacks.admit(connection, effects, free, now)
         room = sum(slots for supervisors in free.values() for slots in supervisors.values())
         if room <= 0:
             return False

@@ -17,7 +17,9 @@ from clockmill.executors.base import Started
 from clockmill.protocols import AttemptReport
 from clockmill.scheduler.agenda import Agenda
 from clockmill.scheduler.steps.admit import Admit
+from clockmill.scheduler.steps.callbacks import Callbacks, call_for_run, has_ended
 from clockmill.scheduler.steps.collect import Inbox
+from clockmill.scheduler.steps.deadlines import begin_deadlines, is_watched, judge_deadlines
 from clockmill.scheduler.steps.fail_fast import fail_fast
 from clockmill.scheduler.steps.past import Past
 from clockmill.scheduler.steps.reports import Ended, Reports
@@ -35,6 +37,7 @@ from clockmill.storage.attempts import (
     mark_started,
     stopping_attempts,
 )
+from clockmill.storage.deadlines import runs_with_due
 from clockmill.storage.engine import CommitUnknown, Connection, DatabaseUnavailable
 from clockmill.storage.events import append
 from clockmill.storage.runs import running_revisions, runs_due
@@ -65,6 +68,10 @@ class Outcomes:
     stopping: set[str] | None = None
     failing_dags: set[str] = field(default_factory=set)
 
+    def wake_at(self, moment: datetime | None) -> None:
+        """Look again at ``moment`` at the latest."""
+        self.next_due = min(filter(None, (moment, self.next_due)), default=None)
+
 
 class Advance:
     """Applies news to runs and admits what becomes ready."""
@@ -72,7 +79,8 @@ class Advance:
     def __init__(self, workspace: Workspace) -> None:
         self._space = workspace
         self._reports = Reports(workspace.settings.core.crash_budget)
-        self._admit = Admit(workspace)
+        self._callbacks = Callbacks(workspace)
+        self._admit = Admit(workspace, self._callbacks)
         self._past = Past()
         self._poisoned: dict[int, int] = {}
         self._told: set[str] = set()
@@ -149,6 +157,7 @@ class Advance:
         effects, outcomes = self._space.database.write(work)
         self._space.views.committed()
         self._told = (self._told if outcomes.stopping is None else outcomes.stopping) | effects.told_to_stop()
+        self._callbacks.is_due = effects.calls_wait
         for ident, (name, _) in reports.items():
             effects.acknowledged.setdefault(name, []).append(ident)
         effects.perform(self._space.executors)
@@ -168,7 +177,7 @@ class Advance:
     ) -> tuple[Effects, Outcomes]:
         views = self._space.views
         views.begin()
-        effects, outcomes = Effects(), Outcomes()
+        effects, outcomes = Effects(calls_wait=agenda.stale), Outcomes()
         asks = hold_dags_asked_for(connection, (report for _, report in reports.values()))
         # DAGs are held in one order: the runs that wait for their turn have it in the pass after this one.
         starting = runs_to_start(connection, now) if agenda.queued and not asks else []
@@ -176,15 +185,18 @@ class Advance:
         stale = self._stale(connection, outcomes, agenda.only) if agenda.stale else []
         firing = self._firing(connection, outcomes, agenda, now)
         following = self._past.due(connection, agenda, self._poisoned)
+        watched = {*starting, *self._with_deadline(connection, agenda, now)}
         outcomes.more |= asks
         attempts = attempts_by_id(connection, reports) if reports else {}
         began = mark_started(connection, _starts(started)) if started else []
-        wanted = {row.dag_run_id for row in attempts.values()}.union(starting, late, retrying, stale, firing, following)
+        wanted = {row.dag_run_id for row in attempts.values() if row.callback_id is None} | watched
+        wanted = wanted.union(starting, late, retrying, stale, firing, following)
         wanted |= {beginning.dag_run_id for beginning in began}
         held = views.hold(connection, wanted)
 
         for ident in starting:
             start_run(held[ident], now)
+            begin_deadlines(connection, held[ident], now)
         stops = [ident for run in late if run in held for ident in time_out(held[run], now)]
         for ident in retrying:
             if ident in held:
@@ -196,19 +208,39 @@ class Advance:
         ended = [Ended(report, attempts[ident]) for ident, (_, report) in reports.items() if ident in attempts]
         ended, requested = make_requested(connection, ended, held, now)
         if ended:
-            self._reports.apply(connection, ended, held, effects, now)
-            # A run may wait for what was stopped to be gone.
-            outcomes.more |= any(item.attempt.state is AttemptState.STOPPING for item in ended)
-            outcomes.next_due = effects.next_timeout
+            self._take_in(connection, ended, held, effects, outcomes, now)
         self._stop(connection, stops, held, effects, "the run is over")
         if agenda.stale:
             outcomes.stopping = self._stop_unwanted(connection, effects)
-        self._settle(connection, held.values(), effects, outcomes, now)
+        watched |= self._settle(connection, held.values(), effects, outcomes, now)
+        outcomes.wake_at(judge_deadlines(connection, held, watched, effects, now))
         outcomes.more |= self._hand_out(connection, effects, now)
         outcomes.more |= self._past.follow(views.touched())
         requested.perform(connection, now)
         append(connection, effects.events)
         return effects, outcomes
+
+    def _take_in(
+        self,
+        connection: Connection,
+        ended: list[Ended],
+        views: dict[int, RunView],
+        effects: Effects,
+        outcomes: Outcomes,
+        now: datetime,
+    ) -> None:
+        calls = [(item.report, item.attempt) for item in ended if item.attempt.callback_id is not None]
+        tasks = [item for item in ended if item.attempt.callback_id is None]
+        self._reports.apply(connection, tasks, views, effects, now)
+        self._callbacks.apply(connection, calls, effects, now)
+        # A run may wait for what was stopped to be gone.
+        outcomes.more |= any(item.attempt.state is AttemptState.STOPPING for item in ended)
+        outcomes.wake_at(effects.next_timeout)
+
+    def _with_deadline(self, connection: Connection, agenda: Agenda, now: datetime) -> list[int]:
+        """The runs that have a deadline to be looked at."""
+        found = runs_with_due(connection, now) if agenda.timers else []
+        return [run for run in found if run not in self._poisoned and (agenda.only is None or run in agenda.only)]
 
     def _stale(self, connection: Connection, outcomes: Outcomes, only: frozenset[int] | None) -> list[int]:
         known, aside = self._space.views.revision, self._poisoned
@@ -231,7 +263,9 @@ class Advance:
 
     def _settle(
         self, connection: Connection, views: Iterable[RunView], effects: Effects, outcomes: Outcomes, now: datetime
-    ) -> None:
+    ) -> set[int]:
+        """Write down what follows; returns the runs in which a deadline may have been met."""
+        watched = set()
         for view in views:
             view.settle(connection, now)
             if (stops := fail_fast(view, now)) is not None:
@@ -244,12 +278,16 @@ class Advance:
                 outcomes.finished_runs += 1
                 if view.run.state is RunState.FAILED and view.plan.document.max_consecutive_failed_dag_runs:
                     outcomes.failing_dags.add(view.run.dag_id)
-            due = view.aggregate.soonest_due()
-            outcomes.next_due = min(filter(None, (due, outcomes.next_due)), default=None)
+            if has_ended(view):
+                call_for_run(view, effects, now)
+            if is_watched(view):
+                watched.add(view.run.id)
+            outcomes.wake_at(view.aggregate.soonest_due())
             if view.aggregate.has_moved:
                 view.aggregate.flush(connection)
             else:
                 view.aggregate.write_tasks(connection)
+        return watched
 
     def _hand_out(self, connection: Connection, effects: Effects, now: datetime) -> bool:
         more = self._admit.apply(connection, effects, now, self._poisoned)

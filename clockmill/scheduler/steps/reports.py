@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from clockmill.clock import parse_iso_or_none
 from clockmill.events import EventKind
 from clockmill.protocols import AttemptReport
+from clockmill.scheduler.steps.callbacks import call_for_task
 from clockmill.scheduler.steps.triggers import pause, trigger_for
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects
@@ -95,6 +96,7 @@ class Reports:
         self._move(view, row, step, report, now)
         if step.state is TaskState.DEFERRED and report.defer is not None:
             effects.wait_for(trigger_for(view, row, report.defer, now))
+        call_for_task(view, view.task(row.key), report, effects, now)
         _tell(view, row, step, report, effects, now)
         return _values(row, report) if step.state is TaskState.SUCCESS else []
 

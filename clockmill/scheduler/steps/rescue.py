@@ -8,6 +8,7 @@ from functools import partial
 from clockmill.clock import iso
 from clockmill.executors.base import SupervisorUp
 from clockmill.protocols import AttemptReport
+from clockmill.scheduler.steps.callbacks import Callbacks
 from clockmill.scheduler.steps.collect import Inbox
 from clockmill.scheduler.steps.workloads import workload_for
 from clockmill.scheduler.workspace import Effects, Workspace
@@ -75,8 +76,11 @@ class Rescue:
         if unwanted:  # what it was told while it was out of reach, it did not hear
             effects.stops[name] = [(ident, "stopped by a person") for ident in unwanted]
         missing = [row for row in live if row.id not in up.holds]
-        views = self._space.views.hold(connection, {row.dag_run_id for row in missing})
+        views = self._space.views.hold(connection, {row.dag_run_id for row in missing if row.callback_id is None})
+        Callbacks(self._space).send_again(connection, name, [row for row in missing if row.callback_id], effects)
         for row in missing:
+            if row.callback_id is not None:
+                continue
             if row.state is AttemptState.STOPPING:
                 inbox.reports[row.id] = (name, _report(row, Outcome.STOPPED, "stopped before it began", now))
                 continue

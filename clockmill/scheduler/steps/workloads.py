@@ -7,9 +7,11 @@ from typing import Any
 
 from clockmill.clock import iso, iso_or_none
 from clockmill.config import Settings
-from clockmill.logs.paths import path_for
+from clockmill.logs.paths import path_for, path_for_callback
 from clockmill.protocols import Workload
+from clockmill.scheduler.plans import Plan
 from clockmill.scheduler.views import RunView
+from clockmill.storage.callbacks import CallbackRow
 from clockmill.storage.records import RunRow, TaskRow
 
 
@@ -56,6 +58,37 @@ def workload_for(
             "ti": {"queued_at": iso(queued_at)},
             "first_start": iso_or_none(row.first_start),
             "reschedules": row.reschedules,
+        },
+    )
+
+
+def callback_workload(
+    plan: Plan, run: RunRow, call: CallbackRow, attempt_id: str, token: str, settings: Settings
+) -> Workload:
+    """All that an executor needs to call an author's function."""
+    task = call.context.get("task") or {}
+    path = path_for_callback(settings.logs_folder, dag_id=run.dag_id, run_id=run.run_id, callback_id=call.id)
+    return Workload(
+        attempt_id=attempt_id,
+        token=token,
+        dag_id=run.dag_id,
+        run_id=run.run_id,
+        task_id=task.get("task_id", ""),
+        map_index=task.get("map_index", -1),
+        item=task.get("item", -1),
+        scope=task.get("scope", ""),
+        try_number=task.get("try_number", 1),
+        bundle=plan.bundle,
+        bundle_path=str(settings.bundles_folder / plan.bundle),
+        file=plan.file,
+        log_path=str(path),
+        execution_timeout=settings.scheduler.callback_timeout_seconds,
+        kill_grace=settings.scheduler.kill_grace_seconds,
+        callback={"id": call.id, "kind": call.kind, "context": call.context},
+        context={
+            "dag_run": {**_run_context(run), "state": call.context.get("run_state")},
+            "params": plan.params(task.get("task_id"), run.conf),
+            "max_tries": task.get("max_tries", 1),
         },
     )
 

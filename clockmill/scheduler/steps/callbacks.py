@@ -1,0 +1,242 @@
+"""Calls of authors' functions that no task process can make: order them, hand them out, take in what became of them.
+
+What happens to a run and the order to call somebody because of it are one transaction, so each is called about once and
+never forgotten. The call itself is made in a task process of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any
+
+from clockmill.clock import parse_iso_or_none
+from clockmill.events import Event, EventKind
+from clockmill.ids import new_attempt_id, new_token
+from clockmill.protocols import AttemptReport, Workload
+from clockmill.scheduler.steps.workloads import callback_workload
+from clockmill.scheduler.views import RunView
+from clockmill.scheduler.workspace import ACTOR, Effects, Workspace
+from clockmill.state import (
+    FAILED_TASK_STATES,
+    FINISHED_RUN_STATES,
+    LIVE_ATTEMPT_STATES,
+    AttemptState,
+    CallbackState,
+    Outcome,
+    RunState,
+    TaskState,
+)
+from clockmill.storage.callbacks import CallbackRow, callbacks_by_id, hold_pending
+from clockmill.storage.engine import Connection
+from clockmill.storage.records import AttemptEnd, AttemptRow, TaskRow
+from clockmill.storage.runs import runs_by_id
+from clockmill.storage.transitions import (
+    CallbackMove,
+    NewAttempt,
+    NewCallback,
+    create_attempts,
+    create_callbacks,
+    end_attempts,
+    move_callbacks,
+)
+
+#: How many failed tasks a callback of a run is told by name.
+_MOST_NAMED = 100
+_OF_STATE = {TaskState.FAILED: "on_failure_callback", TaskState.UP_FOR_RETRY: "on_retry_callback"}
+_OF_RUN = {RunState.SUCCESS: "on_success_callback", RunState.FAILED: "on_failure_callback"}
+
+
+def call_for_task(view: RunView, row: TaskRow, report: AttemptReport, effects: Effects, now: datetime) -> None:
+    """Order the call that the process of a task could not make: it was killed, timed out, or never came to its code.
+
+    :param row: the task instance as its attempt left it.
+    """
+    is_bad = report.outcome in (Outcome.FAILED, Outcome.LOST) and not report.called_back
+    kind = _OF_STATE.get(row.state) if is_bad else None
+    if kind is not None and kind in view.plan.tasks[row.task_id].callbacks:
+        effects.callbacks.append(
+            new_callback(view, kind, now, row, reason=row.reason, signal=report.signal, exit_code=report.exit_code)
+        )
+
+
+def call_for_run(view: RunView, effects: Effects, now: datetime) -> None:
+    """Order the call that the end of a run asks for; to be called when it has just ended."""
+    kind = _OF_RUN.get(view.run.state)
+    if kind is None or kind not in view.plan.document.callbacks:
+        return
+    failed = sorted({row.task_id for row in view.aggregate.tasks.values() if row.state in FAILED_TASK_STATES})
+    effects.callbacks.append(
+        new_callback(
+            view, kind, now, reason=view.run.reason or _reason(view, failed), failed_tasks=failed[:_MOST_NAMED]
+        )
+    )
+
+
+def _reason(view: RunView, failed: list[str]) -> str:
+    if view.run.state is RunState.SUCCESS:
+        return "success"
+    return f"task_failure: {', '.join(failed[:3])}{' and others' if len(failed) > 3 else ''}"
+
+
+def new_callback(view: RunView, kind: str, now: datetime, row: TaskRow | None = None, **told: Any) -> NewCallback:
+    """The order to call an author's function.
+
+    :param row: the task instance that it is about; None for the run.
+    :param told: what goes into the context of the function.
+    """
+    if row is not None:
+        names = ("task_id", "scope", "map_index", "item", "try_number", "max_tries")
+        told["task"] = {**{name: getattr(row, name) for name in names}, "state": str(row.state)}
+    return NewCallback(
+        dag_run_id=view.run.id,
+        task_instance_id=None if row is None else row.id,
+        kind=kind,
+        context={"run_state": str(view.run.state), **told},
+        created_at=now,
+    )
+
+
+class Callbacks:
+    """The calls of one scheduler.
+
+    ``is_due`` says whether it is worth looking for some: nobody looks at every pass.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._space = workspace
+        self._crash_budget = workspace.settings.core.crash_budget
+        self.is_due = True
+
+    def apply(
+        self,
+        connection: Connection,
+        ended: Collection[tuple[AttemptReport, AttemptRow]],
+        effects: Effects,
+        now: datetime,
+    ) -> None:
+        """Write what became of calls; one whose attempt was lost or given back waits for another."""
+        known = [(report, row) for report, row in ended if row.state in LIVE_ATTEMPT_STATES]
+        if not known:
+            return
+        won = end_attempts(connection, [_end(report, row, now) for report, row in known])
+        mine = [(report, row) for report, row in known if row.id in won and row.callback_id is not None]
+        calls = callbacks_by_id(connection, {row.callback_id for _, row in mine if row.callback_id is not None})
+        moves = [
+            self._move(calls[row.callback_id], report, now)
+            for report, row in mine
+            if row.callback_id in calls and calls[row.callback_id].state is CallbackState.PENDING
+        ]
+        move_callbacks(connection, moves)
+        failed = [move for move in moves if move.new is CallbackState.FAILED]
+        effects.events += _failures(connection, [(calls[move.id], move.reason) for move in failed], now)
+        effects.calls_wait |= any(move.new is CallbackState.PENDING for move in moves)
+
+    def _move(self, call: CallbackRow, report: AttemptReport, now: datetime) -> CallbackMove:
+        outcome = Outcome(report.outcome)
+        crashes = call.crashes + (outcome is Outcome.LOST)
+        again = outcome is Outcome.RELEASED or (outcome is Outcome.LOST and crashes <= self._crash_budget)
+        state = CallbackState.PENDING if again else CallbackState.FAILED
+        if outcome is Outcome.SUCCESS:
+            state = CallbackState.SUCCESS
+        return CallbackMove(
+            id=call.id, new=state, crashes=crashes, reason=report.reason, ended_at=None if again else now
+        )
+
+    def admit(self, connection: Connection, effects: Effects, free: dict[str, dict[str, int]], now: datetime) -> None:
+        """Give free slots to pending calls, before any task: they are few, and somebody waits to hear of it.
+
+        :param free: the free slots by executor and supervisor; what is taken is taken off.
+        """
+        create_callbacks(connection, effects.callbacks)
+        if not (self.is_due or effects.callbacks or effects.calls_wait):
+            return
+        name = self._space.default_executor
+        supervisors = free.get(name, {})
+        room = sum(max(0, slots) for slots in supervisors.values())
+        calls = hold_pending(connection, room) if room > 0 else []
+        effects.calls_wait = room == 0 or len(calls) == room
+        attempts = []
+        for call in calls:
+            supervisor_id = max(supervisors, key=lambda each: (supervisors[each], each))
+            supervisors[supervisor_id] -= 1
+            attempts.append(_attempt(call, name, supervisor_id, now))
+        create_attempts(connection, attempts)
+        for attempt, workload in zip(
+            attempts, self.workloads(connection, zip(calls, attempts, strict=True)), strict=True
+        ):
+            effects.submit(name, attempt.supervisor_id or "", workload)
+
+    def workloads(
+        self, connection: Connection, calls: Iterable[tuple[CallbackRow, NewAttempt | AttemptRow]]
+    ) -> list[Workload]:
+        """What an executor needs to make these calls."""
+        pairs = list(calls)
+        runs = {row.id: row for row in runs_by_id(connection, {call.dag_run_id for call, _ in pairs})} if pairs else {}
+        made = []
+        for call, attempt in pairs:
+            run = runs[call.dag_run_id]
+            plan = self._space.plans.get(connection, run.version_id)
+            made.append(callback_workload(plan, run, call, attempt.id, attempt.token, self._space.settings))
+        return made
+
+    def send_again(self, connection: Connection, name: str, rows: Collection[AttemptRow], effects: Effects) -> None:
+        """Hand over the attempts of calls once more, whose message never arrived."""
+        calls = callbacks_by_id(connection, {row.callback_id for row in rows if row.callback_id is not None})
+        pairs = [(calls[row.callback_id], row) for row in rows if row.callback_id in calls]
+        for (_, row), workload in zip(pairs, self.workloads(connection, pairs), strict=True):
+            effects.submit(name, row.supervisor_id or "", workload)
+
+
+def _failures(connection: Connection, failed: Collection[tuple[CallbackRow, str]], now: datetime) -> list[Event]:
+    runs = {row.id: row for row in runs_by_id(connection, {call.dag_run_id for call, _ in failed})} if failed else {}
+    return [
+        Event(
+            kind=EventKind.CALLBACK_FAILED,
+            at=now,
+            actor=ACTOR,
+            dag_id=runs[call.dag_run_id].dag_id,
+            run_id=runs[call.dag_run_id].run_id,
+            task_id=(call.context.get("task") or {}).get("task_id"),
+            detail={"callback": call.kind, "id": call.id, "reason": reason},
+        )
+        for call, reason in failed
+    ]
+
+
+def has_ended(view: RunView) -> bool:
+    """Whether a run has come to its end in this transaction, and was not written yet."""
+    return view.aggregate.has_moved and view.run.state in FINISHED_RUN_STATES
+
+
+def _attempt(call: CallbackRow, executor: str, supervisor_id: str, now: datetime) -> NewAttempt:
+    return NewAttempt(
+        id=new_attempt_id(),
+        task_instance_id=None,
+        callback_id=call.id,
+        dag_run_id=call.dag_run_id,
+        try_number=call.crashes + 1,
+        token=new_token(),
+        executor=executor,
+        queue="default",
+        supervisor_id=supervisor_id,
+        pool="",
+        pool_slots=0,
+        queued_at=now,
+    )
+
+
+def _end(report: AttemptReport, row: AttemptRow, now: datetime) -> AttemptEnd:
+    return AttemptEnd(
+        id=row.id,
+        token=report.token,
+        old=row.state,
+        new=AttemptState(report.outcome),
+        started_at=parse_iso_or_none(report.started_at) or row.started_at,
+        ended_at=parse_iso_or_none(report.ended_at) or now,
+        exit_code=report.exit_code,
+        signal=report.signal,
+        reason=report.reason,
+        peak_memory_kb=report.peak_memory_kb,
+        cpu_seconds=report.cpu_seconds,
+    )
