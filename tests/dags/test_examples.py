@@ -54,6 +54,23 @@ def test_the_old_name_of_a_schedule_is_taken_with_a_warning() -> None:
         load_dags(FOLDER / "etl_pipeline.py", "example_warns", FOLDER)
 
 
+def test_the_mapping_example_finds_out_how_much_there_is_to_do() -> None:
+    run = load("mapping").test(run_conf={"stations": ["north", "west"]})
+    assert [each.label for each in run.get_task_instances("measure")] == [
+        "north, day 1", "north, day 2", "west, day 1", "west, day 2"
+    ]  # fmt: skip
+    assert run.xcom_pull("summarise") == {"number": 4, "highest": 52}
+    assert [str(each.state) for each in run.get_task_instances("report")] == ["success", "success", "skipped", "skipped"]
+    assert run.xcom_pull("publish") == ["north-a+2, north-b+2", "west-a+2"]
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_the_teardown_of_the_example_runs_also_when_the_work_fails(breaks: bool) -> None:
+    run = load("setup_teardown").test(run_conf={"breaks": breaks})
+    assert states(run)["delete_cluster"] == "success"
+    assert (run.state, states(run)["report"]) == (("failed", "upstream_failed") if breaks else ("success", "success"))
+
+
 @pytest.mark.parametrize(("amount", "followed", "left"), [(5, "accept", "review"), (5000, "review", "accept")])
 def test_the_branch_follows_one_way_and_skips_the_other(amount: int, followed: str, left: str) -> None:
     ended = states(load("branching").test(run_conf={"amount": amount}))
