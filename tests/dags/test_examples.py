@@ -60,7 +60,12 @@ def test_the_mapping_example_finds_out_how_much_there_is_to_do() -> None:
         "north, day 1", "north, day 2", "west, day 1", "west, day 2"
     ]  # fmt: skip
     assert run.xcom_pull("summarise") == {"number": 4, "highest": 52}
-    assert [str(each.state) for each in run.get_task_instances("report")] == ["success", "success", "skipped", "skipped"]
+    assert [str(each.state) for each in run.get_task_instances("report")] == [
+        "success",
+        "success",
+        "skipped",
+        "skipped",
+    ]
     assert run.xcom_pull("publish") == ["north-a+2, north-b+2", "west-a+2"]
 
 
