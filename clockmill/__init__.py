@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clockmill.errors import FailTask, RetryTask, SkipTask
+    from clockmill.errors import FailTask, RescheduleTask, RetryTask, SkipTask
     from clockmill.model.context import get_current_context
     from clockmill.model.dag import DAG
     from clockmill.model.dagdecorator import dag
@@ -40,6 +40,7 @@ __all__ = [
     "Label",
     "Param",
     "PokeReturnValue",
+    "RescheduleTask",
     "RetryAction",
     "RetryDecision",
     "RetryPolicy",
@@ -79,6 +80,7 @@ _HOME_OF = {
     "RetryDecision": "model.retries",
     "RetryPolicy": "model.retries",
     "RetryRule": "model.retries",
+    "RescheduleTask": "errors",
     "RetryTask": "errors",
     "SkipTask": "errors",
     "SyncCallback": "model.deadlines",
