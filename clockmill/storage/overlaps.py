@@ -69,7 +69,10 @@ def active_beside_backfills(connection: Connection, dag_id: str) -> list[ActiveR
 def dags_being_cancelled(connection: Connection, dag_ids: Collection[str]) -> set[str]:
     """Those of the DAGs of which a run was cancelled for the next one, while something of it is still running."""
     cancelling = list(connection.scalars(_CANCELLING_DAGS, {"dag_ids": list(dag_ids)}))
-    if not cancelling:
-        return set()
-    found = set(connection.scalars(_BEING_CANCELLED, {"dag_ids": cancelling}))
-    return found | set(connection.scalars(_STILL_THERE, {"dag_ids": cancelling}))
+    return still_ending(connection, cancelling) if cancelling else set()
+
+
+def still_ending(connection: Connection, dag_ids: Collection[str]) -> set[str]:
+    """Those of the DAGs that have a run which is to be cancelled, or a task that goes on although its run is over."""
+    found = set(connection.scalars(_BEING_CANCELLED, {"dag_ids": list(dag_ids)}))
+    return found | set(connection.scalars(_STILL_THERE, {"dag_ids": list(dag_ids)}))

@@ -52,18 +52,36 @@ class Recurring(ABC):
 
     def ticks_between(self, after: datetime, until: datetime) -> Iterator[Tick]:
         """The ticks with ``run_after`` in (``after``, ``until``], oldest first."""
+        if self.delays is not None:
+            yield from self._moved_between(after, until)
+            return
         tick = self.next_after(after)
         while tick is not None and tick.run_after <= until:
             yield tick
             tick = self.next_after(tick.run_after)
 
+    def _moved_between(self, after: datetime, until: datetime) -> Iterator[Tick]:
+        """The same with delays: each instant is asked for once, also as the one that the tick before stays before."""
+        instant = self.recurrence.until(after) or self.recurrence.after(after)
+        while instant is not None and instant <= until:
+            following = self.recurrence.after(instant)
+            tick = self._moved(instant, following)
+            if tick is not None and after < tick.run_after <= until:
+                yield tick
+            instant = following
+
     def _at(self, instant: datetime | None) -> Tick | None:
-        """The tick of an instant, moved by its delay; it stays before the next instant."""
-        tick = None if instant is None else self._tick(instant)
-        if tick is None or instant is None or self.delays is None:
+        """The tick of an instant, moved by its delay."""
+        if instant is None:
+            return None
+        return self._tick(instant) if self.delays is None else self._moved(instant, self.recurrence.after(instant))
+
+    def _moved(self, instant: datetime, following: datetime | None) -> Tick | None:
+        """The tick of an instant, moved by its delay; it stays before the instant that follows."""
+        tick = self._tick(instant)
+        if tick is None or self.delays is None:
             return tick
-        delay = self.delays.delay(instant, self.recurrence.after(instant))
-        return replace(tick, run_after=tick.run_after + delay)
+        return replace(tick, run_after=tick.run_after + self.delays.delay(instant, following))
 
 
 class TriggerTicks(Recurring):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import update
@@ -9,7 +10,9 @@ from sqlalchemy import update
 from clockmill import DAG
 from clockmill.operators.bash import BashOperator
 from clockmill.storage import tables
+from clockmill.storage.schedules import save_ticks, short_of_ticks
 from clockmill.testing.executor import ScriptedExecutor
+from clockmill.timetables import CustomTimetable, Schedule, tick_list
 
 
 def ticking(dag_id: str = "d", schedule: object = "@hourly", **arguments: object) -> DAG:
@@ -88,6 +91,26 @@ def test_a_continuous_dag_runs_again_when_its_run_is_over(mill) -> None:
     mill.finish("t")
     mill.pass_time(seconds=1)
     assert len(mill.runs("d")) == 2
+
+
+class Hours(CustomTimetable):
+    def next_after(self, moment: datetime) -> datetime:
+        return moment.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+
+
+def test_a_timetable_of_the_authors_own_is_never_asked_but_its_stored_ticks_make_runs(mill) -> None:
+    dag = ticking(schedule=Hours())
+    mill.add(dag)
+    many = tick_list(Schedule(dag.timetable), mill.clock.now(), lambda: False)
+    two = replace(many, ticks=many.ticks[-200:-198])
+    mill.db.write(lambda c: save_ticks(c, "d", two, mill.clock.now()))
+    mill.pass_time(hours=1)
+    mill.pass_time(hours=1)
+    mill.pass_time(hours=1)
+    assert dates(mill) == ["01-01T01:00", "01-01T02:00"]
+    assert mill.db.read(lambda c: short_of_ticks(c, mill.clock.now())) == [("dags", "f.py")]
+    mill.trigger("d")
+    assert mill.run("d").logical_date == mill.clock.now()
 
 
 def test_two_schedulers_make_one_run_of_a_tick(mill) -> None:

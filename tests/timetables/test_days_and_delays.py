@@ -128,6 +128,7 @@ def test_a_delay_keeps_the_order_the_dates_and_the_bound(cron: str, minutes: int
     moved = make_timetable(CronTriggerTimetable(cron, "Europe/Zurich", jitter=most), "UTC", None, dag)
     first = utc(2024, 3, 30, 22)
     moment, newest = first, None
+    found = []
     for expected in list(plain.ticks_between(first, first + 2 * DAY))[:30]:
         tick = moved.next_after(moment if newest else expected.run_after - MICROSECOND)
         following = plain.next_after(expected.run_after)
@@ -138,6 +139,8 @@ def test_a_delay_keeps_the_order_the_dates_and_the_bound(cron: str, minutes: int
         assert moved.newest_until(tick.run_after) == tick
         assert newest is None or moved.newest_until(tick.run_after - MICROSECOND) == newest
         moment, newest = tick.run_after, tick
+        found.append(tick)
+    assert list(moved.ticks_between(found[0].run_after, moment)) == found[1:]
 
 
 def test_the_delay_is_the_same_each_time_and_another_for_another_dag_or_tick() -> None:
