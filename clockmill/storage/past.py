@@ -6,11 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, String, bindparam, select
+from sqlalchemy import Connection, String, bindparam, func, select
 
 from clockmill.state import RunState, TaskState
 from clockmill.storage.records import RunRow
-from clockmill.storage.tables import Instant, Key, dag_run, task_instance
+from clockmill.storage.tables import Instant, Key, dag, dag_run, lit, task_instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,37 @@ def states_of_tasks(connection: Connection, dag_run_id: int, task_ids: Collectio
     found: dict[str, list[TaskState]] = {}
     for row in connection.execute(_STATES, {"run": dag_run_id, "names": sorted(task_ids)}):
         found.setdefault(row.task_id, []).append(TaskState(row.state))
+    return found
+
+
+_waits, _busy = dag_run.alias("waits"), dag_run.alias("busy")
+_EARLIER_QUEUED = (
+    select(dag_run.c.id)
+    .join(_waits, _waits.c.dag_id == dag_run.c.dag_id)
+    .join(dag, dag.c.dag_id == dag_run.c.dag_id)
+    .where(
+        _waits.c.id == bindparam("run", type_=Key),
+        dag_run.c.state == lit(RunState.QUEUED),
+        dag_run.c.backfill_id.is_(None),
+        dag_run.c.logical_date < _waits.c.logical_date,
+        ~dag.c.is_paused,
+        select(func.count())
+        .select_from(_busy)
+        .where(_busy.c.dag_id == dag_run.c.dag_id, _busy.c.state == lit(RunState.RUNNING))
+        .scalar_subquery()
+        >= dag.c.max_active_runs,
+    )
+    .order_by(dag_run.c.logical_date)
+    .limit(1)
+)
+
+
+def queued_before(connection: Connection, dag_run_id: int) -> int | None:
+    """The first queued run with an earlier date than this one that has no place because its DAG has all of its runs.
+
+    The runs of backfills are left out: their backfill says when they go.
+    """
+    found: int | None = connection.execute(_EARLIER_QUEUED, {"run": dag_run_id}).scalar_one_or_none()
     return found
 
 

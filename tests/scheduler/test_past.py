@@ -248,3 +248,22 @@ def test_an_empty_task_waits_too(mill) -> None:
     finish(mill, "b", 1)
     assert states(mill, 1, 2) == [SUCCESS, SUCCESS]
     assert [mill.run_state("d", name) for name in ("r1", "r2")] == [RunState.SUCCESS] * 2
+
+
+def test_a_run_that_only_waits_gives_its_place_to_the_earlier_run_that_was_cleared(mill) -> None:
+    with DAG("d", schedule=None, max_active_runs=1, default_args={"depends_on_past": True}) as dag:
+        BashOperator(task_id="a", bash_command="true") >> BashOperator(task_id="b", bash_command="true")
+    mill.add(dag)
+    run(mill, 1)
+    finish(mill, "a", 1)
+    finish(mill, "b", 1)
+    run(mill, 2)
+    clear(mill, 1)
+    assert [mill.run_state("d", name) for name in ("r1", "r2")] == [RunState.QUEUED, RunState.RUNNING]
+    finish(mill, "a", 2)
+    assert [mill.run_state("d", name) for name in ("r1", "r2")] == [RunState.RUNNING, RunState.QUEUED]
+    assert mill.run("d", "r2").reason == "gave its place to the earlier run r1"
+    finish(mill, "a", 1)
+    finish(mill, "b", 1)
+    finish(mill, "b", 2)
+    assert [mill.run_state("d", name) for name in ("r1", "r2")] == [RunState.SUCCESS] * 2

@@ -21,4 +21,5 @@ def explain_queued_run(answer: Explanation, subject: Subject) -> None:
         return
     others = [other for other in active_runs(subject.connection, dag_id) if other.state is RunState.RUNNING]
     answer.verdict = f"The run waits for its turn: {len(others)} of max_active_runs={dag.max_active_runs} are running."
+    answer.details = [subject.run.reason] if subject.run.reason else []
     answer.holders = [Holder(what=other.run_id, since=other.start_date) for other in others]

@@ -21,7 +21,7 @@ from clockmill.scheduler.steps.callbacks import Callbacks, call_for_run, has_end
 from clockmill.scheduler.steps.collect import Inbox
 from clockmill.scheduler.steps.deadlines import begin_deadlines, is_watched, judge_deadlines
 from clockmill.scheduler.steps.fail_fast import fail_fast
-from clockmill.scheduler.steps.past import Past
+from clockmill.scheduler.steps.past import Past, give_way
 from clockmill.scheduler.steps.reports import Ended, Reports
 from clockmill.scheduler.steps.run_requests import hold_dags_asked_for, make_requested
 from clockmill.scheduler.steps.start_runs import pause_if_failing, runs_to_start, start_run
@@ -181,6 +181,7 @@ class Advance:
         asks = hold_dags_asked_for(connection, (report for _, report in reports.values()))
         # DAGs are held in one order: the runs that wait for their turn have it in the pass after this one.
         starting = runs_to_start(connection, now) if agenda.queued and not asks else []
+        swaps = self._past.swaps(connection, agenda) if not starting else {}
         late, retrying = runs_due(connection, now) if agenda.timers else ([], [])
         stale = self._stale(connection, outcomes, agenda.only) if agenda.stale else []
         firing = self._firing(connection, outcomes, agenda, now)
@@ -191,10 +192,10 @@ class Advance:
         began = mark_started(connection, _starts(started)) if started else []
         wanted = {row.dag_run_id for row in attempts.values() if row.callback_id is None} | watched
         wanted = wanted.union(starting, late, retrying, stale, firing, following)
-        wanted |= {beginning.dag_run_id for beginning in began}
+        wanted |= {beginning.dag_run_id for beginning in began} | {*swaps, *swaps.values()}
         held = views.hold(connection, wanted)
 
-        for ident in starting:
+        for ident in starting + give_way(held, swaps):
             start_run(held[ident], now)
             begin_deadlines(connection, held[ident], now)
         stops = [ident for run in late if run in held for ident in time_out(held[run], now)]
