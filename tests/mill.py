@@ -80,7 +80,6 @@ class Mill:
         """Store a DAG as the parser would."""
         document = encode(dag)
         text = dumps(document)
-        digest = hashlib.sha256(text.encode()).hexdigest()
         schedule = Schedule(dag.timetable, dag.start_date, dag.end_date)
         tick = first_tick(schedule, catchup=dag.catchup, seen_at=self.clock.now())
         now = self.clock.now()
@@ -101,18 +100,27 @@ class Mill:
                     next_run_after=tick.run_after if tick else None,
                 )
             )
-            bundle = c.execute(
-                insert(tables.bundle)
-                .values(hash=digest, manifest={}, size_bytes=0, created_at=now)
-                .returning(tables.bundle.c.id)
-            ).scalar_one()
-            values: dict[str, Any] = {"document": text, "document_hash": digest, "code_hash": digest, "file": "f.py"}
-            version = c.execute(
-                insert(tables.dag_version)
-                .values(dag_id=dag.dag_id, number=1, bundle_id=bundle, created_at=now, **values)
-                .returning(tables.dag_version.c.id)
-            ).scalar_one()
-            c.execute(update(tables.dag).where(tables.dag.c.dag_id == dag.dag_id).values(version_id=version))
+            self._add_version(c, dag.dag_id, text, 1)
+
+    def release(self, dag: DAG, number: int = 2) -> None:
+        """Store a newer version of a DAG as the parser would."""
+        with self.db.engine.begin() as c:
+            self._add_version(c, dag.dag_id, dumps(encode(dag)), number)
+
+    def _add_version(self, connection: Any, dag_id: str, text: str, number: int) -> None:
+        digest, now = hashlib.sha256(f"{number} {text}".encode()).hexdigest(), self.clock.now()
+        bundle = connection.execute(
+            insert(tables.bundle)
+            .values(hash=digest, manifest={}, size_bytes=0, created_at=now)
+            .returning(tables.bundle.c.id)
+        ).scalar_one()
+        values: dict[str, Any] = {"document": text, "document_hash": digest, "code_hash": digest, "file": "f.py"}
+        version = connection.execute(
+            insert(tables.dag_version)
+            .values(dag_id=dag_id, number=number, bundle_id=bundle, created_at=now, **values)
+            .returning(tables.dag_version.c.id)
+        ).scalar_one()
+        connection.execute(update(tables.dag).where(tables.dag.c.dag_id == dag_id).values(version_id=version))
 
     def trigger(self, dag_id: str, run_id: str = "r1", **kwargs: Any) -> None:
         """Trigger a run by hand and let the scheduler see it."""
