@@ -11,7 +11,7 @@ from datetime import datetime
 from clockmill.errors import NotFound, UsageError
 from clockmill.serde import Document
 from clockmill.state import FAILED_TASK_STATES, Graph, TaskState, ancestors, descendants
-from clockmill.state.graph import common_depth, cut, reach
+from clockmill.state.graph import common_depth, cut, reach, setups_of, teardowns_of
 from clockmill.storage.records import TaskRow
 
 
@@ -139,29 +139,16 @@ def grouped(rows: Iterable[TaskRow]) -> dict[str, list[TaskRow]]:
 
 
 def setups_and_teardowns(graph: Graph, task_id: str) -> set[str]:
-    """What has to run again with a task: the setups above it that are still needed where it stands, and the teardowns
-    that end them. A setup whose teardown lies above the task as well is over and done with."""
-    if graph[task_id].is_setup or graph[task_id].is_teardown:
-        return set()
-    below = descendants(graph, task_id)
-    found: set[str] = set()
-    for above in ancestors(graph, task_id):
-        if graph[above].is_setup:
-            teardowns = _teardowns(graph, above)
-            if not teardowns or teardowns & below:
-                found |= {above, *teardowns}
-    return found
+    """What has to run again with a task: the setups that it needs, and the teardowns that end them."""
+    setups = setups_of(graph, task_id)
+    return setups.union(*(teardowns_of(graph, setup) for setup in setups))
 
 
 def _above(graph: Graph, task_id: str) -> set[str]:
     """The tasks above one, with the teardowns of the setups among them."""
     found = ancestors(graph, task_id)
-    teardowns = {name for above in found if graph[above].is_setup for name in _teardowns(graph, above)}
+    teardowns = {name for above in found if graph[above].is_setup for name in teardowns_of(graph, above)}
     return found | teardowns - {task_id}
-
-
-def _teardowns(graph: Graph, setup: str) -> set[str]:
-    return {name for name in graph[setup].downstream if graph[name].is_teardown}
 
 
 def _named(document: Document, selection: TaskSelection) -> dict[str, set[int | None]]:

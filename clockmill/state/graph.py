@@ -102,6 +102,23 @@ class Graph(dict[str, Node]):
         return {name: tuple(node for node in self.values() if name in node.groups) for name in self.mapped_groups}
 
     @cached_property
+    def far_setups(self) -> Mapping[str, tuple[str, ...]]:
+        """The setups that each task needs and that are not directly above it; tasks without any are left out."""
+        if not any(node.is_setup for node in self.values()):
+            return {}
+        found = {task_id: sorted(setups_of(self, task_id) - set(node.upstream)) for task_id, node in self.items()}
+        return {task_id: tuple(setups) for task_id, setups in found.items() if setups}
+
+    @cached_property
+    def far_below(self) -> Mapping[str, tuple[str, ...]]:
+        """The tasks that need each setup without being directly below it."""
+        found: dict[str, list[str]] = {}
+        for task_id, setups in self.far_setups.items():
+            for setup in setups:
+                found.setdefault(setup, []).append(task_id)
+        return {setup: tuple(tasks) for setup, tasks in found.items()}
+
+    @cached_property
     def leaves(self) -> tuple[str, ...]:
         """The tasks whose states decide about the run: the last ones, with teardowns left out of sight."""
         return tuple(
@@ -109,6 +126,28 @@ class Graph(dict[str, Node]):
             for task_id, node in self.items()
             if node.counts_for_run and not any(self[below].counts_for_run for below in node.downstream)
         )
+
+
+def setups_of(graph: Mapping[str, Node], task_id: str) -> set[str]:
+    """The setups above a task, however far, that are still needed where it stands.
+
+    A setup of which a teardown lies above the task as well is over and done with. Setups and teardowns have none.
+    """
+    if graph[task_id].is_setup or graph[task_id].is_teardown:
+        return set()
+    below = descendants(graph, task_id)
+    found = set()
+    for above in ancestors(graph, task_id):
+        if graph[above].is_setup:
+            teardowns = teardowns_of(graph, above)
+            if not teardowns or teardowns & below:
+                found.add(above)
+    return found
+
+
+def teardowns_of(graph: Mapping[str, Node], setup: str) -> set[str]:
+    """The teardowns that end a setup."""
+    return {name for name in graph[setup].downstream if graph[name].is_teardown}
 
 
 def common_depth(one: tuple[str, ...], other: tuple[str, ...]) -> int:

@@ -181,6 +181,8 @@ class Progress:
             return _LEFT_OUT
         node = self._graph[family.task_id]
         verdict = judge(node.rule, self._counts_of(family.task_id, family.scope))
+        if verdict.decision is Decision.RUN and family.task_id in self._graph.far_setups:
+            verdict = self._by_setups(family) or verdict
         depth = depth_of(family.scope)
         if depth == len(node.groups):
             return verdict
@@ -189,6 +191,19 @@ class Progress:
         if barred is None:
             return Verdict(Decision.WAIT, f"it is not known yet over what its group {group_id!r} is mapped")
         return Verdict(Decision.UPSTREAM_FAILED, barred) if verdict.decision is Decision.RUN else verdict
+
+    def _by_setups(self, family: Family) -> Verdict | None:
+        """What the setups further above say: when one was cleared, the tasks between may be done already."""
+        for setup in self._graph.far_setups[family.task_id]:
+            depth = common_depth(self._graph[family.task_id].groups, self._graph[setup].groups)
+            states = {self.state_of(key) for key in self.instances_under(setup, cut(family.scope, depth))}
+            if not states <= FINISHED_TASK_STATES:
+                return Verdict(Decision.WAIT, f"its setup {setup!r} is not done")
+            if states & FAILED_TASK_STATES:
+                return Verdict(Decision.UPSTREAM_FAILED, f"its setup {setup!r} failed")
+            if TaskState.SKIPPED in states:
+                return Verdict(Decision.SKIP, f"its setup {setup!r} was skipped")
+        return None
 
     def _counts_of(self, name: str, scope: str) -> UpstreamCounts:
         total = self._counts[name, ""]
@@ -245,6 +260,8 @@ class Progress:
             number = counts.add(state, amount, is_setup=is_setup)
             if amount > 0 and (number == 1 or counts.all_done):
                 self._wake(below, prefix)
+        for far in self._graph.far_below.get(key.task_id, ()):
+            self._wake(far, cut(key.scope, common_depth(self._graph[key.task_id].groups, self._graph[far].groups)))
 
     def _count_in_total(self, key: TaskKey, amount: int) -> None:
         is_setup = self._graph[key.task_id].is_setup

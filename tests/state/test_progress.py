@@ -380,7 +380,25 @@ def verdict_from_scratch(
     counts = UpstreamCounts(total=len(graph[name].upstream), setups=setups)
     for above in graph[name].upstream:
         counts.add(states[above], is_setup=graph[above].is_setup)
-    return Decision.SKIP if name in left_out else judge(graph[name].rule, counts).decision
+    decision = Decision.SKIP if name in left_out else judge(graph[name].rule, counts).decision
+    if decision is not Decision.RUN or graph[name].is_setup:
+        return decision
+    further_up = {states[far] for far in far_above(graph, name) if graph[far].is_setup}
+    if not further_up <= FINISHED_TASK_STATES:
+        return Decision.WAIT
+    if further_up & {FAILED, UPSTREAM_FAILED}:
+        return Decision.UPSTREAM_FAILED
+    return Decision.SKIP if SKIPPED in further_up else Decision.RUN
+
+
+def far_above(graph: dict[str, Node], name: str) -> set[str]:
+    """The tasks above one that are not directly above it."""
+    found, todo = set(), [*graph[name].upstream]
+    while todo:
+        above = graph[todo.pop()].upstream
+        found |= set(above)
+        todo += above
+    return found - set(graph[name].upstream)
 
 
 STATE_AFTER = {Decision.RUN: SCHEDULED, Decision.SKIP: SKIPPED, Decision.UPSTREAM_FAILED: UPSTREAM_FAILED}
