@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from clockmill.cli import run_calls
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, pass_app, same_options
 from clockmill.cli.changing import Consent, Wording, change, change_options, range_options, selected_runs
@@ -20,7 +21,11 @@ _which_runs: Callable[[Any], Any] = same_options(
 
 @click.group(cls=Group)
 def runs() -> None:
-    """Mark, run again and stop runs."""
+    """Mark, run again and stop runs; list their callbacks and deadlines."""
+
+
+for command in (run_calls.callbacks, run_calls.deadlines):
+    runs.add_command(command)
 
 
 @runs.command()

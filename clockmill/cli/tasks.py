@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from clockmill.cli import lookup, task_clear, task_logs, task_mark, task_test
+from clockmill.cli import lookup, task_attempts, task_clear, task_logs, task_mark, task_test
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, pass_app
 from clockmill.cli.output import output_option, show_rows
@@ -25,7 +25,14 @@ def tasks() -> None:
     """Show, test, clear and mark tasks, and read their logs."""
 
 
-for command in (task_clear.clear, task_mark.mark, task_logs.logs, task_test.test, task_test.render):
+for command in (
+    task_clear.clear,
+    task_mark.mark,
+    task_attempts.attempts,
+    task_logs.logs,
+    task_test.test,
+    task_test.render,
+):
     tasks.add_command(command)
 
 

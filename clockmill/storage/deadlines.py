@@ -47,6 +47,15 @@ class DeadlineRow:
     met_at: datetime | None
 
 
+def state_of(row: DeadlineRow) -> str:
+    """Where a deadline stands, in words: ``met``, ``missed``, ``at risk`` or ``open``."""
+    if row.met_at is not None:
+        return "met"
+    if row.missed_at is not None:
+        return "missed"
+    return "open" if row.warned_at is None else "at risk"
+
+
 _D = deadline.c
 _COLUMNS = columns_of(DeadlineRow, deadline)
 _IS_OPEN = (_D.missed_at.is_(None), _D.met_at.is_(None))

@@ -23,6 +23,7 @@ class AttemptLine:
     state: str
     executor: str
     queued_at: datetime
+    claimed_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
     exit_code: int | None

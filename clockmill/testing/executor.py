@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from clockmill.clock import Clock, iso
 from clockmill.executors.base import (
@@ -75,7 +76,8 @@ class ScriptedExecutor:
         del self.held[workload.attempt_id]
         moment = iso(self._clock.now())
         plain = AttemptReport(attempt_id=workload.attempt_id, token=workload.token, outcome=outcome)
-        ended = replace(plain, started_at=moment, ended_at=moment, **report)  # type: ignore[arg-type]
+        told: dict[str, Any] = {"started_at": moment, "ended_at": moment, **report}
+        ended = replace(plain, **told)
         self.unacknowledged[ended.attempt_id] = ended
         self._events.append(Finished(ended))
         return ended.attempt_id

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from clockmill.actions.explain.answer import Explanation, Holder, Subject
 from clockmill.actions.explain.attempts import explain_attempt, explain_end, explain_retry
+from clockmill.actions.explain.deadlines import add_deadlines
 from clockmill.actions.explain.limits import explain_limits
 from clockmill.actions.explain.runs import explain_queued_run
 from clockmill.actions.explain.upstream import explain_upstream
@@ -34,7 +35,9 @@ def explain(connection: Connection, dag_id: str, run_id: str, task_id: str, map_
     if row is None:
         raise NotFound("task", task_id, (task.task_id for task in tasks))
     answer = Explanation(dag_id=dag_id, run_id=run_id, task_id=task_id, state=row.state)
-    _fill(answer, Subject(connection=connection, dag=dag, run=run, row=row, tasks=tasks))
+    subject = Subject(connection=connection, dag=dag, run=run, row=row, tasks=tasks)
+    _fill(answer, subject)
+    add_deadlines(answer, subject)
     return answer
 
 

@@ -1,0 +1,46 @@
+"""``tasks attempts``: every attempt of a task, kept for good."""
+
+from __future__ import annotations
+
+import click
+
+from clockmill.cli import lookup
+from clockmill.cli.app import App
+from clockmill.cli.base import pass_app
+from clockmill.cli.output import output_option, show_rows
+from clockmill.cli.params import map_index_option
+from clockmill.storage.run_pages import list_attempts
+
+_COLUMNS = [
+    "id",
+    "try_number",
+    "state",
+    "queued_at",
+    "claimed_at",
+    "started_at",
+    "ended_at",
+    "exit_code",
+    "signal",
+    "peak_memory_kb",
+    "cpu_seconds",
+    "reason",
+]
+
+
+@click.command()
+@click.argument("dag_id")
+@click.argument("run_id")
+@click.argument("task_id")
+@map_index_option
+@output_option
+@pass_app
+def attempts(app: App, dag_id: str, run_id: str, task_id: str, map_index: int, output: str) -> None:
+    """List every attempt of a task: its times, how it ended, what it used and why.
+
+    A try has one attempt, more when it was lost, deferred or rescheduled; looks of a sensor in vain are folded into
+    the last.
+    """
+    run = app.read(lambda connection: lookup.the_run(connection, dag_id, run_id))
+    row = app.read(lambda connection: lookup.the_task(connection, run, task_id, map_index))
+    found = app.read(lambda connection: list_attempts(connection, row.id))
+    show_rows([{column: getattr(line, column) for column in _COLUMNS} for line in found], _COLUMNS, output)
