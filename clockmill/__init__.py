@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clockmill.model.operator import BaseOperator
     from clockmill.model.param import Param
     from clockmill.model.retries import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryPolicy, RetryRule
+    from clockmill.model.weights import PriorityWeightStrategy
     from clockmill.model.xcom_arg import XComArg
     from clockmill.operators.decorators import setup, task, teardown
     from clockmill.sensors.base import BaseSensorOperator, PokeReturnValue
@@ -40,6 +41,7 @@ __all__ = [
     "Label",
     "Param",
     "PokeReturnValue",
+    "PriorityWeightStrategy",
     "RescheduleTask",
     "RetryAction",
     "RetryDecision",
@@ -75,6 +77,7 @@ _HOME_OF = {
     "FailTask": "errors",
     "Label": "model.edges",
     "Param": "model.param",
+    "PriorityWeightStrategy": "model.weights",
     "PokeReturnValue": "sensors.base",
     "RetryAction": "model.retries",
     "RetryDecision": "model.retries",

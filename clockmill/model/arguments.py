@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from clockmill.errors import DagDefinitionError
 from clockmill.model import checks
+from clockmill.model.weights import PriorityWeightStrategy, weight_rule
 from clockmill.state import RunType
 from clockmill.state.rules import TriggerRule
 
@@ -21,14 +22,6 @@ Moment = datetime | date | str
 Duration = timedelta | float
 Callback = Callable[..., Any]
 Callbacks = Callback | list[Callback] | None
-
-
-class WeightRule(StrEnum):
-    """Whose weights count for the priority of a task."""
-
-    DOWNSTREAM = "downstream"  #: its own and those of all tasks below
-    UPSTREAM = "upstream"  #: its own and those of all tasks above
-    ABSOLUTE = "absolute"  #: its own alone
 
 
 class Overlap(StrEnum):
@@ -163,7 +156,7 @@ class OperatorArguments(TypedDict, total=False):
     params: Mapping[str, Any] | None
     default_args: Mapping[str, Any] | None
     priority_weight: int
-    weight_rule: str
+    weight_rule: str | PriorityWeightStrategy | type[PriorityWeightStrategy]
     queue: str
     pool: str | None
     pool_slots: int
@@ -224,7 +217,7 @@ OPERATOR_CHECKS: dict[str, checks.Check] = {
     "params": checks.optional(checks.mapping),
     "default_args": checks.optional(checks.mapping),
     "priority_weight": checks.whole(),
-    "weight_rule": checks.one_of(WeightRule),
+    "weight_rule": weight_rule,
     "queue": checks.text,
     "pool": lambda value: "default_pool" if value is None else checks.text(value),
     "pool_slots": checks.whole(1),

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 from clockmill.errors import DagDefinitionError, NotFound, UsageError, did_you_mean
 from clockmill.ids import id_problem
 from clockmill.model import checks
-from clockmill.model.arguments import DAG_CHECKS, OPERATOR_CHECKS, DagArguments, Overlap, WeightRule, modern_arguments
+from clockmill.model.arguments import DAG_CHECKS, OPERATOR_CHECKS, DagArguments, Overlap, modern_arguments
 from clockmill.model.edges import Linkable
-from clockmill.model.graph import clamped, find_cycle, in_order, summed_weights
+from clockmill.model.graph import find_cycle, in_order
 from clockmill.model.group import TaskGroup
 from clockmill.model.mapping import Partial
 from clockmill.model.operator import BaseOperator
 from clockmill.model.param import NO_DEFAULT, Param, as_params, check_defaults
 from clockmill.model.scope import Scope, announce, enter, leave, place_of_caller
+from clockmill.model.weights import effective_weights
 from clockmill.model.xcom_arg import ParamReference
 from clockmill.model.zones import zone_name, zone_of
 from clockmill.state import RunType
@@ -275,14 +276,7 @@ class DAG:
 
     def weights(self) -> dict[str, int]:
         """The effective priority of each task, by its ``weight_rule``."""
-        own = {task.task_id: task.priority_weight for task in self.tasks}
-        rules = {task.weight_rule for task in self.tasks}
-        sums = {WeightRule.ABSOLUTE: {task_id: clamped(weight) for task_id, weight in own.items()}}
-        if WeightRule.DOWNSTREAM in rules:
-            sums[WeightRule.DOWNSTREAM] = summed_weights(self._downstream(), own)
-        if WeightRule.UPSTREAM in rules:
-            sums[WeightRule.UPSTREAM] = summed_weights({t.task_id: t.upstream_task_ids for t in self.tasks}, own)
-        return {task.task_id: sums[task.weight_rule][task.task_id] for task in self.tasks}
+        return effective_weights(self.dag_id, self.tasks)
 
     def _downstream(self) -> dict[str, set[str]]:
         return {task.task_id: task.downstream_task_ids for task in self.tasks}

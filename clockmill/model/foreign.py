@@ -16,6 +16,7 @@ IMPORTS: dict[str, tuple[str, str]] = {
         for name in (
             *("DAG", "dag", "task", "task_group", "TaskGroup", "chain", "chain_linear", "cross_downstream", "Label"),
             *("Param", "XComArg", "get_current_context", "BaseOperator", "TriggerRule", "setup", "teardown"),
+            "PriorityWeightStrategy",
         )
     },
     "AirflowSkipException": (_TOP, "SkipTask"),

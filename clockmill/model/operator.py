@@ -15,7 +15,6 @@ from clockmill.model.arguments import (
     GONE_FROM_OPERATORS,
     OPERATOR_CHECKS,
     OperatorArguments,
-    WeightRule,
     warn_ignored,
 )
 from clockmill.model.between import SetupTeardown, note_task
@@ -23,6 +22,7 @@ from clockmill.model.context import Context, parameters_of
 from clockmill.model.deferring import Deferring
 from clockmill.model.param import Param, as_params
 from clockmill.model.scope import current_scope
+from clockmill.model.weights import PriorityWeightStrategy, WeightRule
 from clockmill.model.xcom_arg import XComArg, references
 from clockmill.state.rules import TriggerRule
 
@@ -175,7 +175,7 @@ class BaseOperator(Deferring, SetupTeardown, metaclass=OperatorType):
     wait_for_past_depends_before_skipping: bool = False
     wait_for_downstream: bool = False
     priority_weight: int = 1
-    weight_rule: WeightRule = WeightRule.DOWNSTREAM
+    weight_rule: WeightRule | PriorityWeightStrategy = WeightRule.DOWNSTREAM
     queue: str = "default"
     pool: str = "default_pool"
     pool_slots: int = 1

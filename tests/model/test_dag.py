@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from clockmill import DAG, BaseOperator, Param, dag, task
+from clockmill import DAG, BaseOperator, Param, PriorityWeightStrategy, dag, task
 from clockmill.errors import DagDefinitionError, NotFound
 from clockmill.model.arguments import DAG_CHECKS, OPERATOR_CHECKS, DagArguments, OperatorArguments
 from clockmill.model.xcom_arg import ParamReference
@@ -311,3 +311,30 @@ def test_functions_can_be_added_to_a_dag_that_is_not_open() -> None:
     load()
     load()
     assert made.task_ids == ["load", "load__1"]
+
+
+class Widest(PriorityWeightStrategy):
+    """Ten for each task directly below."""
+
+    def get_weight(self, ti):
+        return 10 * len(ti.task.downstream_task_ids) + ti.task.priority_weight + ti.try_number
+
+
+class Nonsense(PriorityWeightStrategy):
+    def get_weight(self, ti):
+        return "high"
+
+
+@pytest.mark.parametrize("rule", [Widest, Widest()])
+def test_a_strategy_of_the_authors_own_gives_the_priority(rule) -> None:
+    with DAG("d") as dag:
+        first = EmptyOperator(task_id="first", weight_rule=rule, priority_weight=5)
+        first >> [EmptyOperator(task_id="a"), EmptyOperator(task_id="b", weight_rule=rule)]
+    assert dag.weights() == {"first": 26, "a": 1, "b": 2}
+
+
+def test_a_strategy_must_give_a_whole_number() -> None:
+    with DAG("d") as dag:
+        EmptyOperator(task_id="a", weight_rule=Nonsense)
+    with pytest.raises(DagDefinitionError, match=r"Nonsense\.get_weight of task 'a' must give a whole number"):
+        dag.weights()

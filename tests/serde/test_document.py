@@ -18,8 +18,8 @@ from jsonschema import Draft202012Validator
 
 from clockmill import DAG, Label, Param, TaskGroup, task
 from clockmill.errors import DagDefinitionError, NotFound, SerializationError
-from clockmill.model.arguments import WeightRule
 from clockmill.model.param import NO_DEFAULT, ParamError
+from clockmill.model.weights import WeightRule
 from clockmill.operators.bash import BashOperator
 from clockmill.operators.empty import EmptyOperator
 from clockmill.serde import Document, decode, dumps, encode

@@ -181,12 +181,12 @@ class Advance:
         asks = hold_dags_asked_for(connection, (report for _, report in reports.values()))
         # DAGs are held in one order: the runs that wait for their turn have it in the pass after this one.
         starting = runs_to_start(connection, now) if agenda.queued and not asks else []
-        swaps = self._past.swaps(connection, agenda) if not starting else {}
+        swaps = self._past.swaps(connection, agenda) if not starting and not asks else {}
         late, retrying = runs_due(connection, now) if agenda.timers else ([], [])
         stale = self._stale(connection, outcomes, agenda.only) if agenda.stale else []
         firing = self._firing(connection, outcomes, agenda, now)
         following = self._past.due(connection, agenda, self._poisoned)
-        watched = {*starting, *self._with_deadline(connection, agenda, now)}
+        watched = {*starting, *swaps.values(), *self._with_deadline(connection, agenda, now)}
         outcomes.more |= asks
         attempts = attempts_by_id(connection, reports) if reports else {}
         began = mark_started(connection, _starts(started)) if started else []
