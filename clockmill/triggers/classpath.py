@@ -14,17 +14,25 @@ def find_class(class_path: str) -> type[Any]:
     :raises AttributeError: when the module has no such name.
     :raises TypeError: when it names something that is no class.
     """
-    module, _, names = class_path.partition(".")
+    path, *names = class_path.split(".")
     if not names:
         raise ImportError(f"{class_path!r} is not of the form module.Class")
-    found: Any
-    while not hasattr(found := import_module(module), names.partition(".")[0]):
-        name, _, rest = names.partition(".")
-        if not rest:
-            raise AttributeError(f"module {module!r} has no {name!r}")
-        module, names = f"{module}.{name}", rest
-    for name in names.split("."):
-        found = getattr(found, name)
+    found: Any = import_module(path)
+    for name in names:
+        found = _below(found, path, name)
+        path = f"{path}.{name}"
     if not isinstance(found, type):
         raise TypeError(f"{class_path!r} is no class")
     return cast("type[Any]", found)
+
+
+def _below(found: Any, path: str, name: str) -> Any:
+    """What has that name in a module or class; of a package, also a module that nobody has imported yet."""
+    if hasattr(found, name) or not hasattr(found, "__path__"):
+        return getattr(found, name)
+    try:
+        return import_module(f"{path}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{path}.{name}":
+            raise
+        raise AttributeError(f"package {path!r} has no {name!r}") from None

@@ -24,6 +24,7 @@ def pause(row: TaskRow, report: AttemptReport, now: datetime) -> dict[str, Any]:
     first_start = row.first_start or parse_iso_or_none(report.started_at) or row.start_date or now
     resume: dict[str, Any] = {"xcoms": [list(pair) for pair in report.xcoms]} if report.xcoms else {}
     changes: dict[str, Any] = {"first_start": first_start, "start_date": first_start, "end_date": None}
+    changes["label"] = report.label or row.label
     if report.defer is not None:
         resume |= {"method": report.defer["method"], "kwargs": report.defer["method_kwargs"]}
     else:
