@@ -118,8 +118,7 @@ def trigger_in(connection: Connection, order: TriggerOrder, now: datetime) -> Tr
             return Triggered(run=found, created=False, is_paused=state.is_paused)
         raise Conflict(f"The run {found.run_id!r} of DAG {dag_id!r} already has the logical date {iso(date)}.")
     document.run_params(order.conf)
-    if order.run_after is not None:
-        tick = replace(tick, run_after=order.run_after)
+    tick = replace(tick, run_after=order.run_after or min(tick.run_after, now))
     new = RunOrder(
         run_type=order.run_type,
         tick=tick,

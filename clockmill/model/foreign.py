@@ -9,6 +9,29 @@ from clockmill.errors import nearest
 _TOP = "clockmill"
 _BASH, _PYTHON, _EMPTY = "clockmill.operators.bash", "clockmill.operators.python", "clockmill.operators.empty"
 
+#: Sensors, triggers and what waits, by the module of ours that has them.
+_WAITING = {
+    _TOP: ("BaseSensorOperator", "PokeReturnValue"),
+    "clockmill.triggers": ("BaseTrigger", "TriggerEvent"),
+    "clockmill.triggers.temporal": ("DateTimeTrigger", "TimeDeltaTrigger"),
+    "clockmill.triggers.file": ("FileTrigger", "FileDeleteTrigger"),
+    "clockmill.triggers.external_task": ("WorkflowTrigger", "DagStateTrigger"),
+    "clockmill.sensors.bash": ("BashSensor",),
+    "clockmill.sensors.date_time": ("DateTimeSensor",),
+    "clockmill.sensors.external_task": ("ExternalTaskSensor", "ExternalTaskMarker"),
+    "clockmill.sensors.filesystem": ("FileSensor",),
+    "clockmill.sensors.python": ("PythonSensor",),
+    "clockmill.sensors.time_delta": ("TimeDeltaSensor", "WaitSensor"),
+    "clockmill.sensors.time_sensor": ("TimeSensor",),
+    "clockmill.sensors.weekday": ("DayOfWeekSensor",),
+    "clockmill.operators.datetime": ("BranchDateTimeOperator",),
+    "clockmill.operators.latest_only": ("LatestOnlyOperator",),
+    "clockmill.operators.trigger_dagrun": ("TriggerDagRunOperator",),
+    "clockmill.operators.weekday": ("BranchDayOfWeekOperator",),
+    "clockmill.hooks.subprocess": ("SubprocessHook",),
+    "clockmill.model.weekday": ("WeekDay",),
+}
+
 #: For a name that DAG files import from Airflow, the module of ours that has it and the name that it has there.
 IMPORTS: dict[str, tuple[str, str]] = {
     **{
@@ -29,6 +52,14 @@ IMPORTS: dict[str, tuple[str, str]] = {
     "BaseBranchOperator": ("clockmill.operators.branch", "BaseBranchOperator"),
     "EmptyOperator": (_EMPTY, "EmptyOperator"),
     "DummyOperator": (_EMPTY, "EmptyOperator"),
+    **{name: (module, name) for module, names in _WAITING.items() for name in names},
+    "BaseSensor": (_TOP, "BaseSensorOperator"),
+    "AirflowSensorTimeout": ("clockmill.errors", "SensorTimeout"),
+    "AirflowRescheduleException": ("clockmill.errors", "RescheduleTask"),
+    "TaskDeferred": ("clockmill.errors", "TaskDeferred"),
+    "TimeSensorAsync": ("clockmill.sensors.time_sensor", "TimeSensor"),
+    "DateTimeSensorAsync": ("clockmill.sensors.date_time", "DateTimeSensor"),
+    "TimeDeltaSensorAsync": ("clockmill.sensors.time_delta", "TimeDeltaSensor"),
     "CronTriggerTimetable": ("clockmill.timetables", "CronTriggerTimetable"),
     "CronDataIntervalTimetable": ("clockmill.timetables", "CronDataIntervalTimetable"),
     "MultipleCronTriggerTimetable": ("clockmill.timetables", "MultipleCronTriggerTimetable"),

@@ -22,7 +22,7 @@ from clockmill.ids import new_attempt_id, new_token
 from clockmill.model.dag import DAG
 from clockmill.model.operator import BaseOperator
 from clockmill.model.param import resolve_params
-from clockmill.protocols import AttemptReport, Workload
+from clockmill.protocols import AttemptReport, RunRequest, Workload
 from clockmill.runtime import pipeline
 from clockmill.runtime.endings import UNFINISHED
 from clockmill.runtime.local_values import LocalValues, connections_in, variables_in
@@ -237,10 +237,17 @@ class _Runner:
                 report = pipeline.execute(
                     workload, load=lambda: self._dag, channel=self._channel, clock=self._clock, test_mode=True
                 )
+            self._note_requests(report)
             if Outcome(report.outcome) not in UNFINISHED:
                 return report
             _say(f"{task.task_id}: try {instance.try_number} {report.outcome} {report.reason}")
             workload = next_attempt(workload, report, self._channel, self._clock)
+
+    def _note_requests(self, report: AttemptReport) -> None:
+        for told in report.run_requests:
+            request = RunRequest.from_json(told)
+            self._run.triggered.append(request)
+            _say(f"A run of DAG {request.dag_id} would be made now: {request.run_id}")
 
     def _workload(self, task: BaseOperator, instance: TestedTask) -> Workload:
         limit = task.execution_timeout

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from clockmill.errors import NotFound, UsageError
-from clockmill.protocols import StatesQuery, StatesSeen, XComQuery
+from clockmill.protocols import RunRequest, StatesQuery, StatesSeen, XComQuery
 from clockmill.runtime.beyond import states_beyond
 from clockmill.runtime.local_values import LocalValues
 from clockmill.state import RunState, TaskKey, TaskState
@@ -54,6 +54,7 @@ class TestedRun:
     """A finished run of a DAG in this process.
 
     :param order: the task ids in the order of definition.
+    :param triggered: the runs of DAGs that its tasks asked for; here, nobody makes them.
     """
 
     __test__ = False
@@ -66,6 +67,7 @@ class TestedRun:
     state: RunState = RunState.RUNNING
     tasks: dict[TaskKey, TestedTask] = field(default_factory=dict, repr=False)
     order: list[str] = field(default_factory=list, repr=False)
+    triggered: list[RunRequest] = field(default_factory=list, repr=False)
 
     def get_task_instances(self, task_id: str | None = None) -> list[TestedTask]:
         """The task instances, or those of one task, in the order of the DAG's definition and of their map index."""

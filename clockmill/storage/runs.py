@@ -13,7 +13,7 @@ from clockmill.storage.conditions import ACTIVE_RUN
 from clockmill.storage.deadlines import NEXT_DUE, NEXT_WARNING
 from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.rows import columns_of
-from clockmill.storage.tables import dag, dag_run, lit, task_instance, task_trigger
+from clockmill.storage.tables import Instant, dag, dag_run, lit, task_instance, task_trigger
 
 _RUN_FIELDS = tuple(RunRow.__slots__)
 _TASK_FIELDS = tuple(TaskRow.__slots__)
@@ -139,7 +139,7 @@ _RUNNING_COUNT = select(func.count()).where(_RUNNING, _OF_DAG)
 _RUNNING_BY_DAG = select(dag_run.c.dag_id, func.count().label("runs")).where(_RUNNING).group_by(dag_run.c.dag_id)
 _OLDEST_QUEUED = (
     select(dag_run.c.id)
-    .where(*_QUEUED_LIVE, _OF_DAG)
+    .where(*_QUEUED_LIVE, _OF_DAG, dag_run.c.run_after <= bindparam("now", type_=Instant))
     .order_by(dag_run.c.run_after, dag_run.c.id)
     .limit(bindparam("most", type_=Integer))
 )
@@ -160,9 +160,9 @@ def dags_with_queued_runs(connection: Connection, others: Collection[str] = ()) 
     return {dag_id: most for dag_id, most in sorted(limits.items()) if running.get(dag_id, 0) < most}
 
 
-def oldest_queued(connection: Connection, dag_id: str, limit: int) -> list[int]:
-    """The queued runs of a DAG that come first, those of backfills left out."""
-    return list(connection.scalars(_OLDEST_QUEUED, {"dag_id": dag_id, "most": limit}))
+def oldest_queued(connection: Connection, dag_id: str, limit: int, now: datetime) -> list[int]:
+    """The queued runs of a DAG that come first; left out are those of backfills, and those that are due later."""
+    return list(connection.scalars(_OLDEST_QUEUED, {"dag_id": dag_id, "most": limit, "now": now}))
 
 
 def running_count(connection: Connection, dag_id: str) -> int:

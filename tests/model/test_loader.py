@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from textwrap import dedent
@@ -12,6 +13,7 @@ import pytest
 
 from clockmill import DAG
 from clockmill.errors import DagDefinitionError
+from clockmill.model.foreign import IMPORTS
 from clockmill.model.loader import load_dags
 
 Load = Callable[..., list[DAG]]
@@ -153,6 +155,10 @@ def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
             "Use 'from clockmill.operators.empty import EmptyOperator', which takes the place of DummyOperator.",
         ),
         ("from airflow.exceptions import AirflowSkipException", "Use 'from clockmill import SkipTask'"),
+        (
+            "from airflow.providers.standard.sensors.external_task import ExternalTaskSensor",
+            "Use 'from clockmill.sensors.external_task import ExternalTaskSensor'.",
+        ),
         ("from airflow.utils.dates import days_ago  # old", "There is no days_ago. Give a fixed start_date"),
         ("from airflow.providers.x import BashOperater", "the nearest is 'from clockmill.operators.bash import"),
         ("from airflow.providers.x import Zzz", "There is no Zzz."),
@@ -164,6 +170,11 @@ def test_an_import_of_airflow_is_answered_with_the_import_to_use(load: Load, sou
     assert text.startswith("Airflow is not available here (")
     assert advice in text
     assert line == 2
+
+
+@pytest.mark.parametrize(("module", "name"), sorted(set(IMPORTS.values())))
+def test_every_import_that_is_recommended_works(module: str, name: str) -> None:
+    assert getattr(import_module(module), name)
 
 
 def test_a_quick_load_leaves_out_what_only_the_scheduler_needs(load: Load) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from clockmill import DAG, Param
 from clockmill.actions.dags import set_paused
+from clockmill.actions.explain import explain
 from clockmill.operators.bash import BashOperator
 from clockmill.protocols import RunRequest
 from clockmill.scheduler.steps.advance import Advance
@@ -194,3 +195,13 @@ def test_the_run_is_there_when_the_task_begins_to_wait_for_it(asking: Mill) -> N
     assert asking.run_state("other", "wanted") is RunState.RUNNING
     asking.pass_time(hours=1)
     assert asking.executor.workload("t", "r1").context["reschedules"] == 1
+
+
+def test_a_run_that_may_begin_later_is_queued_until_then(asking: Mill) -> None:
+    ask(asking, run_after="2026-01-01T02:00:00+00:00")
+    asking.pass_time(hours=1, minutes=59, seconds=59)
+    assert asking.run_state("other", "wanted") is RunState.QUEUED
+    answer = asking.db.read(lambda connection: explain(connection, "other", "wanted", "t"))
+    assert answer.verdict == "The run may begin at 2026-01-01T02:00:00.000000+00:00."
+    asking.pass_time(seconds=1)
+    assert asking.run_state("other", "wanted") is RunState.RUNNING

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from clockmill.clock import parse_iso
-from clockmill.protocols import XComQuery
+from clockmill.protocols import StatesQuery, XComQuery
 from clockmill.state import RunState
 from clockmill.storage import (
     admission,
@@ -19,6 +19,7 @@ from clockmill.storage import (
     backfill_pages,
     backfills,
     events,
+    look,
     overlaps,
     pages,
     pools,
@@ -116,7 +117,14 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "DAGs with queued runs": runs.dags_with_queued_runs,
     "the active runs of a DAG": lambda c: runs.active_runs(c, "old"),
     "whether a run is there already": lambda c: runs.taken_run(c, "old", "run7", NOW),
-    "the oldest queued runs": lambda c: runs.oldest_queued(c, "old", 5),
+    "the oldest queued runs": lambda c: runs.oldest_queued(c, "old", 5, NOW),
+    "runs and tasks that a sensor looks for, by date": lambda c: look.states_seen(
+        c, StatesQuery(dag_id="old", logical_dates=[NOW.isoformat()], task_ids=["t"])
+    ),
+    "runs and tasks that a trigger looks for, by id": lambda c: look.states_seen(
+        c, StatesQuery(dag_id="old", run_ids=["run7", "now"], task_ids=["t"])
+    ),
+    "who made a run": lambda c: runs.creator_of(c, 1007),
     "what a scheduler reads of backfills": lambda c: read_backfills(c),
     "what a page reads of backfills": lambda c: (
         backfill_pages.count_states(c, [2]),

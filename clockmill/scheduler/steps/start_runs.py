@@ -38,7 +38,7 @@ def runs_to_start(connection: Connection, now: datetime) -> list[int]:
         if dag_id in held_back or dag_id in paused:
             continue
         room = most - running_count(connection, dag_id)
-        live = oldest_queued(connection, dag_id, room) if room > 0 else []
+        live = oldest_queued(connection, dag_id, room, now) if room > 0 else []
         chosen += live
         if room > len(live) and dag_id in backfills:
             chosen += runs_of_backfills(connection, dag_id, backfills[dag_id], room - len(live))
