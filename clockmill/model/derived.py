@@ -19,7 +19,7 @@ class LiteralValues(Values):
 
     def __init__(self, value: Sequence[Any] | Mapping[Any, Any]) -> None:
         self.items: tuple[Any, ...] = tuple(value.items()) if isinstance(value, Mapping) else tuple(value)
-        self._value = value
+        self.value = value
 
     def outputs(self) -> Iterator[XComArg]:
         for reference in references(self.items):
@@ -44,11 +44,11 @@ class LiteralValues(Values):
         return iter(self.items)
 
     def resolve(self, context: Context) -> Any:
-        return self._value
+        return self.value
 
     def __repr__(self) -> str:
-        shown = repr(self._value)
-        return shown if len(shown) <= 100 else f"{shown[:97]}..."
+        # It goes into the stored DAG, which must not differ each time: no addresses of objects.
+        return f"<{len(self.items)} elements of the file>"
 
 
 class _Derived(Values):

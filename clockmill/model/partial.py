@@ -9,6 +9,7 @@ from typing import Any
 from clockmill.errors import DagDefinitionError
 from clockmill.model.arguments import OPERATOR_CHECKS
 from clockmill.model.context import Context, parameters_of
+from clockmill.model.derived import LiteralValues
 from clockmill.model.mapping import MappedTask, Over, Partial, Product
 from clockmill.model.operator import BaseOperator, OperatorType, arguments_of, defaults_for
 
@@ -110,7 +111,8 @@ def _refuse_missing(task: BaseOperator, operator: OperatorType, given: set[str])
 def _shown(arguments: Mapping[str, Any], over: Over, into: str | None) -> dict[str, Any]:
     """The arguments of its own that a mapped task shows under their names: for people, and for the edges in them."""
     own = {name: value for name, value in arguments.items() if name not in OPERATOR_CHECKS}
-    mapped = dict(over.arguments) if isinstance(over, Product) else {}
+    given = over.arguments if isinstance(over, Product) else {}
+    mapped = {name: values.value if isinstance(values, LiteralValues) else values for name, values in given.items()}
     if into is None:
         return {**own, **mapped}
     return {**own, into: {**own.get(into, {}), **mapped}}

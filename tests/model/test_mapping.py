@@ -147,6 +147,16 @@ def test_a_mapped_group_takes_fixed_arguments_and_rows_of_arguments() -> None:
     }
 
 
+def test_a_mapped_dag_is_stored_the_same_each_time_whatever_it_is_mapped_over() -> None:
+    def stored() -> str:
+        with DAG("d") as dag:
+            show.expand(value=[object(), {"key": object()}])
+            show.expand(value=numbers().zip([object()]).map(lambda pair: pair))
+        return dumps(encode(dag))
+
+    assert stored() == stored()
+
+
 def test_one_partial_may_be_expanded_more_than_once() -> None:
     with DAG("d") as dag:
         half = add.partial(a=1)
