@@ -52,8 +52,8 @@ change_options = same_options(
 class Wording:
     """How a command speaks of what it does.
 
-    :param ask: ``Clear``, as in ``Clear 3 task instances in 2 runs?``
-    :param told: ``Cleared``.
+    :param ask: ``Clear {what}?``, where ``{what}`` stands for ``3 task instances in 2 runs``.
+    :param told: ``Cleared {what}.``
     :param nothing: what is said when there is nothing to do.
     :param of_runs: it is done to runs, not to some of their tasks.
     """
@@ -122,10 +122,10 @@ def change(app: App, request: Request, wording: Wording, consent: Consent) -> No
     show_rows(lines, _COLUMNS, consent.output)
     if consent.dry_run:
         return
-    confirm(f"{wording.ask} {wording.about(shown)}?", consent.yes)
+    confirm(wording.ask.format(what=wording.about(shown)), consent.yes)
     done = apply(app.database, app.clock, request, fingerprint=shown.fingerprint, actor=app.actor)
     app.wake()
-    click.echo(f"{wording.told} {wording.about(done)}.", err=consent.output != "table")
+    click.echo(wording.told.format(what=wording.about(done)), err=consent.output != "table")
     _warn_of_pause(app, done)
 
 

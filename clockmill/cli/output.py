@@ -22,6 +22,9 @@ Row = Mapping[str, Any]
 #: Wide enough that a table in a file or pipe is never folded.
 _UNBOUNDED = 10_000
 
+#: Framing and colouring more rows than this takes longer than finding them did.
+_MOST_FRAMED = 1_000
+
 #: The colours of the states, the same everywhere on a terminal.
 STATE_STYLES = {
     "success": "green",
@@ -135,12 +138,22 @@ def _show_yaml(value: Any) -> None:
     click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
 
 
+def _show_columns(rows: Sequence[Row], columns: Sequence[str]) -> None:
+    lines = [list(columns), *([_one_line(row[column]) for column in columns] for row in rows)]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    text = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    click.echo("\n".join(text))
+
+
 def _show_table(rows: Sequence[Row], columns: Sequence[str]) -> None:
     from rich.table import Column, Table
     from rich.text import Text
 
     if not rows:
         click.echo("Nothing to show.", err=True)
+        return
+    if len(rows) > _MOST_FRAMED:
+        _show_columns(rows, columns)
         return
     # An id that is broken over two lines cannot be copied, so other columns give way first.
     table = Table(*(Column(name, no_wrap=name.endswith("_id")) for name in columns), header_style="bold")

@@ -52,7 +52,7 @@ def mark(
     from clockmill.actions.mark_runs import MarkRuns
 
     request = MarkRuns(runs=selected_runs(app, dag_id, run_ids, since, until), state=TaskState(state))
-    wording = Wording(f"Mark {state}:", f"Marked {state}:", "There is nothing to mark.", of_runs=True)
+    wording = Wording(f"Mark {{what}} {state}?", f"Marked {{what}} {state}.", "There is nothing to mark.", of_runs=True)
     change(app, request, wording, Consent(dry_run, yes, output))
 
 
@@ -77,7 +77,9 @@ def rerun(
 
     request = Rerun(runs=selected_runs(app, dag_id, run_ids, since, until), from_failure=from_failure)
     nothing = "Nothing failed in these runs." if from_failure else "There is nothing to run again."
-    change(app, request, Wording("Run again", "Cleared", nothing), Consent(dry_run, yes, output))
+    change(
+        app, request, Wording("Clear {what}, to run again?", "Cleared {what}.", nothing), Consent(dry_run, yes, output)
+    )
 
 
 @runs.command()
@@ -101,5 +103,7 @@ def stop(
     from clockmill.actions.mark_runs import StopRuns
 
     request = StopRuns(runs=selected_runs(app, dag_id, run_ids, since, until))
-    wording = Wording("Stop", "Stopped", "These runs are finished: there is nothing to stop.", of_runs=True)
+    wording = Wording(
+        "Stop {what}?", "Stopped {what}.", "These runs are finished: there is nothing to stop.", of_runs=True
+    )
     change(app, request, wording, Consent(dry_run, yes, output))

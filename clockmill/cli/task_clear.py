@@ -10,7 +10,7 @@ from clockmill.cli.app import App
 from clockmill.cli.base import Command, pass_app
 from clockmill.cli.changing import Consent, Wording, change, change_options, range_options, run_option, selected_runs
 
-_WORDING = Wording("Clear", "Cleared", "There is nothing to clear.")
+_WORDING = Wording("Clear {what}?", "Cleared {what}.", "There is nothing to clear.")
 
 
 @click.command(cls=Command)

@@ -50,5 +50,5 @@ def mark(
     names = tuple((task_id, map_index) for task_id in task_ids)
     wanted = TaskSelection(names=names, upstream=upstream, downstream=downstream)
     request = MarkTasks(runs=runs, tasks=wanted, state=TaskState(state))
-    wording = Wording(f"Mark {state} and change", "Changed", "There is nothing to mark.")
+    wording = Wording("Change {what}?", f"Marked {state}: {{what}} changed.", "There is nothing to mark.")
     change(app, request, wording, Consent(dry_run, yes, output))
