@@ -27,6 +27,7 @@ from clockmill.parsing.dependencies import Folder, Recorder, dependencies_of, lo
 from clockmill.parsing.results import Dependencies, FileError, ParsedDag, ParseResult
 from clockmill.serde import dumps, encode
 from clockmill.timetables import AuthoredTimetable, Schedule, TickList, tick_list
+from clockmill.timetables.zones import clamped
 
 _MB = 1 << 20
 #: A NUL in JSON; a backslash before it would make it the text ``\\u0000``.
@@ -219,7 +220,7 @@ def _position(job: Job, dag: DAG) -> datetime:
     now = parse_iso(job.now) if job.now else SystemClock().now()
     if not dag.catchup:
         return now
-    start = now if dag.start_date is None else dag.start_date - timedelta(microseconds=1)
+    start = now if dag.start_date is None else clamped(dag.start_date) - timedelta(microseconds=1)
     return parse_iso_or_none(job.positions.get(dag.dag_id)) or start
 
 

@@ -8,11 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from clockmill.errors import DagDefinitionError
 from clockmill.timetables.base import Tick, instant_tick
-from clockmill.timetables.zones import LATEST, clamped
+from clockmill.timetables.zones import EARLIEST, LATEST, clamped
+
+T = TypeVar("T")
 
 _FURTHEST_BACK = timedelta(days=3660)
 
@@ -68,17 +70,20 @@ class AuthoredTimetable:
         :raises DagDefinitionError: when the author's method raises, or gives something else.
         """
         moment = clamped(moment)
-        answer = self._asked(f"next_after({moment.isoformat()})", lambda: self.timetable.next_after(moment))
-        if answer is None:
-            return None
-        tick = self._checked(answer, moment)
-        return None if tick.run_after > LATEST else tick
+        what = f"next_after({moment.isoformat()})"
+        tick = self._asked(what, lambda: self._as_tick(self.timetable.next_after(moment)))
+        if tick is not None and tick.run_after <= moment:
+            given = tick.run_after.isoformat()
+            raise DagDefinitionError(
+                f"The timetable {self.name} gave {given} as next after {moment.isoformat()}, which is not later."
+            )
+        return None if tick is None or tick.run_after > LATEST else tick
 
     def newest_until(self, moment: datetime) -> Tick | None:
         """The newest tick at or before ``moment`` within ten years, found by looking from ever further back."""
         span = timedelta(hours=1)
         while span < 2 * _FURTHEST_BACK:
-            found = deque(self.ticks_between(moment - min(span, _FURTHEST_BACK), moment), maxlen=1)
+            found = deque(self.ticks_between(before(moment, min(span, _FURTHEST_BACK)), moment), maxlen=1)
             if found:
                 return found[0]
             span *= 2
@@ -93,39 +98,45 @@ class AuthoredTimetable:
 
     def manual(self, run_after: datetime) -> Tick:
         """The tick of a run by hand."""
-        answer = self._asked("manual", lambda: self.timetable.manual(run_after))
-        return self._checked(answer, None)
+        return self._asked("manual", lambda: self._as_tick(self.timetable.manual(run_after))) or instant_tick(run_after)
 
     def to_dict(self) -> dict[str, Any]:
         """What the document keeps: the ticks are stored beside it."""
         return {"type": StoredTimetable.kind, "name": self.name, "summary": self.summary}
 
-    def _asked(self, what: str, question: Callable[[], object]) -> object:
+    def _asked(self, what: str, question: Callable[[], T]) -> T:
         try:
             return question()
+        except DagDefinitionError:
+            raise
         except Exception as error:
             raise DagDefinitionError(
                 f"The timetable {self.name}: {what} raised {type(error).__name__}: {error}"
             ) from error
 
-    def _checked(self, answer: object, after: datetime | None) -> Tick:
-        if isinstance(answer, datetime) and answer.tzinfo is not None:
-            answer = instant_tick(answer)
-        if not isinstance(answer, Tick) or not all(_is_aware(getattr(answer, name)) for name in Tick.__slots__):
+    def _as_tick(self, answer: object) -> Tick | None:
+        """What the author's method gave, as a tick of plain datetimes in UTC."""
+        if answer is None:
+            return None
+        given = [answer] * len(Tick.__slots__)
+        if isinstance(answer, Tick):
+            given = [getattr(answer, name) for name in Tick.__slots__]
+        moments = [_in_utc(each) for each in given if isinstance(each, datetime) and each.tzinfo is not None]
+        if len(moments) != len(given):
             raise DagDefinitionError(
                 f"The timetable {self.name} gave {answer!r}; give a datetime with a time zone, a Tick of such, or None."
             )
-        tick = Tick(**{name: getattr(answer, name).astimezone(UTC) for name in Tick.__slots__})
-        if after is not None and tick.run_after <= after:
-            raise DagDefinitionError(
-                f"The timetable {self.name} gave {tick.run_after.isoformat()} as next after {after.isoformat()}, which "
-                "is not later."
-            )
-        return tick
+        return Tick(*moments)
 
 
-def _is_aware(moment: object) -> bool:
-    return isinstance(moment, datetime) and moment.tzinfo is not None
+def before(moment: datetime, span: timedelta) -> datetime:
+    """The instant ``span`` before ``moment``, or the earliest there is."""
+    return moment - span if moment - EARLIEST > span else EARLIEST
+
+
+def _in_utc(moment: datetime) -> datetime:
+    moment = moment.astimezone(UTC)
+    return datetime.combine(moment.date(), moment.time(), UTC)  # of a class of the author's, the parts alone
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from clockmill.clock import iso_or_none, parse_iso_or_none
 from clockmill.timetables.base import Tick
+from clockmill.timetables.custom import before
 from clockmill.timetables.schedule import Schedule
 
 #: Ticks that are stored: those to come, and those that are over, for whoever asks what was missed.
@@ -79,5 +80,5 @@ def _behind(schedule: Schedule, position: datetime, is_late: Callable[[], bool])
     found = [newest]
     while len(found) < BEHIND and span < _FURTHEST_BACK and not is_late():
         span *= 2
-        found = list(schedule.ticks_between(position - span, position))[-BEHIND:]
+        found = list(schedule.ticks_between(before(position, span), position))[-BEHIND:]
     return found

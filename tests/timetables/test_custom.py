@@ -51,6 +51,12 @@ def test_two_hundred_ticks_to_come_and_twenty_before_are_stored() -> None:
     assert TickList.from_json(kept.to_json()) == kept
 
 
+def test_the_ends_of_time_are_no_error() -> None:
+    first = stored(Schedule(make_timetable(Hourly())), datetime.min.replace(tzinfo=UTC))
+    last = stored(Schedule(make_timetable(Hourly())), datetime.max.replace(tzinfo=UTC))
+    assert (len(first.ticks), len(last.ticks), last.is_complete) == (200, 20, True)
+
+
 def test_a_slow_timetable_gives_what_it_can() -> None:
     kept = stored(Schedule(make_timetable(Hourly())), enough=3)
     assert [tick.run_after.hour for tick in kept.ticks] == [12, 13, 14, 15]
