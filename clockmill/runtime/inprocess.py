@@ -24,6 +24,7 @@ from clockmill.model.operator import BaseOperator
 from clockmill.model.param import resolve_params
 from clockmill.protocols import AttemptReport, RunRequest, Workload
 from clockmill.runtime import pipeline
+from clockmill.runtime.callbacks import make_call
 from clockmill.runtime.endings import UNFINISHED
 from clockmill.runtime.local_values import LocalValues, connections_in, variables_in
 from clockmill.runtime.tested import RunChannel, TestedRun, TestedTask
@@ -35,6 +36,7 @@ from clockmill.state import (
     Graph,
     Outcome,
     Progress,
+    RunState,
     TaskKey,
     TaskState,
     after_attempt,
@@ -172,6 +174,7 @@ class _Runner:
             self._take_in(key, report)
             self._settle()
         self._run.state = self._progress.outcome()
+        self._call_back()
         return self._run
 
     def rendered(self, task: BaseOperator) -> dict[str, Any]:
@@ -268,6 +271,28 @@ class _Runner:
             execution_timeout=None if limit is None else limit.total_seconds(),
             context={**self._context, "max_tries": task.retries + 1, "upstream": sorted(task.upstream_task_ids)},
         )
+
+    def _call_back(self) -> None:
+        """Call what the author of the DAG wants called at this end of the run."""
+        kind = "on_success_callback" if self._run.state is RunState.SUCCESS else "on_failure_callback"
+        if not getattr(self._dag, kind):
+            return
+        failed = sorted({key.task_id for key, each in self._run.tasks.items() if each.state in FAILED_TASK_STATES})
+        reason = f"task_failure: {', '.join(failed)}" if failed else "success"
+        workload = Workload(
+            attempt_id=new_attempt_id(),
+            token=new_token(),
+            dag_id=self._dag.dag_id,
+            run_id=self._run.run_id,
+            task_id="",
+            bundle="",
+            bundle_path="",
+            file="",
+            log_path="",
+            callback={"id": 0, "kind": kind, "context": {"reason": reason, "failed_tasks": failed}},
+            context={**self._context, "dag_run": {**self._context["dag_run"], "state": str(self._run.state)}},
+        )
+        make_call(workload, load=lambda: self._dag, channel=self._channel, clock=self._clock)
 
     def _take_in(self, key: TaskKey, report: AttemptReport | None) -> None:
         state = self._run.tasks[key].state
