@@ -34,6 +34,9 @@ from clockmill.storage.versions import dag_ids, dag_state, version
 
 #: More dates than this are refused; a DAG of every minute has so many in ten weeks.
 MAX_DATES = 100_000
+_LONGEST_PATTERN = 500
+#: The largest number that a column of the database takes.
+_LARGEST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +154,14 @@ def request_backfill(database: Database, clock: Clock, request: BackfillRequest,
 def matching_tasks(document: Document, pattern: str) -> list[str]:
     """The tasks of a DAG in whose ids ``pattern`` is found; all of them when it is empty.
 
-    :raises UsageError: when it is no regular expression, or is found nowhere.
+    :raises UsageError: when it is no regular expression, too long, or found nowhere.
     """
     ids = [task.task_id for task in document.tasks]
+    if len(pattern) > _LONGEST_PATTERN or not pattern.isprintable():
+        raise UsageError(
+            f"The regular expression {pattern[:40]!r} has more than {_LONGEST_PATTERN} characters, or some that "
+            "cannot be shown."
+        )
     try:
         expression = re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
@@ -181,8 +189,8 @@ def _check_document(request: BackfillRequest, document: Document) -> None:
 
 
 def _check_numbers(request: BackfillRequest, preview: BackfillPreview) -> None:
-    if request.max_active_runs is not None and request.max_active_runs < 1:
-        raise UsageError(f"max_active_runs must be 1 or more, not {request.max_active_runs}.")
+    if request.max_active_runs is not None and not 1 <= request.max_active_runs <= _LARGEST:
+        raise UsageError(f"max_active_runs must be between 1 and {_LARGEST}, not {request.max_active_runs}.")
     _parsed_stop_at(request)
     if request.canary is None:
         return

@@ -38,6 +38,8 @@ _SETTINGS = (
     "ended_at",
 )
 
+ident_argument = click.argument("ident", metavar="ID", type=click.IntRange(1, 2**63 - 1))
+
 
 @click.group(cls=Group)
 def backfill() -> None:
@@ -114,7 +116,7 @@ def list_all(app: App, dag_id: str | None, state: str | None, limit: int | None,
 
 
 @backfill.command()
-@click.argument("ident", metavar="ID", type=click.IntRange(1))
+@ident_argument
 @output_option
 @pass_app
 def show(app: App, ident: int, output: str) -> None:
@@ -123,7 +125,7 @@ def show(app: App, ident: int, output: str) -> None:
 
 
 @backfill.command()
-@click.argument("ident", metavar="ID", type=click.IntRange(1))
+@ident_argument
 @pass_app
 def pause(app: App, ident: int) -> None:
     """Let no more runs of a backfill begin; what runs goes on."""
@@ -134,7 +136,7 @@ def pause(app: App, ident: int) -> None:
 
 
 @backfill.command()
-@click.argument("ident", metavar="ID", type=click.IntRange(1))
+@ident_argument
 @click.option("--rerun-failed", is_flag=True, help="Run its failed runs again, too; what succeeded in them stays.")
 @pass_app
 def resume(app: App, ident: int, rerun_failed: bool) -> None:
@@ -147,11 +149,12 @@ def resume(app: App, ident: int, rerun_failed: bool) -> None:
     left = progress.runs[RunState.QUEUED] + progress.runs[RunState.RUNNING]
     click.echo(f"The backfill {ident} goes on: {counted(left, 'run')} left of {progress.total}.")
     if progress.runs[RunState.FAILED]:
-        warn(f"{counted(progress.runs[RunState.FAILED], 'failed run')} stay as they are; --rerun-failed repeats them.")
+        failed = counted(progress.runs[RunState.FAILED], "failed run")
+        warn(f"{failed} left alone; --rerun-failed repeats what failed.")
 
 
 @backfill.command()
-@click.argument("ident", metavar="ID", type=click.IntRange(1))
+@ident_argument
 @pass_app
 def cancel(app: App, ident: int) -> None:
     """End a backfill: runs that have not begun never do; what runs is left to finish."""
@@ -231,7 +234,7 @@ def _record(progress: BackfillProgress) -> dict[str, Any]:
         "reason": row.reason,
         "from_date": row.from_date,
         "to_date": row.to_date,
-        "is_made": row.is_settled,
+        "is_settled": row.is_settled,
         "runs": progress.total,
         **{state.value: number for state, number in progress.runs.items()},
         "ends_at": progress.ends_at,

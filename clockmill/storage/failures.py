@@ -16,7 +16,7 @@ from clockmill.storage.tables import dag, dag_run, event, lit
 _OVER = dag_run.c.state.in_([lit(state) for state in sorted(FINISHED_RUN_STATES)])
 _NEWEST_OVER = (
     select(dag_run.c.run_id, dag_run.c.state, dag_run.c.end_date)
-    .where(dag_run.c.dag_id == bindparam("dag_id", type_=String), _OVER)
+    .where(dag_run.c.dag_id == bindparam("dag_id", type_=String), _OVER, dag_run.c.backfill_id.is_(None))
     .order_by(dag_run.c.id.desc())
     .limit(bindparam("most", type_=Integer))
 )
@@ -39,7 +39,8 @@ def pause_failing(connection: Connection, dag_ids: Collection[str], *, at: datet
     """Pause those of these DAGs whose newest runs failed, as many as ``max_consecutive_failed_dag_runs`` says.
 
     The caller holds the rows of the DAGs. Runs count in the order in which they were made, those that are over alone,
-    and since the DAG was last unpaused: who unpauses it gives it all of its chances again.
+    and since the DAG was last unpaused: who unpauses it gives it all of its chances again. Those of a backfill do not
+    count: it has limits of its own, and the past says nothing about the next live run.
 
     :returns: the DAGs that were paused.
     """

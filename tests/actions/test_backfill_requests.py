@@ -47,7 +47,9 @@ NO_GOOD = [
     ({"canary": 5}, "between 1 and 4"),
     ({"stop_at": "0"}, "must be more than 0"),
     ({"stop_at": "some"}, "neither a number"),
-    ({"max_active_runs": 0}, "1 or more"),
+    ({"max_active_runs": 0}, "between 1 and"),
+    ({"tasks": "l" * 501}, "more than 500 characters"),
+    ({"tasks": "load|\0"}, "cannot be shown"),
     ({"first": date(1, 1, 1)}, "lies outside the years"),
     ({"last": date(9999, 12, 31)}, "lies outside the years"),
 ]

@@ -57,7 +57,7 @@ def test_create_prints_the_id_alone_and_returns(program: Any, rows: Any) -> None
         "2023-12-31T23:00:00.000000+00:00",
         "2024-01-03T22:59:59.999999+00:00",
     )
-    assert (shown["runs"], shown["is_made"], shown["reprocess_behavior"]) == (0, False, "none")
+    assert (shown["runs"], shown["is_settled"], shown["reprocess_behavior"]) == (0, False, "none")
 
 
 def test_create_tells_programs_what_becomes_of_the_dates(program: Any, rows: Any) -> None:
@@ -106,6 +106,8 @@ TWO_DAYS = ["create", "sales", "--from", "2024-01-01", "--to", "2024-01-02"]
         ([*TWO_DAYS, "--tasks", "lod"], 1, "Did you mean 'load'?"),
         ([*TWO_DAYS, "--conf", "[]"], 2, "JSON object"),
         (["show", "7"], 1, "There is no backfill '7'."),
+        (["show", "9" * 30], 2, "is not in the range"),
+        ([*TWO_DAYS, "--max-active-runs", "9" * 30], 1, "between 1 and 2147483647"),
         (["paws", "7"], 2, "Did you mean 'pause'?"),
         (["list", "slaes"], 1, "Did you mean 'sales'?"),
     ],

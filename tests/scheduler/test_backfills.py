@@ -14,6 +14,7 @@ from clockmill.actions.backfill import BackfillRequest, request_backfill
 from clockmill.actions.backfill_progress import progress_of
 from clockmill.actions.backfill_steer import cancel_backfill, pause_backfill, resume_backfill, the_backfill
 from clockmill.actions.clear import clear_tasks
+from clockmill.actions.dags import delete_dag
 from clockmill.actions.explain import explain
 from clockmill.errors import Conflict, NotFound
 from clockmill.operators.bash import BashOperator
@@ -21,6 +22,7 @@ from clockmill.serde import decode, dumps, encode
 from clockmill.state import BackfillState, RunState, TaskState
 from clockmill.state.backfill import ReprocessBehavior
 from clockmill.storage import tables
+from clockmill.storage.backfill_pages import list_backfills
 from clockmill.storage.runs import load_tasks, lock_runs
 from clockmill.storage.versions import version
 from clockmill.testing.executor import ScriptedExecutor
@@ -223,6 +225,18 @@ def test_a_dag_whose_schedule_is_gone_meanwhile_pauses_its_backfill_with_that_re
     mill.pump()
     assert mill.runs("d") == []
     assert (seen(mill).state, "has no schedule" in seen(mill).reason) == (BackfillState.PAUSED, True)
+    mill.db.write(lambda c: c.execute(update(tables.dag_version).values(document=document)))
+    mill.restart()  # as versions never change, the scheduler has the one without in memory
+    resume(mill)
+    assert len(mill.runs("d")) == 6
+
+
+def test_a_backfill_goes_with_its_dag(mill) -> None:
+    mill.add(daily(), paused=True)
+    backfill(mill)
+    delete_dag(mill.db, mill.clock, "d", actor="test")
+    mill.pump()
+    assert mill.db.read(list_backfills) == []
 
 
 # --- dates that have a run -------------------------------------------------------------------------------------------
@@ -496,6 +510,14 @@ def test_a_rerun_of_failed_runs_keeps_what_succeeded_in_them(mill) -> None:
     assert mill.executor.running() == ["b"]
     work_through(mill)
     assert {row.task_id: row.try_number for row in mill.rows("d", run_id(mill, 1))} == {"a": 1, "b": 2, "c": 1}
+
+
+def test_a_backfill_that_fails_does_not_pause_its_dag(mill) -> None:
+    mill.add(daily(max_consecutive_failed_dag_runs=1))
+    backfill(mill, 1, 2)
+    finish(mill, 1, "failed")
+    finish(mill, 2, "failed")
+    assert mill.db.read(lambda c: c.execute(select(tables.dag.c.is_paused)).scalar_one()) is False
 
 
 # --- cancel ----------------------------------------------------------------------------------------------------------

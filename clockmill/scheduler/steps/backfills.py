@@ -66,9 +66,17 @@ class Backfills:
         except Exception as error:
             log.exception("backfill %d cannot be worked on and is paused", ident)
             told = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
-            self._space.database.write(lambda connection: _held(connection, ident, _pause_for(told), now))
-            self._set_aside.add(ident)
+            self._hold_back(ident, told, now)
             return 0
+
+    def _hold_back(self, ident: int, reason: str, now: datetime) -> None:
+        """Pause a backfill; one that cannot be paused is left aside by this scheduler."""
+        try:
+            if self._space.database.write(lambda connection: _held(connection, ident, _pause_for(reason), now)):
+                return
+        except NotFound:
+            return
+        self._set_aside.add(ident)
 
     def _settle(self, connection: Connection, row: BackfillRow, now: datetime) -> int:
         if row.is_settled or row.state is BackfillState.PAUSED:
@@ -102,9 +110,10 @@ def _conclude(connection: Connection, row: BackfillRow, now: datetime) -> int:
 
 def _pause_for(reason: str) -> Work:
     def work(connection: Connection, row: BackfillRow, now: datetime) -> int:
-        if row.state is BackfillState.RUNNING:
-            move(connection, row, BackfillState.PAUSED, now, actor=ACTOR, reason=reason)
-        return 0
+        if row.state is not BackfillState.RUNNING:
+            return 0
+        move(connection, row, BackfillState.PAUSED, now, actor=ACTOR, reason=reason)
+        return 1
 
     return work
 
