@@ -156,6 +156,14 @@ def find_wait(connection: Connection, task_instance_id: int) -> Wait | None:
     return None if row is None else Wait(**row._mapping)
 
 
+_ANY = select(_T.id).where(_WAITS).limit(1)
+
+
+def anything_waits(connection: Connection) -> bool:
+    """Whether there is work for a triggerer."""
+    return connection.execute(_ANY).first() is not None
+
+
 # --- the triggerer ---------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from flask import Flask, current_app
 
 from clockmill.clock import Clock
 from clockmill.storage.components import ComponentRow, list_components
+from clockmill.storage.triggers import anything_waits
 from clockmill.webserver.documents import Documents
 from clockmill.webserver.hooks import Actions
 
@@ -60,12 +61,13 @@ class Site:
     documents: Documents
 
     def health(self) -> list[Health]:
-        """Every service that reported or should have, by name.
+        """Every service that reported or should have, by name; a triggerer should when a task waits for one.
 
         :raises DatabaseError: when the database cannot be asked.
         """
-        found = self.database.read(list_components)
-        return _judge(found, self.options.components, self.clock.now())
+        found, waits = self.database.read(lambda connection: (list_components(connection), anything_waits(connection)))
+        required = (*self.options.components, "triggerer") if waits else self.options.components
+        return _judge(found, required, self.clock.now())
 
 
 def install(app: Flask, site: Site) -> None:

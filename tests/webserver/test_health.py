@@ -9,6 +9,7 @@ from typing import Any
 from flask.testing import FlaskClient
 
 from clockmill.storage.engine import Database
+from clockmill.storage.triggers import NewTrigger, insert_triggers
 from clockmill.webserver.app import create_app
 from clockmill.webserver.site import WebOptions
 
@@ -77,3 +78,23 @@ def test_a_database_that_cannot_be_asked_is_unhealthy_and_no_crash(tmp_path: Pat
     page = client.get("/dags")
     assert page.status_code == 503
     assert "The database cannot be asked" in page.text
+
+
+def test_a_triggerer_is_missed_as_soon_as_a_task_waits_for_one(
+    client: FlaskClient, seed: Any, database: Database, rows: Any
+) -> None:
+    seed.component("scheduler", ago=1)
+    seed.component("dag-processor", ago=1)
+    assert client.get("/health").status_code == 200
+
+    run = rows.run(rows.dag("w"), "w", "r")
+    waiting = NewTrigger(
+        task_instance_id=rows.task(run, "t", "deferred"), dag_run_id=run, class_path="m.C", kwargs="{}", bundle="",
+        file="", pool="p", pool_slots=1, created_at=rows.start, timeout_at=None,
+    )  # fmt: skip
+    database.write(lambda connection: insert_triggers(connection, [waiting]))
+
+    answer = client.get("/health")
+    assert answer.status_code == 503
+    assert answer.json is not None
+    assert answer.json["components"]["triggerer"] == {"status": "unhealthy", "last_loop": None}
