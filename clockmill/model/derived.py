@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any
 
-from clockmill.errors import DagDefinitionError, NotFound
+from clockmill.errors import DagDefinitionError, UsageError
 from clockmill.model.context import Context
 from clockmill.model.xcom_arg import Reference, Values, XComArg, references
 
@@ -37,7 +37,7 @@ class LiteralValues(Values):
 
     def element(self, context: Context, index: int) -> Any:
         if not 0 <= index < len(self.items):
-            raise NotFound("element", f"{index} of {self!r}")
+            raise UsageError(f"{self!r} has no element {index}.")
         return self.items[index]
 
     def elements(self, context: Context) -> Iterator[Any]:
@@ -147,7 +147,7 @@ class ConcatXComArg(_Derived):
             if rest < length:
                 return values.element(context, rest)
             rest -= length
-        raise NotFound("element", f"{index} of {self!r}")
+        raise UsageError(f"{self!r} has no element {index}.")
 
     def elements(self, context: Context) -> Iterator[Any]:
         return chain.from_iterable(values.elements(context) for values in self.inner)

@@ -60,7 +60,7 @@ class Values(Reference, Linkable):
     def element(self, context: Context, index: int) -> Any:
         """The element at ``index``, from 0.
 
-        :raises NotFound: when it has fewer.
+        :raises UsageError: when it has fewer.
         """
         raise NotImplementedError
 

@@ -105,7 +105,7 @@ class XComs:
         else:
             texts = [element(parts(self._backend.load(text)), index) for _, _, text in self._channel.get_xcoms(query)]
         if not texts or texts[0] is None:
-            raise NotFound("element", f"{index} of the value of task {task_id}")
+            raise NotFound(f"element {index} in the value of task", task_id)
         return decode(texts[0], allow_classes=True)
 
     def load(self, rows: Iterable[Row]) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain, product, zip_longest
 from typing import Any
 
@@ -16,9 +17,15 @@ from clockmill.errors import UsageError
 from clockmill.model.xcom_arg import Values
 from clockmill.operators.bash import BashOperator
 from clockmill.operators.branch import BaseBranchOperator
+from clockmill.protocols import Workload
+from clockmill.runtime import pipeline
 from clockmill.runtime.inprocess import render_task, run_dag
-from clockmill.runtime.tested import TestedRun
+from clockmill.runtime.local_values import LocalValues
+from clockmill.runtime.tested import RunChannel, TestedRun, TestedTask
+from clockmill.state import TaskKey
 from clockmill.testing import FakeClock
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @task
@@ -400,7 +407,34 @@ def test_a_branch_may_follow_a_mapped_task_or_leave_it_out() -> None:
 def test_the_template_fields_of_the_first_instance_can_be_looked_at() -> None:
     with DAG("d") as dag:
         BashOperator.partial(task_id="x").expand(bash_command=["echo {{ 1 }}", "echo {{ 2 }}"])
+        keep.expand(value=give([1]))
     assert render_task(dag, "x", clock=FakeClock())["bash_command"] == "echo 1"
+    with pytest.raises(UsageError, match="There is no element 0 in the value of task 'give'"):
+        render_task(dag, "keep", clock=FakeClock())
+
+
+def test_values_that_are_kept_elsewhere_are_mapped_over_as_well() -> None:
+    class Shelf:
+        """Keeps the value under a number, so nothing but the task can take it apart."""
+
+        def store(self, text: str, **_: Any) -> str:
+            return "7"
+
+        def load(self, text: str) -> str:
+            assert text == "7"
+            return '["a","b"]'
+
+    with DAG("d") as dag:
+        keep.expand(value=give("anything"))
+    run = TestedRun(dag_id="d", run_id="r", run_after=NOON, logical_date=NOON, conf={})
+    run.tasks[TaskKey("give")] = TestedTask(task_id="give", xcoms={"return_value": "7"})
+    workload = Workload(
+        attempt_id="a", token="t", dag_id="d", run_id="r", task_id="keep", map_index=1, item=1,
+        bundle="", bundle_path="", file="", log_path="",
+    )  # fmt: skip
+    channel = RunChannel(run, LocalValues({}, {}, {}))
+    report = pipeline.execute(workload, load=lambda: dag, channel=channel, backend=Shelf(), test_mode=True)
+    assert (report.reason, report.outcome) == ("", "success")
 
 
 def test_setups_and_teardowns_run_in_each_instance_of_a_mapped_group_whatever_happens() -> None:
