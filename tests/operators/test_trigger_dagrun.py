@@ -159,3 +159,14 @@ def test_what_cannot_be_is_refused_in_the_file(arguments: dict[str, Any], messag
     with DAG("d"), pytest.raises(DagDefinitionError) as refused:
         TriggerDagRunOperator(task_id="x", trigger_dag_id="other", **arguments)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("how", [{}, {"wait_for_completion": True}, {"wait_for_completion": True, "deferrable": True}])
+def test_a_try_out_makes_no_run_but_tells_which_one_would_be(how: dict[str, Any]) -> None:
+    with DAG("d", schedule=None) as dag:
+        TriggerDagRunOperator(task_id="x", trigger_dag_id="other", conf={"n": 1}, poke_interval=0, **how)
+    run = dag.test()
+    assert run.state == "success"
+    (request,) = run.triggered
+    assert (request.dag_id, request.conf) == ("other", {"n": 1})
+    assert run.xcom_pull("x", key="trigger_run_id") == request.run_id
