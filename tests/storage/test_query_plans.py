@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,9 +20,11 @@ from clockmill.storage import (
     backfill_pages,
     backfills,
     events,
+    failures,
     look,
     overlaps,
     pages,
+    past,
     pools,
     run_pages,
     runs,
@@ -62,7 +65,7 @@ _HISTORY = (
 @pytest.fixture
 def busy(database: Database, rows: Any) -> Database:
     """A database with much history and a little that is going on."""
-    version = rows.dag("old", next_run_after=NOW)
+    version = rows.dag("old", next_run_after=NOW, max_consecutive_failed=9)
     run = rows.run(version, "old", "now", "running", deadline_at=NOW)
     rows.run(version, "old", "next", "queued")
     for number in range(4):
@@ -84,6 +87,12 @@ def analyse(database: Database) -> None:
         connection.execute(text("ANALYZE"))
 
 
+def read_previous_run(connection: Connection) -> object:
+    run = runs.find_run(connection, "old", "run7")
+    assert run is not None
+    return past.previous_run(connection, replace(run, logical_date=NOW, backfill_id=2))
+
+
 FULL = admission.Full(
     pools={"a": 0, "b": 2},
     runs={7},
@@ -102,6 +111,12 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "ready tasks behind full limits": lambda c: admission.ready_tasks(c, limit=100, full=FULL),
     "usage of pools and runs": attempts.usage,
     "usage of tasks": attempts.live_tasks,
+    "the run before": read_previous_run,
+    "the runs before": lambda c: past.previous_revisions(c, [1, 1007]),
+    "the states of tasks of the run before": lambda c: past.states_of_tasks(c, 1007, ["t"]),
+    "an earlier run that waits for its turn": lambda c: past.queued_before(c, 1007),
+    "whether a DAG fails too often": lambda c: failures.pause_failing(c, ["old"], at=NOW, actor="test"),
+    "why a DAG is paused": lambda c: failures.why_paused(c, "old"),
     "pools with their usage": pools.list_pools,
     "who holds slots": lambda c: attempts.live_holders(c, pool_name="default_pool"),
     "live attempts of a supervisor": lambda c: attempts.live_attempts_of(c, "s1"),
