@@ -160,5 +160,7 @@ def test_one_instance_of_a_mapped_task_is_chosen_by_its_index(client: FlaskClien
     for index in range(3):
         seed.task(run, "extract", "failed", map_index=index, try_number=1)
 
-    assert 'value="extract[1]"' in client.get(RUN).text
+    assert 'name="task" value="extract"' in client.get(RUN).text
+    assert "task=extract%5B1%5D" in client.get(f"{RUN}/tasks/extract?map_index=1").text
     assert rows(client, f"{RUN}/clear?task=extract[1]") == [("the run", "queued"), ("extract [1]", "runs again")]
+    assert len(rows(client, f"{RUN}/clear?task=extract")) == 4
