@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from clockmill.state import FINISHED_RUN_STATES, RunState, RunType
 from clockmill.storage.conditions import ACTIVE_RUN, LIVE_ATTEMPT
-from clockmill.storage.tables import attempt, dag, dag_run, lit
+from clockmill.storage.tables import attempt, dag, dag_run, lit, task_instance
 
 #: What the reason of a run begins with that is ended because the next one is due.
 CANCELLED = "overlap=cancel"
@@ -40,14 +40,24 @@ _BEING_CANCELLED = select(dag_run.c.dag_id).where(
     dag_run.c.dag_id.in_(bindparam("dag_ids", expanding=True)),
     dag_run.c.reason.startswith(CANCELLED),
 )
+_IS_OVER = dag_run.c.state.in_([lit(state) for state in sorted(FINISHED_RUN_STATES)])
 _STILL_THERE = (
     select(dag_run.c.dag_id)
     .join(attempt, attempt.c.dag_run_id == dag_run.c.id)
     .where(
         LIVE_ATTEMPT,
         dag_run.c.dag_id.in_(bindparam("dag_ids", expanding=True)),
-        dag_run.c.state.in_([lit(state) for state in sorted(FINISHED_RUN_STATES)]),
+        _IS_OVER,
     )
+)
+
+
+_ENDING = (
+    select(dag_run.c.run_id, task_instance.c.task_id, attempt.c.queued_at)
+    .join(attempt, attempt.c.dag_run_id == dag_run.c.id)
+    .join(task_instance, task_instance.c.id == attempt.c.task_instance_id)
+    .where(LIVE_ATTEMPT, dag_run.c.dag_id == bindparam("dag_id"), _IS_OVER)
+    .order_by(attempt.c.queued_at, attempt.c.id)
 )
 
 
@@ -70,6 +80,11 @@ def dags_being_cancelled(connection: Connection, dag_ids: Collection[str]) -> se
     """Those of the DAGs of which a run was cancelled for the next one, while something of it is still running."""
     cancelling = list(connection.scalars(_CANCELLING_DAGS, {"dag_ids": list(dag_ids)}))
     return still_ending(connection, cancelling) if cancelling else set()
+
+
+def ending_tasks(connection: Connection, dag_id: str) -> list[tuple[str, str, datetime]]:
+    """The tasks of a DAG that go on although their runs are over: ``(run id, task id, since)``, oldest first."""
+    return [(row.run_id, row.task_id, row.queued_at) for row in connection.execute(_ENDING, {"dag_id": dag_id})]
 
 
 def still_ending(connection: Connection, dag_ids: Collection[str]) -> set[str]:

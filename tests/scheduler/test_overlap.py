@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from clockmill import DAG
+from clockmill.actions.explain import explain
 from clockmill.errors import DagDefinitionError, UsageError
 from clockmill.operators.bash import BashOperator
 from clockmill.state import RunState, TaskState
@@ -76,6 +77,9 @@ def test_cancel_ends_the_older_run_and_the_new_one_begins_when_its_tasks_are_gon
     assert set(asked) == {mill.executor.workload("a").attempt_id}
     mill.pass_time(minutes=1)
     assert states(mill)[SECOND] == "queued"
+    why = mill.db.read(lambda c: explain(c, "d", SECOND, "a"))
+    assert why.verdict == "The run begins when nothing is left of the run that was cancelled for it (overlap=cancel)."
+    assert [holder.what for holder in why.holders] == [f"{FIRST} a"]
     mill.finish("a", "stopped", run_id=FIRST)
     assert states(mill) == {FIRST: "failed", SECOND: "running"}
     assert mill.executor.workload("a").run_id == SECOND

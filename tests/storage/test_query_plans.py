@@ -154,6 +154,7 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "runs that may overlap": lambda c: overlaps.active_beside_backfills(c, "old"),
     "DAGs of which a run is being cancelled": lambda c: overlaps.dags_being_cancelled(c, ["old"]),
     "DAGs of which a run is still ending": lambda c: overlaps.still_ending(c, ["old"]),
+    "tasks that go on in a run that is over": lambda c: overlaps.ending_tasks(c, "old"),
     "DAGs that are short of ticks": lambda c: schedules.short_of_ticks(c, NOW),
     "one run": lambda c: runs.find_run(c, "old", "run7"),
     "the tasks of a run": lambda c: runs.load_tasks(c, 1007),

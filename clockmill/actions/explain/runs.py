@@ -7,6 +7,7 @@ from clockmill.actions.explain.backfills import explain_backfill
 from clockmill.clock import iso
 from clockmill.state import RunState
 from clockmill.storage.failures import why_paused
+from clockmill.storage.overlaps import dags_being_cancelled, ending_tasks
 from clockmill.storage.runs import active_runs
 
 
@@ -19,6 +20,11 @@ def explain_queued_run(answer: Explanation, subject: Subject) -> None:
         return
     explain_backfill(answer, subject)
     if answer.verdict:
+        return
+    if dags_being_cancelled(subject.connection, [dag_id]):
+        answer.verdict = "The run begins when nothing is left of the run that was cancelled for it (overlap=cancel)."
+        ending = ending_tasks(subject.connection, dag_id)
+        answer.holders = [Holder(what=f"{run_id} {task_id}", since=since) for run_id, task_id, since in ending]
         return
     others = [other for other in active_runs(subject.connection, dag_id) if other.state is RunState.RUNNING]
     if len(others) < dag.max_active_runs and subject.run.backfill_id is None:
