@@ -298,14 +298,16 @@ class _Runner:
         state = self._run.tasks[key].state
         branch, skips = (report.branch, report.skips) if report else (None, None)
         self._progress.record(key, state, left_out_by(self._graph, key.task_id, branch=branch, skips=skips))
-        if self._dag.fail_fast and state in FAILED_TASK_STATES:
-            self._skip_the_rest(key.task_id)
+        if self._dag.fail_fast and state is TaskState.FAILED and self._graph[key.task_id].counts_for_run:
+            self._skip_the_rest(self._run.tasks[key].name)
 
     def _skip_the_rest(self, failed: str) -> None:
-        self._ready.clear()
+        """Skip what waits, but for teardowns."""
+        self._ready = deque(key for key in self._ready if self._graph[key.task_id].is_teardown)
         for key, instance in self._run.tasks.items():
-            if instance.state in (TaskState.NONE, TaskState.SCHEDULED):
-                instance.state, instance.reason = TaskState.SKIPPED, f"fail_fast: task {failed!r} failed"
+            is_waiting = instance.state in (TaskState.NONE, TaskState.SCHEDULED)
+            if is_waiting and not self._graph[key.task_id].is_teardown:
+                instance.state, instance.reason = TaskState.SKIPPED, f"fail_fast: {failed!r} failed"
                 self._progress.record(key, TaskState.SKIPPED)
 
 

@@ -139,6 +139,19 @@ def test_fail_fast_skips_what_has_not_run() -> None:
     assert states(run_dag(dag)) == {"bad": "failed", "later": "skipped", "last": "skipped"}
 
 
+def test_fail_fast_still_tears_down_and_a_teardown_that_fails_ends_nothing() -> None:
+    with DAG("d", fail_fast=True) as dag:
+        made = Does(task_id="made", function=lambda context: 1)
+        made >> Does(task_id="bad", function=lambda context: 1 / 0) >> Does(task_id="tidy").as_teardown(setups=made)
+        kept = Does(task_id="kept", function=lambda context: 1)
+        kept >> Does(task_id="slip", function=lambda context: 1 / 0).as_teardown(setups=kept)
+        Does(task_id="first") >> Does(task_id="second") >> Does(task_id="third") >> Does(task_id="later")
+    run = run_dag(dag)
+    assert states(run)["tidy"] == "success"
+    assert states(run)["later"] == "skipped"
+    assert run.get_task_instance("later").reason == "fail_fast: 'bad' failed"
+
+
 def test_dates_params_and_configuration_reach_the_task() -> None:
     def function(context: Any) -> list[Any]:
         return [context["ds"], context["params"]["n"], context["dag_run"].conf["free"], context["test_mode"]]
