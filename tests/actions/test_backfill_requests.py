@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from clockmill import DAG, Param
 from clockmill.actions.backfill import MAX_DATES, BackfillRequest, preview_backfill, request_backfill
-from clockmill.actions.backfill_dates import DateAction, instants
+from clockmill.actions.backfill_dates import DateAction, instants, ticks_of
 from clockmill.errors import Conflict, UsageError
 from clockmill.operators.bash import BashOperator
 from clockmill.state.backfill import ReprocessBehavior
 from clockmill.storage import tables
-from clockmill.timetables import CronDataIntervalTimetable
+from clockmill.timetables import CronDataIntervalTimetable, Schedule, make_timetable
 
 DAYS = {"first": date(2025, 12, 1), "last": date(2025, 12, 4)}
 
@@ -165,3 +168,29 @@ def test_a_day_is_as_long_as_the_clocks_of_its_zone_make_it(zone: str, day: date
 def test_an_instant_is_meant_exactly_and_a_local_time_in_the_zone() -> None:
     aware, local = datetime(2025, 7, 1, 12, tzinfo=UTC), datetime.fromisoformat("2025-07-01T14:30")
     assert instants(aware, local, "Europe/Berlin") == (aware, datetime(2025, 7, 1, 12, 30, tzinfo=UTC))
+
+
+TIMETABLES = [
+    make_timetable("@daily", "Europe/Berlin"),
+    make_timetable("30 2 * * *", "America/New_York"),
+    make_timetable("0 0 1,15 * *", "Asia/Beirut"),
+    make_timetable(timedelta(hours=7), "UTC", datetime(2025, 1, 1, 1, tzinfo=UTC)),
+    CronDataIntervalTimetable("0 */5 * * *", "Australia/Lord_Howe"),
+]
+
+
+@given(
+    timetable=st.sampled_from(TIMETABLES),
+    first=st.datetimes(datetime.fromisoformat("2024-12-01"), datetime.fromisoformat("2025-12-01")),
+    hours=st.integers(0, 2000),
+    size=st.integers(1, 40),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_dates_taken_in_batches_are_all_dates_and_each_once(timetable, first, hours: int, size: int) -> None:
+    begin, end = first.replace(tzinfo=UTC), first.replace(tzinfo=UTC) + timedelta(hours=hours)
+    schedule, reached, batches = Schedule(timetable), None, []
+    while batch := list(islice(ticks_of(schedule, begin, end, after=reached), size)):
+        batches += batch
+        reached = batch[-1].logical_date
+    around = schedule.ticks_between(begin - timedelta(days=40), end + timedelta(days=40))
+    assert batches == [tick for tick in around if begin <= tick.logical_date <= end]

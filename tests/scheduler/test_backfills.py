@@ -27,6 +27,9 @@ from clockmill.storage.runs import load_tasks, lock_runs
 from clockmill.storage.versions import version
 from clockmill.testing.executor import ScriptedExecutor
 
+#: For what is decided above the database.
+on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 S, F, Q, R = RunState.SUCCESS, RunState.FAILED, RunState.QUEUED, RunState.RUNNING
 
 
@@ -123,6 +126,7 @@ def test_each_date_gets_one_run_and_the_backfill_ends_with_the_last(mill) -> Non
     assert (len(mill.events("backfill_created")), told) == (1, ["success"])
 
 
+@on_one_database
 def test_a_failed_run_lets_it_fail_when_all_runs_are_over_and_not_before(mill) -> None:
     mill.add(daily())
     backfill(mill)
@@ -132,6 +136,7 @@ def test_a_failed_run_lets_it_fail_when_all_runs_are_over_and_not_before(mill) -
     assert (seen(mill).state, seen(mill).reason) == (BackfillState.FAILED, "1 of 6 runs failed")
 
 
+@on_one_database
 def test_the_last_day_is_meant_whole(mill) -> None:
     mill.add(daily(schedule="@hourly"))
     backfill(mill, 1, 2)
@@ -139,6 +144,7 @@ def test_the_last_day_is_meant_whole(mill) -> None:
     assert mill.runs("d")[-1].logical_date == datetime(2025, 12, 2, 23, tzinfo=UTC)
 
 
+@on_one_database
 @pytest.mark.parametrize(("micros", "last_day"), [(0, 3), (1, 2)])
 def test_the_last_instant_is_included_and_nothing_after_it(mill, micros: int, last_day: int) -> None:
     mill.add(daily())
@@ -147,6 +153,7 @@ def test_the_last_instant_is_included_and_nothing_after_it(mill, micros: int, la
     assert list(states(mill)) == list(range(1, last_day + 1))
 
 
+@on_one_database
 def test_days_are_those_of_the_zone_of_the_dag(mill) -> None:
     mill.add(daily(schedule="@hourly", timezone="Europe/Berlin"))
     backfill(mill, first=date(2025, 3, 30), last=date(2025, 3, 30))
@@ -154,6 +161,7 @@ def test_days_are_those_of_the_zone_of_the_dag(mill) -> None:
     assert mill.runs("d")[0].logical_date == datetime(2025, 3, 29, 23, tzinfo=UTC)
 
 
+@on_one_database
 def test_a_run_is_named_by_the_beginning_of_its_interval(mill) -> None:
     from clockmill.timetables import CronDataIntervalTimetable
 
@@ -164,6 +172,7 @@ def test_a_run_is_named_by_the_beginning_of_its_interval(mill) -> None:
     assert list(states(mill)) == [30, 31]
 
 
+@on_one_database
 def test_dates_that_are_not_due_yet_are_left_to_their_tick(mill) -> None:
     mill.add(daily())
     backfill(mill, last=date(2026, 1, 3), first=date(2025, 12, 30))
@@ -186,6 +195,7 @@ def test_many_dates_are_made_in_several_transactions_by_several_schedulers(mill)
     assert sum(row.state == R for row in mill.runs("d")) == 3
 
 
+@on_one_database
 def test_a_dag_with_many_tasks_is_made_fewer_dates_at_a_time(mill) -> None:
     with DAG("d", schedule="@daily") as dag:
         for number in range(1000):
@@ -196,6 +206,7 @@ def test_a_dag_with_many_tasks_is_made_fewer_dates_at_a_time(mill) -> None:
     assert len(mill.runs("d")) == 5
 
 
+@on_one_database
 def test_the_configuration_reaches_each_run(mill) -> None:
     mill.add(daily())
     backfill(mill, 1, 1, conf={"a": 1})
@@ -216,6 +227,7 @@ def test_only_the_chosen_tasks_run(mill) -> None:
     assert seen(mill).state is BackfillState.SUCCESS
 
 
+@on_one_database
 def test_a_dag_whose_schedule_is_gone_meanwhile_pauses_its_backfill_with_that_reason(mill) -> None:
     mill.add(daily())
     backfill(mill, pump=False)
@@ -290,6 +302,7 @@ def test_a_repeated_run_runs_the_tasks_that_an_earlier_backfill_left_out(mill) -
     assert mill.states("d", run_id(mill, 1)) == {"a": "success", "b": "success"}
 
 
+@on_one_database
 def test_when_every_date_has_a_run_there_is_nothing_to_do(mill) -> None:
     mill.add(daily())
     backfill(mill, 1, 2)
@@ -298,6 +311,7 @@ def test_when_every_date_has_a_run_there_is_nothing_to_do(mill) -> None:
     assert (seen(mill, 2).state, seen(mill, 2).reason) == (BackfillState.SUCCESS, "there was nothing to run")
 
 
+@on_one_database
 def test_a_run_of_another_date_that_has_the_run_id_is_left(mill) -> None:
     mill.add(daily())
     mill.trigger("d", "backfill__2025-12-01T00:00:00+00:00")
@@ -306,6 +320,7 @@ def test_a_run_of_another_date_that_has_the_run_id_is_left(mill) -> None:
     assert seen(mill).run_count == 1
 
 
+@on_one_database
 def test_a_tick_whose_date_was_backfilled_is_not_run_twice(mill) -> None:
     mill.add(daily(start_date=datetime(2025, 12, 20, tzinfo=UTC), catchup=True), paused=True)
     backfill(mill, 20, 25)
@@ -325,6 +340,7 @@ def test_its_own_limit_holds_within_that_of_the_dag(mill) -> None:
     assert running(mill) == [1, 3]
 
 
+@on_one_database
 def test_a_limit_above_that_of_the_dag_changes_nothing(mill) -> None:
     mill.add(daily(max_active_runs=3))
     backfill(mill, max_active_runs=5)
@@ -350,6 +366,7 @@ def test_live_runs_go_first(mill) -> None:
     assert running(mill) == [2]
 
 
+@on_one_database
 def test_nothing_begins_while_the_dag_is_paused(mill) -> None:
     mill.add(daily(), paused=True)
     backfill(mill)
@@ -359,6 +376,7 @@ def test_nothing_begins_while_the_dag_is_paused(mill) -> None:
     assert running(mill) == [1, 2, 3]
 
 
+@on_one_database
 def test_two_backfills_of_a_dag_share_its_limit_the_older_first(mill) -> None:
     mill.add(daily(max_active_runs=3))
     backfill(mill, 1, 2)
@@ -403,6 +421,7 @@ def test_the_others_wait_until_the_whole_canary_succeeded(mill) -> None:
     assert running(mill) == [3, 4, 5]
 
 
+@on_one_database
 def test_a_canary_goes_backwards_with_its_backfill(mill) -> None:
     mill.add(daily())
     backfill(mill, canary=1, run_backwards=True)
@@ -428,6 +447,7 @@ def test_a_canary_that_fails_pauses_and_once_fixed_and_resumed_only_what_is_left
     assert {row.try_number for row in mill.rows("d", run_id(mill, 1))} == {1}
 
 
+@on_one_database
 def test_resuming_in_spite_of_a_failed_canary_goes_on_without_it(mill) -> None:
     mill.add(daily())
     backfill(mill, canary=1)
@@ -468,6 +488,7 @@ def test_after_resuming_failures_are_counted_anew_and_nothing_that_succeeded_run
     assert tries == [1, 2, 2, 2, 2, 1]
 
 
+@on_one_database
 def test_a_pause_by_a_person_forgives_no_failure(mill) -> None:
     mill.add(daily(max_active_runs=1))
     backfill(mill, stop_at="2")
@@ -478,6 +499,7 @@ def test_a_pause_by_a_person_forgives_no_failure(mill) -> None:
     assert seen(mill).state is BackfillState.PAUSED
 
 
+@on_one_database
 def test_failed_runs_that_a_person_cleared_while_it_was_paused_wait_for_it(mill) -> None:
     mill.add(daily(max_active_runs=1))
     backfill(mill, stop_at="1")
@@ -488,6 +510,7 @@ def test_failed_runs_that_a_person_cleared_while_it_was_paused_wait_for_it(mill)
     assert running(mill) == [1]
 
 
+@on_one_database
 def test_the_last_failure_ends_it_because_nothing_is_left_to_hold_back(mill) -> None:
     mill.add(daily(max_active_runs=1))
     backfill(mill, 1, 2, stop_at="1")
@@ -512,6 +535,7 @@ def test_a_rerun_of_failed_runs_keeps_what_succeeded_in_them(mill) -> None:
     assert {row.task_id: row.try_number for row in mill.rows("d", run_id(mill, 1))} == {"a": 1, "b": 2, "c": 1}
 
 
+@on_one_database
 def test_a_backfill_that_fails_does_not_pause_its_dag(mill) -> None:
     mill.add(daily(max_consecutive_failed_dag_runs=1))
     backfill(mill, 1, 2)
@@ -572,6 +596,7 @@ def test_a_run_that_is_cleared_when_its_backfill_is_over_runs_by_itself(mill, ho
     assert (states(mill)[1], seen(mill).state) == (S, how)
 
 
+@on_one_database
 def test_what_is_over_cannot_be_steered(mill) -> None:
     mill.add(daily())
     backfill(mill, 1, 1)
