@@ -134,6 +134,20 @@ def test_a_run_that_cannot_be_made_fails_the_task_with_the_reason(
         assert asking.run_state("asks") is RunState.FAILED
 
 
+def test_what_the_author_wants_called_at_a_failure_is_called_for_a_request_that_is_refused(mill: Mill) -> None:
+    with DAG("asks", schedule=None) as asks:
+        BashOperator(task_id="t", bash_command="true", on_failure_callback=print)
+    mill.add(asks)
+    mill.trigger("asks")
+    asked = RunRequest(dag_id="other", run_id="wanted").to_json()
+    mill.executor.finish("t", run_requests=[asked], called_back=True)
+    mill.pump()
+    (call,) = mill.executor.held.values()
+    assert call.callback is not None
+    assert call.callback["kind"] == "on_failure_callback"
+    assert call.callback["context"]["reason"] == "There is no DAG 'other'."
+
+
 def test_a_logical_date_that_is_taken_fails_the_task(asking: Mill) -> None:
     date = datetime(2025, 5, 5, tzinfo=UTC)
     asking.trigger("other", "there", logical_date=date)

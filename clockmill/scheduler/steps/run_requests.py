@@ -77,7 +77,8 @@ def _with_requests(
     connection: Connection, item: Ended, views: Mapping[int, RunView], done: Requested, now: datetime
 ) -> Ended:
     report = item.report
-    if not report.run_requests or report.outcome not in _GOES_WELL or not counts(item, views):
+    asks = report.run_requests and report.outcome in _GOES_WELL and item.attempt.callback_id is None
+    if not asks or not counts(item, views):
         return item
     view = views[item.attempt.dag_run_id]
     actor = "task:" + "/".join([view.run.dag_id, view.run.run_id, *_name(view, item)])
@@ -109,6 +110,7 @@ def _ended(report: AttemptReport, outcome: Outcome, reason: str, *, no_retry: bo
         skips=None,
         defer=None,
         look_again_at=None,
+        called_back=False,
     )
 
 
