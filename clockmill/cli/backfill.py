@@ -86,7 +86,9 @@ def create(
     behavior = ReprocessBehavior(options.pop("reprocess_behavior"))
     request = BackfillRequest(conf=conf or {}, reprocess_behavior=behavior, **options)
     if dry_run:
-        _show_dates(app.read(lambda connection: preview_backfill(connection, request, app.clock.now())), output)
+        preview = app.read(lambda connection: preview_backfill(connection, request, app.clock.now()))
+        _show_dates(preview, output)
+        _warn_of_another(app, preview)
         return
     done = request_backfill(app.database, app.clock, request, actor=app.actor)
     app.wake()
@@ -179,6 +181,15 @@ def _show_dates(preview: BackfillPreview, output: str) -> None:
     told = ", ".join(f"{number} {action}" for action, number in preview.counts.items())
     click.echo(f"{counted(len(preview.dates), 'date')}: {told}.", err=True)
     _warn_of(preview)
+
+
+def _warn_of_another(app: App, preview: BackfillPreview) -> None:
+    from clockmill.storage.backfills import overlapping_backfill
+
+    dag_id = preview.request.dag_id
+    other = app.read(lambda connection: overlapping_backfill(connection, dag_id, preview.first, preview.last))
+    if other is not None:
+        warn(f"The backfill {other.id} is {other.state} and has some of these dates: until it is over, no other can.")
 
 
 def _warn_of(preview: BackfillPreview) -> None:

@@ -119,6 +119,7 @@ def test_what_is_no_good_is_refused_in_one_line(program: Any, rows: Any, argumen
 def test_the_same_dates_twice_are_refused_with_the_name_of_the_other(program: Any, rows: Any) -> None:
     program.ok(*CREATE)
     assert "The backfill 1 of DAG 'sales' is running" in program.refused(*CREATE)
+    assert "The backfill 1 is running and has some of these dates" in program(*CREATE, "--dry-run").stderr
 
 
 def test_pause_resume_cancel_and_the_list(program: Any, rows: Any) -> None:
