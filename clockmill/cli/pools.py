@@ -51,7 +51,8 @@ def get(app: App, name: str, output: str) -> None:
 def set_pool(app: App, name: str, slots: int, description: str, include_deferred: bool) -> None:
     """Make a pool, or change one."""
     _set(app, [Pool(name=name, slots=slots, description=description, include_deferred=include_deferred)])
-    click.echo(f"The pool {name} has {counted(slots, 'slot')}.")
+    also = " Deferred tasks hold theirs." if include_deferred else ""
+    click.echo(f"The pool {name} has {counted(slots, 'slot')}.{also}")
 
 
 @pools.command()

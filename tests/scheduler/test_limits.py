@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, insert, update
@@ -162,12 +163,20 @@ def test_no_more_instances_of_a_task_than_max_active_tis_per_dag_over_all_runs(m
     assert (mill.states("d", "r2")["d0"], mill.states("d", "r2")["d1"]) == (TaskState.RUNNING, TaskState.SCHEDULED)
 
 
-def test_a_limit_per_run_counts_each_run_alone(mill) -> None:
-    mill.add(wide_dag("d", 1, task_arguments={"max_active_tis_per_dagrun": 1}))
-    mill.trigger("d", "r1")
-    mill.clock.advance(1)
-    mill.trigger("d", "r2")
-    assert mill.executor.running() == ["d0", "d0"]
+def test_a_limit_per_run_counts_the_instances_in_each_run_alone(mill) -> None:
+    with DAG("d", schedule=None) as dag:
+        mapped = BashOperator.partial(task_id="m", max_active_tis_per_dagrun=2)
+        mapped.expand(bash_command=["true"] * 4)
+    mill.add(dag)
+    for number in range(2):
+        mill.clock.advance(1)
+        mill.trigger("d", f"r{number}")
+    assert Counter(held.run_id for held in mill.executor.held.values()) == {"r0": 2, "r1": 2}
+    mill.finish("m")
+    assert Counter(held.run_id for held in mill.executor.held.values()) == {"r0": 2, "r1": 2}
+    answer = mill.db.read(lambda c: explain(c, "d", "r1", "m", 3))
+    assert answer.verdict == "The task is at its limit: 2 of max_active_tis_per_dagrun=2 instances run in this run."
+    assert len(answer.holders) == 2
 
 
 def test_live_runs_go_before_backfills_however_urgent_these_are(mill) -> None:
