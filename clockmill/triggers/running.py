@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from clockmill.triggers.base import BaseTrigger, TriggerEvent
 
+_OURS = f"{Path(__file__).resolve().parent.parent}/"
 _LONGEST_LINE = 500
 _LONGEST_TRACE = 20_000
 
@@ -46,5 +48,8 @@ async def first_event(trigger: BaseTrigger, step: Step = _await) -> TriggerEvent
 def failure_text(error: BaseException) -> str:
     """An error as a task is told of it: one line, and its traceback below."""
     line = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_LINE].rstrip(": ")
-    trace = "".join(traceback.format_exception(error))[-_LONGEST_TRACE:]
+    told = traceback.TracebackException.from_exception(error)
+    theirs = [frame for frame in told.stack if not frame.filename.startswith(_OURS)]
+    told.stack = traceback.StackSummary.from_list(theirs or told.stack)
+    trace = "".join(told.format())[-_LONGEST_TRACE:]
     return f"{line}\n{trace}".replace("\0", "\\0").encode(errors="backslashreplace").decode()

@@ -80,6 +80,15 @@ class Yard:
         rows = self.database.read(lambda c: list(c.execute(statement)))
         return {name: error.partition("\n")[0] if error else json.loads(event) for name, event, error in rows}
 
+    def trace(self, name: str) -> str:
+        """The traceback of the error of a task's trigger."""
+        statement = (
+            select(tables.task_trigger.c.error)
+            .join(tables.task_instance, tables.task_instance.c.id == tables.task_trigger.c.task_instance_id)
+            .where(tables.task_instance.c.task_id == name)
+        )
+        return str(self.database.read(lambda c: c.execute(statement).scalar_one()).partition("\n")[2])
+
     def owners(self) -> dict[str, str | None]:
         """Who has the trigger of each task."""
         statement = select(tables.task_instance.c.task_id, tables.task_trigger.c.triggerer).join(

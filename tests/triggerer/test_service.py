@@ -61,6 +61,17 @@ def test_a_trigger_that_cannot_fire_hands_its_task_an_error_and_harms_no_other(
     asyncio.run(work())
 
 
+def test_the_traceback_that_a_task_is_told_shows_the_code_of_its_author_alone(yard: Any) -> None:
+    async def work() -> None:
+        yard.wait_for("Broken", "x")
+        await yard.settle(yard.service())
+        trace = yard.trace("x")
+        assert 'raise ValueError(f"no {self.name}' in trace
+        assert "clockmill/triggerer" not in trace
+
+    asyncio.run(work())
+
+
 def test_an_argument_that_the_class_does_not_take_is_an_error_of_the_trigger(yard: Any) -> None:
     async def work() -> None:
         yard.wait_for("Door", "x", kwargs='{"nme": 1}')
