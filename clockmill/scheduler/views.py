@@ -78,10 +78,11 @@ class RunView:
             own = {"try_number": row.try_number + 1, "start_date": None, **_NEW_TRY}
         self.change(key, state=TaskState.SCHEDULED, due_at=None, scheduled_at=now, end_date=None, reason=reason, **own)
 
-    def settle(self, connection: Connection, now: datetime) -> None:
-        """Write down every step that follows from the states as they are."""
+    def settle(self, connection: Connection, now: datetime) -> list[TaskRow]:
+        """Write down every step that follows from the states as they are; returns what fails by it."""
+        failed: list[TaskRow] = []
         if self.run.state is not RunState.RUNNING:
-            return
+            return failed
         gates = {}
         if self.plan.past:
             for task_id in self.gate.held if self.gate else ():
@@ -94,6 +95,9 @@ class RunView:
                     self._place(step)
                 case Change():
                     self._apply(step, now)
+                    if step.state is TaskState.FAILED:
+                        failed.append(self.task(step.key))
+        return failed
 
     def _place(self, placed: Placed) -> None:
         if placed.was is not None:

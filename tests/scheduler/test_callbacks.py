@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from clockmill import DAG, BaseOperator
 from clockmill.state import CallbackState, RunState, TaskState
@@ -196,3 +196,38 @@ def test_two_schedulers_make_a_call_once(mill: Mill, clock: Any) -> None:
         mill.services[0].run_once()
     held = [w for executor in (mill.executor, other) for w in executor.held.values()]
     assert len(held) == 1 and mill.states("d") == {"t": TaskState.FAILED}
+
+
+def test_a_task_that_fails_without_a_process_is_called_about(mill: Mill) -> None:
+    class Each(Noop):
+        def __init__(self, item: Any = None, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            self.item = item
+
+    with DAG("d") as dag:
+        above = Noop(task_id="above")
+        Each.partial(task_id="each", on_failure_callback=told).expand(item=above.output)
+    mill.add(dag)
+    mill.trigger("d")
+    too_many = str([0] * (mill.settings.core.max_map_length + 1))
+    mill.finish("above", xcoms=[("return_value", too_many)], called_back=True)
+    (call,) = calls(mill)
+    assert call.context["task"]["task_id"] == "each" and "max_map_length" in call.context["reason"]
+
+
+def test_a_call_whose_version_cannot_be_read_is_given_up_and_holds_up_nobody(mill: Mill) -> None:
+    dag_with(mill, {"on_failure_callback": told})
+    mill.executor.takes_work = False
+    mill.finish("t", "failed")
+    mill.executor.takes_work = True
+    with mill.db.engine.begin() as connection:
+        connection.execute(update(tables.dag_version).values(document="{}"))
+    mill.restart()
+    with DAG("other") as other:
+        Noop(task_id="u")
+    mill.add(other)
+    mill.trigger("other")
+    assert mill.executor.running() == ["u"]
+    (call,) = calls(mill)
+    assert call.state is CallbackState.FAILED
+    assert "not a DAG document" in call.reason

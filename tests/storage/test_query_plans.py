@@ -19,6 +19,8 @@ from clockmill.storage import (
     attempts,
     backfill_pages,
     backfills,
+    callbacks,
+    deadlines,
     events,
     failures,
     look,
@@ -57,6 +59,10 @@ _HISTORY = (
     _NUMBERS + "INSERT INTO task_trigger (id, task_instance_id, dag_run_id, class_path, kwargs, bundle, file, pool, "
     "pool_slots, created_at, timeout_at, triggerer) SELECT 1000 + i, 1000 + i, 1000 + i, 'c', '{}', 'b', 'f', "
     "'default_pool', 1, i, 4000000000000000, 't9' FROM n",
+    _NUMBERS + "INSERT INTO callback (id, dag_run_id, kind, state, context, created_at, ended_at) "
+    "SELECT 1000 + i, 1000 + i, 'on_failure_callback', 'success', '{}', i, i FROM n",
+    _NUMBERS + "INSERT INTO deadline (id, dag_run_id, name, position, due_at, met_at) "
+    "SELECT 1000 + i, 1000 + i, 'x', 0, i, i FROM n",
     _NUMBERS + "INSERT INTO event (id, at, kind, actor, dag_id, run_id, detail) "
     "SELECT 1000 + i, i, 'run_created', 'test', 'old', 'run' || i, '{}' FROM n",
 )
@@ -123,6 +129,12 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "live attempts of a run": lambda c: attempts.live_attempts_of_runs(c, [1]),
     "runs that are due": lambda c: runs.runs_due(c, NOW),
     "the next deadline": runs.next_deadline,
+    "callbacks that wait": lambda c: callbacks.hold_pending(c, 100),
+    "callbacks of a run": lambda c: callbacks.callbacks_of_run(c, 1007),
+    "runs with a deadline to look at": lambda c: deadlines.runs_with_due(c, NOW),
+    "open deadlines of runs": lambda c: deadlines.open_deadlines(c, [1, 1007]),
+    "how long the last runs took": lambda c: deadlines.seconds_of_runs(c, "old", most=21, only_good=True),
+    "how long tasks took": lambda c: deadlines.seconds_of_tasks(c, "old", ["t"], most=21),
     "runs with a fired trigger": lambda c: triggers.runs_with_fired(c, 100),
     "runs with a late trigger": lambda c: triggers.runs_with_late(c, NOW, 100),
     "fired and late triggers of runs": lambda c: triggers.take_over(c, [1, 2], NOW),
@@ -196,13 +208,14 @@ def read_backfills(connection: Connection) -> None:
 
 #: What a look without an index is called in a plan, of a table that grows with history. Walking through all of a
 #: partial index is fine: it holds live rows only.
+_TABLES = "dag_run|task_instance|task_trigger|attempt|xcom|event|callback|deadline"
+_LIVE_ROWS = (
+    r"ix_dag_run_(active|deadline|running|queued)|ix_task_instance_\w+|ix_task_trigger_\w+|uq_attempt_live|"
+    r"ix_callback_pending|ix_deadline_(open|warning)"
+)
 _SCANS = {
-    "sqlite": re.compile(
-        r"SCAN (dag_run|task_instance|task_trigger|attempt|xcom|event)\b"
-        r"(?! USING (COVERING )?INDEX "
-        r"(ix_dag_run_(active|deadline|running|queued)|ix_task_instance_\w+|ix_task_trigger_\w+|uq_attempt_live))"
-    ),
-    "postgresql": re.compile(r"Seq Scan on (dag_run|task_instance|task_trigger|attempt|xcom|event)\b"),
+    "sqlite": re.compile(rf"SCAN ({_TABLES})\b(?! USING (COVERING )?INDEX ({_LIVE_ROWS}))"),
+    "postgresql": re.compile(rf"Seq Scan on ({_TABLES})\b"),
 }
 
 

@@ -17,7 +17,7 @@ from clockmill.executors.base import Started
 from clockmill.protocols import AttemptReport
 from clockmill.scheduler.agenda import Agenda
 from clockmill.scheduler.steps.admit import Admit
-from clockmill.scheduler.steps.callbacks import Callbacks, call_for_run, has_ended
+from clockmill.scheduler.steps.callbacks import Callbacks, call_for_decided, call_for_run, has_ended
 from clockmill.scheduler.steps.collect import Inbox
 from clockmill.scheduler.steps.deadlines import begin_deadlines, is_watched, judge_deadlines
 from clockmill.scheduler.steps.fail_fast import fail_fast
@@ -268,7 +268,7 @@ class Advance:
         """Write down what follows; returns the runs in which a deadline may have been met."""
         watched = set()
         for view in views:
-            view.settle(connection, now)
+            call_for_decided(view, view.settle(connection, now), effects, now)
             if (stops := fail_fast(view, now)) is not None:
                 self._stop(connection, stops, {view.run.id: view}, effects, "fail_fast")
                 view.settle(connection, now)  # teardowns may be ready now

@@ -6,11 +6,12 @@ never forgotten. The call itself is made in a task process of its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from clockmill.clock import parse_iso_or_none
+from clockmill.errors import ClockmillError
 from clockmill.events import Event, EventKind
 from clockmill.ids import new_attempt_id, new_token
 from clockmill.protocols import AttemptReport, Workload
@@ -29,7 +30,7 @@ from clockmill.state import (
 )
 from clockmill.storage.callbacks import CallbackRow, callbacks_by_id, hold_pending
 from clockmill.storage.engine import Connection
-from clockmill.storage.records import AttemptEnd, AttemptRow, TaskRow
+from clockmill.storage.records import AttemptEnd, AttemptRow, RunRow, TaskRow
 from clockmill.storage.runs import runs_by_id
 from clockmill.storage.transitions import (
     CallbackMove,
@@ -58,6 +59,13 @@ def call_for_task(view: RunView, row: TaskRow, report: AttemptReport, effects: E
         effects.callbacks.append(
             new_callback(view, kind, now, row, reason=row.reason, signal=report.signal, exit_code=report.exit_code)
         )
+
+
+def call_for_decided(view: RunView, rows: Collection[TaskRow], effects: Effects, now: datetime) -> None:
+    """Order the calls about tasks that failed without ever getting a process, such as one mapped over too much."""
+    for row in rows:
+        if "on_failure_callback" in view.plan.tasks[row.task_id].callbacks:
+            effects.callbacks.append(new_callback(view, "on_failure_callback", now, row, reason=row.reason))
 
 
 def call_for_run(view: RunView, effects: Effects, now: datetime) -> None:
@@ -156,40 +164,50 @@ class Callbacks:
         room = sum(max(0, slots) for slots in supervisors.values())
         calls = hold_pending(connection, room) if room > 0 else []
         effects.calls_wait = room == 0 or len(calls) == room
-        attempts = []
+        runs = _runs_of(connection, calls)
+        offers: list[NewAttempt] = []
         for call in calls:
             supervisor_id = max(supervisors, key=lambda each: (supervisors[each], each))
+            attempt = _attempt(call, name, supervisor_id, now)
+            try:
+                workload = self._workload(connection, runs[call.dag_run_id], call, attempt)
+            except ClockmillError as error:  # its version cannot be read: nobody will ever make this call
+                _give_up(connection, call, str(error), effects, now)
+                continue
             supervisors[supervisor_id] -= 1
-            attempts.append(_attempt(call, name, supervisor_id, now))
-        create_attempts(connection, attempts)
-        for attempt, workload in zip(
-            attempts, self.workloads(connection, zip(calls, attempts, strict=True)), strict=True
-        ):
-            effects.submit(name, attempt.supervisor_id or "", workload)
+            offers.append(attempt)
+            effects.submit(name, supervisor_id, workload)
+        create_attempts(connection, offers)
 
-    def workloads(
-        self, connection: Connection, calls: Iterable[tuple[CallbackRow, NewAttempt | AttemptRow]]
-    ) -> list[Workload]:
-        """What an executor needs to make these calls."""
-        pairs = list(calls)
-        runs = {row.id: row for row in runs_by_id(connection, {call.dag_run_id for call, _ in pairs})} if pairs else {}
-        made = []
-        for call, attempt in pairs:
-            run = runs[call.dag_run_id]
-            plan = self._space.plans.get(connection, run.version_id)
-            made.append(callback_workload(plan, run, call, attempt.id, attempt.token, self._space.settings))
-        return made
+    def _workload(
+        self, connection: Connection, run: RunRow, call: CallbackRow, attempt: NewAttempt | AttemptRow
+    ) -> Workload:
+        plan = self._space.plans.get(connection, run.version_id)
+        return callback_workload(plan, run, call, attempt.id, attempt.token, self._space.settings)
 
     def send_again(self, connection: Connection, name: str, rows: Collection[AttemptRow], effects: Effects) -> None:
         """Hand over the attempts of calls once more, whose message never arrived."""
         calls = callbacks_by_id(connection, {row.callback_id for row in rows if row.callback_id is not None})
-        pairs = [(calls[row.callback_id], row) for row in rows if row.callback_id in calls]
-        for (_, row), workload in zip(pairs, self.workloads(connection, pairs), strict=True):
-            effects.submit(name, row.supervisor_id or "", workload)
+        runs = _runs_of(connection, calls.values())
+        for row in rows:
+            if row.callback_id in calls:
+                call = calls[row.callback_id]
+                workload = self._workload(connection, runs[call.dag_run_id], call, row)
+                effects.submit(name, row.supervisor_id or "", workload)
+
+
+def _give_up(connection: Connection, call: CallbackRow, reason: str, effects: Effects, now: datetime) -> None:
+    move = CallbackMove(id=call.id, new=CallbackState.FAILED, crashes=call.crashes, reason=reason, ended_at=now)
+    move_callbacks(connection, [move])
+    effects.events += _failures(connection, [(call, reason)], now)
+
+
+def _runs_of(connection: Connection, calls: Collection[CallbackRow]) -> dict[int, RunRow]:
+    return {row.id: row for row in runs_by_id(connection, {call.dag_run_id for call in calls})} if calls else {}
 
 
 def _failures(connection: Connection, failed: Collection[tuple[CallbackRow, str]], now: datetime) -> list[Event]:
-    runs = {row.id: row for row in runs_by_id(connection, {call.dag_run_id for call, _ in failed})} if failed else {}
+    runs = _runs_of(connection, [call for call, _ in failed])
     return [
         Event(
             kind=EventKind.CALLBACK_FAILED,

@@ -47,6 +47,11 @@ def is_watched(view: RunView) -> bool:
     )
 
 
+def _has_deadlines(view: RunView) -> bool:
+    document = view.plan.document
+    return bool(document.deadlines) or document.watches_tasks
+
+
 def judge_deadlines(
     connection: Connection, views: Mapping[int, RunView], runs: Iterable[int], effects: Effects, now: datetime
 ) -> Soonest:
@@ -55,7 +60,7 @@ def judge_deadlines(
     :param views: the runs that are held; others are left alone.
     :returns: when the next of them is due.
     """
-    held = [ident for ident in runs if ident in views]
+    held = [ident for ident in runs if ident in views and _has_deadlines(views[ident])]
     if not held:
         return None
     changes: dict[int, dict[str, Any]] = {}
