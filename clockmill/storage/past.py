@@ -98,7 +98,7 @@ def queued_before(connection: Connection, dag_run_id: int) -> int | None:
     return found
 
 
-_before = dag_run.alias("before")
+_before, _after = dag_run.alias("before"), dag_run.alias("after")
 _NOW = (
     select(
         dag_run.c.id,
@@ -121,3 +121,27 @@ def previous_revisions(connection: Connection, dag_run_ids: Collection[int]) -> 
     """For each run the row id and the revision of the run before it; a run without one is missing."""
     rows = connection.execute(_REVISIONS, {"ids": sorted(dag_run_ids)})
     return {row.id: (row.previous, row.revision) for row in rows}
+
+
+_NEXT = (
+    select(
+        select(_after.c.id)
+        .where(_after.c.dag_id == dag_run.c.dag_id, _after.c.logical_date > dag_run.c.logical_date)
+        .order_by(_after.c.logical_date)
+        .limit(1)
+        .scalar_subquery()
+        .label("next")
+    )
+    .where(dag_run.c.id.in_(bindparam("ids", expanding=True)))
+    .subquery()
+)
+_NEXT_RUNNING = (
+    select(dag_run.c.id, dag_run.c.revision)
+    .join(_NEXT, dag_run.c.id == _NEXT.c.next)
+    .where(dag_run.c.state == bindparam("running", RunState.RUNNING.value))
+)
+
+
+def next_running(connection: Connection, dag_run_ids: Collection[int]) -> list[tuple[int, int]]:
+    """The runs that come right after these and are running, with their revisions."""
+    return [(row.id, row.revision) for row in connection.execute(_NEXT_RUNNING, {"ids": sorted(dag_run_ids)})]

@@ -119,6 +119,7 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "usage of tasks": attempts.live_tasks,
     "the run before": read_previous_run,
     "the runs before": lambda c: past.previous_revisions(c, [1, 1007]),
+    "the runs after": lambda c: past.next_running(c, [1, 1007]),
     "the states of tasks of the run before": lambda c: past.states_of_tasks(c, 1007, ["t"]),
     "an earlier run that waits for its turn": lambda c: past.queued_before(c, 1007),
     "whether a DAG fails too often": lambda c: failures.pause_failing(c, ["old"], at=NOW, actor="test"),

@@ -81,7 +81,7 @@ class Advance:
         self._reports = Reports(workspace.settings.core.crash_budget)
         self._callbacks = Callbacks(workspace)
         self._admit = Admit(workspace, self._callbacks)
-        self._past = Past()
+        self._past = Past(workspace.views)
         self._poisoned: dict[int, int] = {}
         self._told: set[str] = set()
 
@@ -216,7 +216,7 @@ class Advance:
         watched |= self._settle(connection, held.values(), effects, outcomes, now)
         outcomes.wake_at(judge_deadlines(connection, held, watched, effects, now))
         outcomes.more |= self._hand_out(connection, effects, now)
-        outcomes.more |= self._past.follow(views.touched())
+        outcomes.more |= self._past.follow(connection, views.touched())
         requested.perform(connection, now)
         append(connection, effects.events)
         return effects, outcomes

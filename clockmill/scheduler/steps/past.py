@@ -13,11 +13,11 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from clockmill.scheduler.agenda import Agenda
-from clockmill.scheduler.views import RunView
+from clockmill.scheduler.views import RunView, Views
 from clockmill.state import PAST_IS_DONE, RunState, TaskState
 from clockmill.storage.dags import lock_dags
 from clockmill.storage.engine import Connection
-from clockmill.storage.past import previous_revisions, queued_before
+from clockmill.storage.past import next_running, previous_revisions, queued_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class _Wait:
 class Past:
     """The runs that wait for the run before them, as one scheduler knows them."""
 
-    def __init__(self) -> None:
+    def __init__(self, views: Views) -> None:
+        self._views = views
         self._waiting: dict[int, _Wait] = {}
         self._due: set[int] = set()
         self._looked_at: set[int] = set()
@@ -90,7 +91,7 @@ class Past:
                 found[ident] = earlier
         return found
 
-    def follow(self, touched: Iterable[RunView]) -> bool:
+    def follow(self, connection: Connection, touched: Iterable[RunView]) -> bool:
         """Note which runs can go on by what this pass changed; whether another pass should follow at once."""
         views = {view.run.id: view for view in touched}
         for ident in self._looked_at - views.keys():  # it was deleted
@@ -100,6 +101,10 @@ class Past:
         for ident, wait in self._waiting.items():
             if wait.previous in views and _is_done(views[wait.previous], wait.tasks):
                 self._due.add(ident)
+        links = [view.run.id for view in views.values() if view.plan.past]
+        if links:  # another scheduler may have begun the run after one of these a moment ago
+            known = self._views.revision
+            self._due |= {ident for ident, revision in next_running(connection, links) if known(ident) != revision}
         can_swap, self._can_swap = self._can_swap, False
         return bool(self._due) or can_swap
 
