@@ -15,8 +15,8 @@ from clockmill.triggers.file import FileTrigger, find_file
 class FileSensor(BaseSensorOperator):
     """Waits for a file. It is there as soon as its name is: write it under another name first, then rename it.
 
-    :param filepath: a file, a folder, which stands for the files in it and below, or a pattern such as ``in/*.csv``;
-        templated.
+    :param filepath: a file, a folder, which stands for the files in it and below, or a pattern such as ``/in/*.csv``;
+        absolute; templated.
     :param fs_conn_id: a connection whose ``extra`` has the ``path`` that ``filepath`` is relative to; none by default.
     :param recursive: whether ``**`` in a pattern stands for any number of folders.
     """
@@ -53,7 +53,14 @@ class FileSensor(BaseSensorOperator):
         """
         if not isinstance(self.filepath, str | Path) or not str(self.filepath):
             raise UsageError(f"Task {self.task_id!r}: filepath must be a path, not {self.filepath!r}.")
-        if self.fs_conn_id is None:
-            return str(self.filepath)
-        base = getattr(context["conn"], self.fs_conn_id).extra_dejson.get("path", "/")
+        base = "/" if self.fs_conn_id is None else _base(context, self.fs_conn_id)
+        if self.fs_conn_id is None and not Path(self.filepath).is_absolute():
+            raise UsageError(
+                f"Task {self.task_id!r}: filepath must be absolute, not {str(self.filepath)!r}; or name with "
+                "fs_conn_id a connection that has the path which it is relative to."
+            )
         return str(Path(base) / self.filepath)
+
+
+def _base(context: Context, conn_id: str) -> str:
+    return str(getattr(context["conn"], conn_id).extra_dejson.get("path", "/"))

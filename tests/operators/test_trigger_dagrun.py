@@ -170,3 +170,11 @@ def test_a_try_out_makes_no_run_but_tells_which_one_would_be(how: dict[str, Any]
     (request,) = run.triggered
     assert (request.dag_id, request.conf) == ("other", {"n": 1})
     assert run.xcom_pull("x", key="trigger_run_id") == request.run_id
+
+
+def test_each_instance_of_a_mapped_task_asks_for_a_run_of_its_own() -> None:
+    with DAG("d", schedule=None) as dag:
+        TriggerDagRunOperator.partial(task_id="x", trigger_dag_id="other").expand(conf=[{"n": 1}, {"n": 2}])
+    run = dag.test()
+    assert [request.conf for request in run.triggered] == [{"n": 1}, {"n": 2}]
+    assert len({request.run_id for request in run.triggered}) == 2

@@ -13,6 +13,7 @@ from clockmill.errors import DagDefinitionError
 from clockmill.sensors.bash import BashSensor
 from clockmill.sensors.filesystem import FileSensor
 from clockmill.sensors.python import PythonSensor
+from clockmill.sensors.time_delta import WaitSensor
 from tests.waiting import Channel, Try, one_try, result_of
 
 
@@ -120,9 +121,29 @@ def test_a_deferred_file_sensor_hands_over_path_and_interval(tmp_path: Path) -> 
     assert waiting.go_on(f"{tmp_path}/a.csv").outcome == "success"
 
 
-def test_a_path_that_is_none_is_told() -> None:
-    report = one_try(FileSensor, filepath="").attempt()
-    assert report.reason == "UsageError: Task 'x': filepath must be a path, not ''."
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("", "UsageError: Task 'x': filepath must be a path, not ''."),
+        ("in/a.csv", "UsageError: Task 'x': filepath must be absolute, not 'in/a.csv'; or name with fs_conn_id"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_told(path: str, reason: str) -> None:
+    assert one_try(FileSensor, filepath=path).attempt().reason.startswith(reason)
+
+
+def test_sensors_can_be_mapped() -> None:
+    with DAG("d", schedule=None) as dag:
+
+        @task.sensor(poke_interval=0)
+        def x(n: int, ti: Any) -> PokeReturnValue:
+            return PokeReturnValue(True, (ti.map_index, n))
+
+        x.expand(n=[5, 6])
+        WaitSensor.partial(task_id="waits", deferrable=True).expand(time_to_wait=[0, 0])
+    run = dag.test()
+    assert run.state == "success"
+    assert run.xcom_pull("x") == [(0, 5), (1, 6)]
 
 
 def test_a_sensor_needs_a_function() -> None:
