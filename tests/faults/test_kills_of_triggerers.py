@@ -1,12 +1,14 @@
-"""SIGKILL for triggerers under tasks that wait."""
+"""SIGKILL for triggerers, and an outage of the database, under tasks that wait."""
 
 from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from sqlalchemy import select
 
 from clockmill.storage.tables import component, task_trigger
+from clockmill.testing.servers import PostgresServer
 from tests.faults.harness import Mill, kill, wait_until
 
 MANY, FEW = 200, 10
@@ -67,4 +69,30 @@ def test_standalone_starts_its_triggerer_again_and_takes_it_along_at_the_end(mil
 
     assert Counter(each.state for each in mill.check().attempts) == {"deferred": FEW, "success": FEW}
     assert service.end() == 0
+    mill.check_gone()
+
+
+@pytest.mark.postgres
+def test_events_that_come_while_postgres_is_away_are_kept_and_written_when_it_is_back(
+    postgres_mill: Mill, sturdy_postgres: PostgresServer
+) -> None:
+    mill = postgres_mill
+    mill.parse("waits.py")
+    scheduler = mill.start("scheduler", "--grace", "5")
+    triggerer = mill.start("triggerer")
+    mill.trigger("few", "w")
+    wait_until(lambda: all_wait(mill, FEW), "all to wait", 60, mill.tell)
+
+    sturdy_postgres.stop()
+    try:
+        mill.open_gate()
+        wait_until(lambda: "the database is away" in triggerer.said(), "the word that the database is away")
+    finally:
+        sturdy_postgres.start()
+    mill.wait_for_runs()
+
+    assert not triggerer.is_over()
+    assert Counter(each.state for each in mill.check().attempts) == {"deferred": FEW, "success": FEW}
+    assert triggerer.end() == 0
+    assert scheduler.end() == 0
     mill.check_gone()
