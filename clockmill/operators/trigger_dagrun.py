@@ -109,7 +109,7 @@ class TriggerDagRunOperator(BaseOperator):
             return
         ti.request_run(self._request(run_id))
         ti.xcom_push(TRIGGER_RUN_ID, run_id)
-        self.log.info("Asked for the run %s of DAG %s.", run_id, self.trigger_dag_id)
+        self.log.info("Asked for the run %s of DAG %s; it is made with the end of this.", run_id, self.trigger_dag_id)
         if not self.wait_for_completion:
             return
         if self.deferrable:

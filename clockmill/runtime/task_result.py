@@ -36,6 +36,8 @@ _REQUEST: dict[str, type | tuple[type, ...]] = {
     "skip_existing": bool,
     "fail_paused": bool,
 }
+#: All of them are made in one transaction, in which nobody else can work.
+_MOST_REQUESTS = 100
 _LONGEST_REASON = 2_000
 
 
@@ -55,15 +57,14 @@ def checked_result(result: object) -> dict[str, Any]:
 
 
 def _is_sound(told: dict[str, Any]) -> bool:
-    for name in ("started_at", "ended_at", "look_again_at"):
-        if told.get(name) is not None:
-            parse_iso(told[name])
-    pairs = told.get("xcoms", [])
+    _check_moments(told, "started_at", "ended_at", "look_again_at")
+    pairs, requests = told.get("xcoms", []), told.get("run_requests", [])
     return (
         math.isfinite(told.get("retry_after") or 0)
         and (told["outcome"] != "rescheduled" or bool(told.get("look_again_at")))
         and (told["outcome"] != "deferred" or _is_deferral(told.get("defer")))
-        and all(_is_request(request) for request in told.get("run_requests", []))
+        and len(requests) <= _MOST_REQUESTS
+        and all(_is_request(request) for request in requests)
         and all(isinstance(task_id, str) for task_id in told.get("branch") or [])
         and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
         and all(isinstance(part, str) for pair in pairs for part in pair)
@@ -80,10 +81,17 @@ def _is_deferral(defer: dict[str, Any] | None) -> bool:
 def _is_request(request: object) -> bool:
     if not isinstance(request, dict) or not all(isinstance(request.get(key), _REQUEST[key]) for key in _REQUEST):
         return False
-    for name in ("logical_date", "run_after"):
-        if request[name] is not None:
-            parse_iso(request[name])
+    _check_moments(request, "logical_date", "run_after")
     return True
+
+
+def _check_moments(told: dict[str, Any], *names: str) -> None:
+    for name in names:
+        if told.get(name) is not None:
+            try:
+                parse_iso(told[name])
+            except (ValueError, OverflowError) as error:  # or in UTC it would be before the year 1, or after 9999
+                raise ValueError(f"its {name} is no time: {error}") from error
 
 
 def storable(text: str) -> str:
