@@ -32,21 +32,29 @@ class Crowd:
         self._ids = count(self.first)
 
     def fill(self, *, max_active_tasks: int = 100, **task: Any) -> None:
+        names = [{"task_id": f"t{number}"} for number in range(WIDTH)]
         with DAG("crowd", schedule=None) as dag:
-            for number in range(WIDTH):
-                BashOperator(task_id=f"t{number}", bash_command="true")
+            for name in names:
+                BashOperator(**name, bash_command="true")
         self._mill.add(dag)
-        self._mill.db.write(lambda c: self._insert(c, max_active_tasks, task))
+        self._mill.db.write(lambda c: self._insert(c, max_active_tasks, [{**name, **task} for name in names]))
 
-    def _insert(self, c: Any, max_active_tasks: int, task: dict[str, Any]) -> None:
+    def fill_mapped(self, **task: Any) -> None:
+        names = [{"task_id": "t", "map_index": number, "item": number} for number in range(WIDTH)]
+        with DAG("crowd", schedule=None) as dag:
+            BashOperator.partial(task_id="t").expand(bash_command=["true"] * WIDTH)
+        self._mill.add(dag)
+        self._mill.db.write(lambda c: self._insert(c, WIDTH, [{**name, **task} for name in names]))
+
+    def _insert(self, c: Any, max_active_tasks: int, names: list[dict[str, Any]]) -> None:
         version = c.execute(select(tables.dag.c.version_id).where(tables.dag.c.dag_id == "crowd")).scalar_one()
         ids = [next(self._ids) for _ in range(RUNS)]
         moments = {"run_after": NOW, "queued_at": NOW, "start_date": NOW}
         same = {"dag_id": "crowd", "version_id": version, "state": "running", "run_type": "manual", "conf": {}}
         limit = {"max_active_tasks": max_active_tasks}
         c.execute(insert(tables.dag_run), [{"id": i, "run_id": f"r{i}", **same, **moments, **limit} for i in ids])
-        ready = {"state": "scheduled", "try_number": 1, "priority": 1000, **task}
-        tasks = [{"dag_run_id": i, "task_id": f"t{number}", **ready} for i in ids for number in range(WIDTH)]
+        ready = {"state": "scheduled", "try_number": 1, "priority": 1000}
+        tasks = [{"dag_run_id": i, **name, **ready} for i in ids for name in names]
         c.execute(insert(tables.task_instance), tasks)
 
     def hold(self, *which: Any) -> None:
@@ -85,6 +93,11 @@ def blocked_by_their_tasks(crowd: Crowd) -> None:
     crowd.hold(tables.task_instance.c.dag_run_id == crowd.first)
 
 
+def blocked_by_their_task_in_each_run(crowd: Crowd) -> None:
+    crowd.fill_mapped(max_active_per_run=1)
+    crowd.hold(tables.task_instance.c.map_index == 0)
+
+
 def blocked_by_their_executor(crowd: Crowd) -> None:
     crowd.fill(executor="busy")
 
@@ -94,6 +107,7 @@ KINDS = [
     blocked_by_their_slots,
     blocked_by_their_runs,
     blocked_by_their_tasks,
+    blocked_by_their_task_in_each_run,
     blocked_by_their_executor,
 ]
 

@@ -279,3 +279,23 @@ def test_a_run_that_only_waits_gives_its_place_to_the_earlier_run_that_was_clear
     finish(mill, "b", 1)
     finish(mill, "b", 2)
     assert [mill.run_state("d", name) for name in ("r1", "r2")] == [RunState.SUCCESS] * 2
+
+
+def test_the_first_run_of_a_backfill_waits_for_nothing_and_the_others_do(mill) -> None:
+    mill.add(chain(depends_on_past=True))
+    for day in (1, 2, 3):
+        run(mill, day)
+    finish(mill, "a", 1, "failed")
+    assert states(mill, 2, 3) == [NONE, NONE]
+    dates = {"from_date": FIRST, "to_date": FIRST, "created_at": FIRST}
+
+    def adopt(c: Any) -> None:
+        c.execute(tables.backfill.insert().values(id=1, dag_id="d", conf={}, is_made=True, **dates))
+        c.execute(update(tables.dag_run).where(tables.dag_run.c.run_id != "r1").values(backfill_id=1))
+
+    mill.db.write(adopt)
+    mill.restart()
+    mill.pump()
+    assert states(mill, 2, 3) == [RUNNING, NONE]
+    finish(mill, "a", 2)
+    assert states(mill, 3) == [RUNNING]

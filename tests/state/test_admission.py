@@ -68,3 +68,34 @@ def test_admission_never_exceeds_a_limit_and_refuses_nobody_who_fits(
         room = {key: limits[key] - usage.get(key, 0) - taken[key] for key in limits}
         assert any(amount > room[key] for key, amount in claims[refusal.ident].items() if key in room)
     assert sorted([*answer.admitted, *(r.ident for r in answer.refused)]) == list(range(len(claims)))
+
+
+@settings(derandomize=True, max_examples=200)
+@given(
+    wanted=st.lists(
+        st.tuples(
+            st.dictionaries(st.sampled_from(KEYS), st.integers(1, 3)), st.dictionaries(st.sampled_from(KEYS), amounts)
+        ),
+        max_size=10,
+    ),
+    limits=st.dictionaries(st.sampled_from(KEYS), amounts),
+    usage=st.dictionaries(st.sampled_from(KEYS), amounts),
+)
+def test_admission_is_what_a_plain_reading_of_the_limits_says(wanted, limits, usage) -> None:
+    candidates = [Candidate(ident=i, claims=claims, caps=caps) for i, (claims, caps) in enumerate(wanted)]
+    used, admitted, full = dict(usage), [], {}
+    for i, (claims, caps) in enumerate(wanted):
+        seen = {**limits, **caps}
+        in_the_way = [key for key in claims if key in seen and used.get(key, 0) + claims[key] > seen[key]]
+        if in_the_way:
+            full[i] = (in_the_way, seen)
+            continue
+        admitted.append(i)
+        used = {key: used.get(key, 0) + claims.get(key, 0) for key in KEYS}
+    answer = admit(candidates, limits, usage)
+    assert answer.admitted == admitted
+    assert [refusal.ident for refusal in answer.refused] == list(full)
+    for refusal in answer.refused:
+        keys, seen = full[refusal.ident]
+        assert refusal.limit in keys
+        assert refusal.total == seen[refusal.limit]
