@@ -236,6 +236,13 @@ class ReadGateway(Protocol):
         """
         ...
 
+    def get_previous_run(self, attempt_id: str, token: str) -> dict[str, str | None]:
+        """The dates of the newest earlier run of the same DAG that succeeded; empty when there is none.
+
+        ``data_interval_start data_interval_end start_date end_date``, as ISO 8601 text.
+        """
+        ...
+
     def get_variable(self, attempt_id: str, token: str, key: str) -> str | None:
         """The value of a variable, or None when there is none."""
         ...

@@ -41,6 +41,9 @@ class Channel:
     def get_xcoms(self, **asked: Any) -> list[tuple[str, int, str]]:
         return []
 
+    def get_previous_run(self) -> dict[str, str | None]:
+        return {}
+
     def get_variable(self, key: str) -> str | None:
         return None
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from clockmill.errors import UsageError
@@ -98,8 +99,23 @@ def _wanted(
 ) -> dict[str, Any]:
     signature = parameters_of(function)
     taken = {*signature.positional[: len(args)], *kwargs}
-    names = context if signature.takes_all else signature.by_name
+    names: Iterable[str] = _all_of(context, function) if signature.takes_all else signature.by_name
     return {name: context[name] for name in names if name in context and name not in taken}
+
+
+def _all_of(context: Context, function: Callable[..., Any]) -> list[str]:
+    """What ``**context`` is given: all but what has to be asked for, unless the code of ``function`` names it."""
+    dear: frozenset[str] = getattr(context, "asked_for", frozenset())
+    named = _texts_of(getattr(function, "__code__", None)) if dear else set()
+    return [name for name in context if name not in dear or name in named]
+
+
+def _texts_of(code: CodeType | None) -> set[str]:
+    """The strings that code holds, that of its inner functions included."""
+    if code is None:
+        return set()
+    inner = (const for const in code.co_consts if isinstance(const, CodeType))
+    return {const for const in code.co_consts if isinstance(const, str)}.union(*map(_texts_of, inner))
 
 
 @dataclass(frozen=True, slots=True)

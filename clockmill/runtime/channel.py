@@ -26,6 +26,10 @@ class TaskChannel(Protocol):
         """How many such XComs there are, and how many elements the longest has; None when none is a list or mapping."""
         ...
 
+    def get_previous_run(self) -> dict[str, str | None]:
+        """The dates of the newest earlier run of the DAG that succeeded; empty when there is none."""
+        ...
+
     def get_variable(self, key: str) -> str | None:
         """The text of a variable, or None when there is none."""
         ...

@@ -55,6 +55,9 @@ class TaskContext(MutableMapping[str, Any]):
     for it tells why.
     """
 
+    #: What costs a question to the database, so that ``**context`` alone does not ask it.
+    asked_for = frozenset(_PREVIOUS)
+
     def __init__(self, makers: Mapping[str, Callable[[], Any]], absent: Mapping[str, str]) -> None:
         self._makers = dict(makers)
         self._absent = dict(absent)
@@ -134,7 +137,7 @@ def _of_run(workload: Workload, channel: TaskChannel, run: DagRun) -> dict[str, 
         "var": lambda: Variables(channel),
         "conn": lambda: connections(channel),
         "macros": lambda: import_module("clockmill.templating.macros"),
-        **_previous(workload),
+        **_previous(workload, channel),
     }
 
 
@@ -162,14 +165,19 @@ def _add(
         makers[name] = lambda: value
 
 
-def _previous(workload: Workload) -> dict[str, Callable[[], Any]]:
-    """What is known of the last successful run; None for a DAG that had none."""
-    known = workload.context.get("previous")
-    if known is None:
-        return {}
+def _previous(workload: Workload, channel: TaskChannel) -> dict[str, Callable[[], Any]]:
+    """What is known of the newest earlier run that succeeded, asked for once; None for a DAG that had none."""
+    known: dict[str, Any] | None = workload.context.get("previous")
+
+    def look_up(name: str) -> Any:
+        nonlocal known
+        if known is None:
+            dates = channel.get_previous_run()
+            known = {f"prev_{each}_success": value for each, value in dates.items()}
+        return parse_iso_or_none(known.get(name))
 
     def maker(name: str) -> Callable[[], Any]:
-        return lambda: parse_iso_or_none(known.get(name))
+        return lambda: look_up(name)
 
     return {name: maker(name) for name in _PREVIOUS}
 

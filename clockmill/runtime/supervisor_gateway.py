@@ -20,7 +20,7 @@ from clockmill.runtime.supervisor_loop import READ, Loop
 
 #: Seconds after which a task is told to ask again.
 CALL_LIMIT = 30.0
-_READS = frozenset({"get_xcoms", "measure_xcoms", "get_variable", "get_connection", "get_states"})
+_READS = frozenset({"get_xcoms", "measure_xcoms", "get_variable", "get_connection", "get_previous_run", "get_states"})
 
 Answer = Callable[[Message], None]
 

@@ -49,6 +49,11 @@ class SocketChannel:
         number, length = self._ask("measure_xcoms", query=query.to_json())
         return number, length
 
+    def get_previous_run(self) -> dict[str, str | None]:
+        """The dates of the newest earlier run that succeeded."""
+        dates: dict[str, str | None] = self._ask("get_previous_run")
+        return dates
+
     def get_variable(self, key: str) -> str | None:
         """The text of a variable, or None when there is none."""
         value: str | None = self._ask("get_variable", key=key)

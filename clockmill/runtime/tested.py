@@ -135,6 +135,9 @@ class RunChannel:
             ):
                 yield task
 
+    def get_previous_run(self) -> dict[str, str | None]:
+        return {}
+
     def get_variable(self, key: str) -> str | None:
         return self._values.variable(key)
 

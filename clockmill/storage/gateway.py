@@ -18,6 +18,7 @@ from clockmill.storage.crypto import Cipher
 from clockmill.storage.elements import Elements
 from clockmill.storage.engine import Database
 from clockmill.storage.look import states_seen
+from clockmill.storage.previous import dates_of_previous_run
 from clockmill.storage.tables import attempt
 
 T = TypeVar("T")
@@ -61,6 +62,10 @@ class DatabaseGateway:
         """How many such XComs there are, and how many elements the longest has."""
         wanted = XComQuery.from_json(query)
         return self._ask(attempt_id, token, lambda connection: xcoms.measure_xcoms(connection, wanted))
+
+    def get_previous_run(self, attempt_id: str, token: str) -> dict[str, str | None]:
+        """The dates of the newest earlier run of the same DAG that succeeded; empty when there is none."""
+        return self._ask(attempt_id, token, lambda connection: dates_of_previous_run(connection, attempt_id))
 
     def get_variable(self, attempt_id: str, token: str, key: str) -> str | None:
         """The value of a variable, from the environment or the database; None when there is none.

@@ -6,6 +6,7 @@ from flask import Blueprint
 
 from clockmill.state import FINISHED_RUN_STATES, FINISHED_TASK_STATES, TaskState
 from clockmill.storage import run_pages as reads
+from clockmill.storage.deadlines import deadlines_of_run, state_of
 from clockmill.storage.events import list_events
 from clockmill.storage.records import RunRow
 from clockmill.storage.runs import find_run as read_run
@@ -40,11 +41,12 @@ def show_run(dag_id: str, run_id: str) -> str:
     run = find_run(dag_id, run_id)
     state = choice("state", [member.value for member in TaskState], "")
     after = integer("after", lowest=1) or 0
-    tasks, counts, events = site.database.read(
+    tasks, counts, events, deadlines = site.database.read(
         lambda c: (
             list_lines(c, run.id, states=[state] if state else (), after=after, limit=TASKS_PER_PAGE + 1),
             reads.count_states(c, run.id),
             list_events(c, dag_id=dag_id, run_id=run_id, limit=EVENTS_SHOWN),
+            deadlines_of_run(c, run.id),
         )
     )
     shown = tasks[:TASKS_PER_PAGE]
@@ -60,6 +62,7 @@ def show_run(dag_id: str, run_id: str) -> str:
         after=after,
         next_after=shown[-1].id if len(tasks) > len(shown) else None,
         events=events,
+        deadlines=[(row, state_of(row)) for row in deadlines],
     )
 
 

@@ -338,7 +338,7 @@ def test_why_tells_when_the_next_try_is_due(mill) -> None:
     mill.finish("a", "failed", reason="ValueError: no")
     answer = mill.db.read(lambda c: explain(c, "d", "r1", "a"))
     assert "2026-01-01T00:01:00.000000+00:00" in answer.verdict
-    assert answer.details == ["ValueError: no"]
+    assert answer.details == ["ValueError: no", "By its own arguments: retry_delay is 60 s."]
 
 
 def test_why_tells_how_a_finished_task_ended(mill) -> None:

@@ -15,6 +15,9 @@ class FileGateway:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def get_previous_run(self, attempt_id: str, token: str) -> dict[str, str | None]:
+        return {"start_date": "2026-01-01T00:00:00+00:00"}
+
     def get_variable(self, attempt_id: str, token: str, key: str) -> str | None:
         assert len(attempt_id) == len(token) == 32
         if (self.folder / "away").exists():

@@ -158,6 +158,9 @@ class NoChannel:
     def measure_xcoms(self, query: XComQuery) -> tuple[int, int | None]:
         return 0, None
 
+    def get_previous_run(self) -> dict[str, str | None]:
+        return {}
+
     def get_variable(self, key: str) -> str | None:
         return None
 

@@ -50,6 +50,9 @@ class Channel:
         self.asked.append(query.to_json())
         return [row for row in self.rows if query.task_ids is None or row[0] in query.task_ids]
 
+    def get_previous_run(self) -> dict[str, str | None]:
+        return {}
+
     def get_variable(self, key: str) -> str | None:
         return {"plain": "text", "listed": "[1]", "broken": "{"}.get(key)
 

@@ -9,6 +9,7 @@ import pytest
 
 from clockmill import DAG, BaseOperator, DeadlineAlert, DeadlineReference
 from clockmill.actions.clear import clear_tasks
+from clockmill.actions.explain import explain
 from clockmill.clock import iso
 from clockmill.serde import decode
 from clockmill.state import CallbackState, RunState, TaskKey
@@ -233,3 +234,36 @@ def test_a_task_that_cannot_be_done_in_its_usual_time_is_warned_of(mill: Mill) -
     mill.pass_time(minutes=1)
     (event,) = mill.events("deadline_warning")
     assert (event.task_id, event.detail["usual_seconds"]) == ("t", 1200.0)
+
+
+def test_why_tells_of_deadlines_that_are_open_at_risk_or_missed(mill: Mill) -> None:
+    add(mill, [alert(name="run"), alert(2 * HOUR, name="later")], deadline=HOUR / 2)
+    mill.trigger("d")
+
+    def said() -> list[str]:
+        details = mill.db.read(lambda connection: explain(connection, "d", "r1", "t")).details
+        return [line for line in details if "deadline" in line]
+
+    due = [f"2026-01-01T0{number}.000000+00:00" for number in ("0:30:00", "1:00:00", "2:00:00")]
+    assert said() == [
+        f"Its own deadline is due at {due[0]}.",
+        f"The deadline 'run' of its run is due at {due[1]}.",
+        f"The deadline 'later' of its run is due at {due[2]}.",
+    ]
+    mill.pass_time(hours=1)
+    assert said()[:2] == [
+        f"Its own deadline was missed: it was due at {due[0]}.",
+        f"The deadline 'run' of its run was missed: it was due at {due[1]}.",
+    ]
+    mill.finish("t")
+    assert len(said()) == 2  # the one that was met is nobody's worry
+
+
+def test_why_tells_that_a_deadline_is_at_risk(mill: Mill) -> None:
+    add(mill, alert(), {"max_active_runs": 1})
+    succeed(mill, [30, 30, 30])
+    mill.trigger("d", "first", logical_date=START - HOUR)
+    mill.trigger("d")
+    mill.pass_time(minutes=30)
+    answer = mill.db.read(lambda connection: explain(connection, "d", "r1", "t"))
+    assert any("is at risk" in line and "the usual time no longer suffices" in line for line in answer.details)

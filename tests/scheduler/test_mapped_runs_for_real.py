@@ -41,6 +41,9 @@ class GatewayChannel:
     def measure_xcoms(self, query: XComQuery) -> tuple[int, int | None]:
         return self.gateway.measure_xcoms(self.workload.attempt_id, self.workload.token, query=query.to_json())
 
+    def get_previous_run(self) -> dict[str, str | None]:
+        return {}
+
     def get_variable(self, key: str) -> str | None:
         return None
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from clockmill.clock import parse_iso
 from clockmill.credentials import ConnectionFields, VariableFields
@@ -190,3 +190,24 @@ def test_a_database_that_cannot_be_reached_is_unavailable(key_file: Path, tmp_pa
     with pytest.raises(GatewayUnavailable, match="unable to open database file"):
         gateway.get_variable("me", "token-me", "x")
     gateway.close()
+
+
+@pytest.mark.parametrize(("middle", "expected"), [("success", "middle"), ("failed", "old")])
+def test_the_previous_run_is_the_newest_earlier_one_that_succeeded(
+    gateway: DatabaseGateway, database: Database, middle: str, expected: str
+) -> None:
+    states = {"old": "success", "middle": middle, "later": "success"}
+    with database.engine.begin() as connection:
+        for name, state in states.items():
+            row = update(tables.dag_run).where(tables.dag_run.c.run_id == name)
+            connection.execute(row.values(state=state, end_date=NOW, start_date=NOW, note=name))
+        row = update(tables.dag_run).where(tables.dag_run.c.run_id == expected)
+        connection.execute(row.values(start_date=parse_iso("2025-06-01T00:00:00")))
+    dates = gateway.get_previous_run("me", "token-me")
+    assert dates["start_date"] == "2025-06-01T00:00:00.000000+00:00"
+    with pytest.raises(TaskGone):
+        gateway.get_previous_run("me", "another")
+
+
+def test_a_dag_without_a_run_that_succeeded_has_no_previous_one(gateway: DatabaseGateway) -> None:
+    assert gateway.get_previous_run("me", "token-me") == {}

@@ -176,6 +176,9 @@ class Seed:
             **{**defaults, **values},
         )
 
+    def deadline(self, run: int, name: str, due_at: datetime, **values: Any) -> None:
+        self._insert(tables.deadline, dag_run_id=run, name=name, position=0, due_at=due_at, **values)
+
     def xcom(self, run: int, task: int, key: str, value: str) -> None:
         self._insert(
             tables.xcom,

@@ -210,3 +210,22 @@ def test_the_neighbours_of_a_reduce_are_one_link_to_all_instances(client: FlaskC
     page = client.get("/dags/weather/runs/many/tasks/sum").text
 
     assert page.count("/tasks/work/instances") == 1
+
+
+def test_a_run_shows_which_of_its_deadlines_are_met_missed_or_at_risk(
+    client: FlaskClient, seed: Any, weather: int
+) -> None:
+    seed.deadline(weather, "breakfast", NOW, met_at=NOW)
+    seed.deadline(weather, "lunch", NOW, missed_at=NOW)
+    seed.deadline(weather, "supper", NOW, warned_at=NOW)
+    text = re.sub(r"<[^>]+>", " ", client.get(PAGE).text)
+    for name, stands in (("breakfast", "met"), ("lunch", "missed"), ("supper", "at risk")):
+        assert re.search(rf"Deadline {name}\s+{stands}", text), name
+
+
+def test_each_attempt_tells_its_id_and_times(client: FlaskClient, seed: Any, weather: int) -> None:
+    task = seed.task(weather, "extract", "success", try_number=1)
+    seed.attempt(weather, task, peak_memory_kb=2048, cpu_seconds=0.5)
+    text = client.get(f"{PAGE}/tasks/extract").text
+    assert re.search(r'title="attempt \w+: queued [^"]+, claimed [^"]+, started [^"]+, ended', text)
+    assert "MB at most" in text

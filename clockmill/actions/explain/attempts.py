@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from clockmill.actions.explain.answer import Explanation, Subject, moment_text
+from clockmill.serde import decode
 from clockmill.state import TaskState
 from clockmill.storage.attempts import live_attempts_of_runs
+from clockmill.storage.versions import version
 
 
 def explain_retry(answer: Explanation, subject: Subject) -> None:
@@ -12,7 +14,21 @@ def explain_retry(answer: Explanation, subject: Subject) -> None:
     row = subject.row
     answer.verdict = f"Try {row.try_number} of {row.max_tries} failed; the next is due at {moment_text(row.due_at)}."
     answer.details = [row.reason] if row.reason else []
+    answer.details.append(_spacing(subject))
     answer.changes_at = row.due_at
+
+
+def _spacing(subject: Subject) -> str:
+    """By which arguments of the task its tries are spaced, unless the task or its policy said otherwise."""
+    task = decode(version(subject.connection, subject.run.version_id).document).task(subject.row.task_id)
+    told = f"retry_delay is {task.retry_delay:g} s"
+    if task.retry_backoff > 1:
+        told += f", times {task.retry_backoff:g} from try to try"
+    if task.max_retry_delay is not None:
+        told += f", at most {task.max_retry_delay:g} s"
+    if task.retry_jitter:
+        told += f", up to {task.retry_jitter:.0%} of it taken off at random"
+    return f"By its own arguments: {told}."
 
 
 def explain_attempt(answer: Explanation, subject: Subject) -> None:
