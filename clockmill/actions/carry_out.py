@@ -27,6 +27,9 @@ _NOTHING_LEFT: dict[str, Any] = {
 }
 _CLEARED = _NOTHING_LEFT | {"label": "", "crashes": 0, "scheduled_at": None, "start_date": None, "end_date": None}
 
+#: How many tasks an event names; their rows tell of all of them.
+_MOST_NAMED = 50
+
 
 def carry_out(connection: Connection, plan: RunPlan, actor: str, now: datetime) -> None:
     """Write what the plan says, and an event that tells of it."""
@@ -74,8 +77,12 @@ def _change_run(aggregate: RunAggregate, plan: RunPlan, reason: str, now: dateti
 
 
 def _event(plan: RunPlan, actor: str, now: datetime) -> Event:
-    changed = {change.row.task_id for change in plan.tasks} | {task.task_id for task in plan.added}
-    detail: dict[str, Any] = {"what": plan.verb, "tasks": sorted(changed)}
+    changed = sorted({change.row.task_id for change in plan.tasks} | {task.task_id for task in plan.added})
+    detail: dict[str, Any] = {"tasks": changed[:_MOST_NAMED]}
+    if len(changed) > _MOST_NAMED:
+        detail["more_tasks"] = len(changed) - _MOST_NAMED
+    if plan.mark is not None:
+        detail["state"] = plan.mark.value
     if said := plan.said_of_run():
         detail["run"] = said
     return Event(kind=plan.kind, at=now, actor=actor, dag_id=plan.run.dag_id, run_id=plan.run.run_id, detail=detail)

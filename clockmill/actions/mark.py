@@ -52,6 +52,7 @@ class MarkTasks:
             version_id=run.version_id,
             kind=EventKind.TASKS_MARKED,
             verb=f"marked {self.state}",
+            mark=self.state,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clockmill.actions.mark import marks
 from clockmill.actions.plan import RunPlan, Scene, TaskChange, outcome
@@ -61,7 +61,7 @@ class MarkRuns:
         """What would become of one run."""
         is_over = scene.run.state in FINISHED_RUN_STATES
         if self.state is TaskState.FAILED and not is_over:
-            return _end(scene, EventKind.RUN_MARKED, MARKED_FAILED)
+            return replace(_end(scene, EventKind.RUN_MARKED, MARKED_FAILED), mark=self.state)
         if self.state is TaskState.FAILED:
             return self._planned(scene, [], RunState.FAILED)
         spared = {row.id for row in _needed_teardowns(scene)}
@@ -78,7 +78,9 @@ class MarkRuns:
         )
 
     def _planned(self, scene: Scene, changes: list[TaskChange], to: RunState, later: str = "") -> RunPlan:
-        return _plan(scene, changes, to, later, EventKind.RUN_MARKED, f"run marked {self.state}")
+        return replace(
+            _plan(scene, changes, to, later, EventKind.RUN_MARKED, f"run marked {self.state}"), mark=self.state
+        )
 
 
 def _plan(scene: Scene, changes: Sequence[TaskChange], to: RunState, later: str, kind: EventKind, verb: str) -> RunPlan:

@@ -93,6 +93,7 @@ class RunPlan:
     :param later: what becomes of the run once its tasks are done, in words, when that is not plain.
     :param kind: the event that tells of it.
     :param verb: what is done, as reasons say it: ``marked failed``.
+    :param mark: the state that a person gave, when one did.
     """
 
     run: RunRow
@@ -105,6 +106,7 @@ class RunPlan:
     later: str = ""
     kind: EventKind
     verb: str
+    mark: TaskState | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -126,7 +128,12 @@ def outcome(document: Document, rows: Iterable[TaskRow], changes: Iterable[TaskC
         states[row.key] = to.get(row.id, row.state)
         if row.leaves_out and row.id not in to:
             left_out.append((row.key, row.leaves_out))
-    return Progress(document.graph(), states, left_out).outcome()
+    graph = document.graph()
+    found = Progress(graph, states, left_out).outcome()
+    if found is RunState.SUCCESS and document.fail_fast:
+        failed = (key.task_id for key, state in states.items() if state is TaskState.FAILED)
+        return RunState.FAILED if any(graph[name].counts_for_run for name in failed if name in graph) else found
+    return found
 
 
 def cleared(row: TaskRow, retries: int, *, is_busy: bool) -> TaskChange:

@@ -10,10 +10,11 @@ from clockmill.actions.plan import RunPlan, Scene
 from clockmill.actions.repin import Repinned
 from clockmill.actions.selection import RunSelection, TaskSelection, grouped
 from clockmill.state import FAILED_TASK_STATES, FINISHED_TASK_STATES, TaskState
+from clockmill.storage.overlaps import CANCELLED
 from clockmill.storage.records import TaskRow
 
 #: How the reasons of tasks begin that are skipped although no rule, branch or person left them out.
-_CUT_SHORT = (STOPPED, MARKED_FAILED, "dagrun_timeout", "fail_fast")
+_CUT_SHORT = (STOPPED, MARKED_FAILED, CANCELLED, "dagrun_timeout", "fail_fast")
 _EVERYTHING = TaskSelection()
 
 

@@ -412,7 +412,7 @@ def test_a_running_run_is_marked(mill: Any, mark: TaskState, expected: list[Task
     assert mill.run_state("d") is outcome
     assert mill.executor.running() == []
     assert xcoms(mill) == ["a"]
-    assert [event.detail["what"] for event in mill.events("run_marked")] == [f"run marked {mark}"]
+    assert [event.detail["state"] for event in mill.events("run_marked")] == [mark.value]
 
 
 def test_a_finished_run_is_marked(mill: Any) -> None:
@@ -456,9 +456,9 @@ def test_a_run_goes_on_from_its_failure_and_keeps_its_successes(mill: Any) -> No
     assert [mill.row("d", name).try_number for name in ("a", "b", "told")] == [1, 2, 1]
 
 
-@pytest.mark.parametrize("cut_short", ["stop", "mark", "timeout"])
+@pytest.mark.parametrize("cut_short", ["stop", "mark", "timeout", "fail_fast"])
 def test_what_was_cut_short_goes_on_too(mill: Any, cut_short: str) -> None:
-    with DAG("d", schedule=None, dagrun_timeout=timedelta(minutes=1)) as dag:
+    with DAG("d", schedule=None, dagrun_timeout=timedelta(minutes=1), fail_fast=True) as dag:
         bash("a") >> bash("b")
         bash("x") >> bash("y")
     mill.add(dag)
@@ -467,6 +467,8 @@ def test_what_was_cut_short_goes_on_too(mill: Any, cut_short: str) -> None:
     mill.finish("y")
     if cut_short == "timeout":
         mill.pass_time(minutes=1)
+    elif cut_short == "fail_fast":
+        mill.finish("a", "failed")
     elif cut_short == "stop":
         mill.change(StopRuns(runs=runs()))
     else:
