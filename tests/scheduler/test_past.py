@@ -290,7 +290,7 @@ def test_the_first_run_of_a_backfill_waits_for_nothing_and_the_others_do(mill) -
     dates = {"from_date": FIRST, "to_date": FIRST, "created_at": FIRST}
 
     def adopt(c: Any) -> None:
-        c.execute(tables.backfill.insert().values(id=1, dag_id="d", conf={}, is_made=True, **dates))
+        c.execute(tables.backfill.insert().values(id=1, dag_id="d", conf={}, is_settled=True, **dates))
         c.execute(update(tables.dag_run).where(tables.dag_run.c.run_id != "r1").values(backfill_id=1))
 
     mill.db.write(adopt)
