@@ -10,6 +10,7 @@ import pytest
 from clockmill import DAG, Param
 from clockmill.actions.dags import set_paused
 from clockmill.actions.explain import explain
+from clockmill.clock import iso
 from clockmill.operators.bash import BashOperator
 from clockmill.protocols import RunRequest
 from clockmill.scheduler.steps.advance import Advance
@@ -219,3 +220,19 @@ def test_a_run_that_may_begin_later_is_queued_until_then(asking: Mill) -> None:
     assert answer.verdict == "The run may begin at 2026-01-01T02:00:00.000000+00:00."
     asking.pass_time(seconds=1)
     assert asking.run_state("other", "wanted") is RunState.RUNNING
+
+
+def test_the_time_of_a_try_counts_from_its_first_start_over_the_death_of_a_process(asking: Mill) -> None:
+    asking.executor.begin("t")
+    asking.pump()
+    began = asking.clock.now()
+    asking.clock.advance(60)
+    asking.executor.die()
+    asking.pump()
+    workload = asking.executor.workload("t")
+    assert (workload.try_number, workload.context["first_start"]) == (1, iso(began))
+    asking.executor.finish("t", "failed", run_id="r1")
+    asking.pump()
+    asking.pass_time(minutes=5)
+    workload = asking.executor.workload("t")
+    assert (workload.try_number, workload.context["first_start"]) == (2, None)

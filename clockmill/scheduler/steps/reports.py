@@ -104,7 +104,9 @@ class Reports:
         key = row.key
         if step.state is TaskState.SCHEDULED:
             view.schedule(key, now, step.reason, same_try=True)
-            view.change(key, crashes=step.crashes)
+            # The time of a sensor counts from here, also when its process died.
+            first_start = row.first_start or parse_iso_or_none(report.started_at) or row.start_date
+            view.change(key, crashes=step.crashes, first_start=first_start)
             return
         if step.state in (TaskState.DEFERRED, TaskState.UP_FOR_RESCHEDULE):
             view.change(key, state=step.state, crashes=step.crashes, reason=step.reason, **pause(row, report, now))
