@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -98,6 +97,8 @@ class WorkflowTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until it is decided."""
+        import asyncio
+
         query = StatesQuery(
             dag_id=self.external_dag_id,
             run_ids=self.run_ids,
@@ -136,6 +137,8 @@ class DagStateTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until they are."""
+        import asyncio
+
         dates = None if self.logical_dates is None else [iso(date) for date in self.logical_dates]
         query = StatesQuery(dag_id=self.dag_id, run_ids=self.run_ids, logical_dates=dates)
         expected = Expected(allowed=self.states)

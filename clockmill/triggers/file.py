@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import glob
 import os
 from collections.abc import AsyncIterator
@@ -40,6 +39,8 @@ class FileTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until it is there."""
+        import asyncio
+
         while (found := await asyncio.to_thread(find_file, self.filepath, recursive=self.recursive)) is None:
             await asyncio.sleep(self.poke_interval)
         yield TriggerEvent(found)
@@ -60,6 +61,8 @@ class FileDeleteTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until it is there, and take it."""
+        import asyncio
+
         while not await asyncio.to_thread(self._take):
             await asyncio.sleep(self.poke_interval)
         yield TriggerEvent(True)

@@ -22,6 +22,9 @@ def loaded_after(statement: str) -> set[str]:
         "from clockmill import DAG, task",
         "from clockmill.operators.python import PythonOperator",
         "from clockmill.operators.bash import BashOperator",
+        "from clockmill.operators.trigger_dagrun import TriggerDagRunOperator",
+        "from clockmill.sensors.external_task import ExternalTaskSensor",
+        "from clockmill.sensors.filesystem import FileSensor",
         "import clockmill.runtime.zygote",
     ],
 )
