@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
-from clockmill import DAG, BaseOperator
+from clockmill import DAG, BaseOperator, DeadlineAlert, DeadlineReference
 from clockmill.state import CallbackState, RunState, TaskState
 from clockmill.storage import tables
 from clockmill.storage.callbacks import CallbackRow, callbacks_of_run
 from tests.mill import Mill
+from tests.scheduler.test_crash_at_every_commit import Crash, crash_at
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 class Noop(BaseOperator):
@@ -231,3 +234,39 @@ def test_a_call_whose_version_cannot_be_read_is_given_up_and_holds_up_nobody(mil
     (call,) = calls(mill)
     assert call.state is CallbackState.FAILED
     assert "not a DAG document" in call.reason
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("point", ["store.commit.before", "store.commit.after"])
+def test_a_scheduler_that_dies_at_any_commit_neither_forgets_nor_doubles_a_call(mill: Mill, point: str) -> None:
+    alert = DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=60, callback=told)
+    ran: list[tuple[str, str]] = []
+    crashes = 0
+
+    def finish(run_id: str) -> None:
+        for workload in list(mill.executor.held.values()):
+            if workload.callback:
+                ran.append((run_id, f"{workload.callback['kind']} {workload.task_id}".strip()))
+            mill.executor.finish(workload.task_id, "success" if workload.callback else "failed", run_id=run_id)
+
+    with DAG("d", deadline=alert, on_failure_callback=told) as dag:
+        Noop(task_id="t", on_failure_callback=told)
+    mill.add(dag)
+    for number in range(1, 9):
+        run_id = f"r{number}"
+        mill.trigger("d", run_id, logical_date=START + timedelta(hours=number))
+        disarm = crash_at(point, number)
+        for _ in range(8):
+            try:
+                mill.pass_time(minutes=1)
+                finish(run_id)
+                mill.pump()
+            except Crash:
+                crashes += 1
+                mill.restart()
+        disarm()
+        mill.pump()
+        assert {call.state for call in calls(mill, run_id)} == {CallbackState.SUCCESS}
+        kinds = sorted(kind for run, kind in ran if run == run_id)
+        assert kinds == ["deadline:0", "on_failure_callback", "on_failure_callback t"], number
+    assert crashes == 8
