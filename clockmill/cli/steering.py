@@ -7,10 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from clockmill.actions import change, dags, notes, trigger
+from clockmill.actions import backfill, backfill_steer, change, dags, notes, trigger
+from clockmill.actions.backfill import BackfillPreview, BackfillRequest
 from clockmill.actions.change import Preview, Request
 from clockmill.clock import Clock
+from clockmill.storage import pools
 from clockmill.storage.engine import Database
+from clockmill.storage.pools import Pool
 from clockmill.storage.wakeup import wake
 from clockmill.webserver.hooks import TriggeredRun
 
@@ -68,6 +71,37 @@ class WebActions:
         done = change.apply(self.database, self.clock, wanted, fingerprint=fingerprint, actor=self.actor)
         self._wake()
         return done
+
+    def preview_backfill(self, wanted: BackfillRequest) -> BackfillPreview:
+        """What a backfill would do to every date."""
+        now = self.clock.now()
+        return self.database.read(lambda connection: backfill.preview_backfill(connection, wanted, now))
+
+    def create_backfill(self, wanted: BackfillRequest) -> int:
+        """Make a backfill."""
+        done = backfill.request_backfill(self.database, self.clock, wanted, actor=self.actor)
+        self._wake()
+        return done.id
+
+    def pause_backfill(self, ident: int) -> None:
+        """Hold a backfill back."""
+        backfill_steer.pause_backfill(self.database, self.clock, ident, actor=self.actor)
+
+    def resume_backfill(self, ident: int, *, rerun_failed: bool) -> None:
+        """Let a backfill go on."""
+        backfill_steer.resume_backfill(self.database, self.clock, ident, actor=self.actor, rerun_failed=rerun_failed)
+        self._wake()
+
+    def cancel_backfill(self, ident: int) -> None:
+        """End a backfill."""
+        backfill_steer.cancel_backfill(self.database, self.clock, ident, actor=self.actor)
+        self._wake()
+
+    def set_pool(self, changed: Pool) -> None:
+        """Make or change a pool."""
+        now = self.clock.now()
+        self.database.write(lambda connection: pools.set_pools(connection, [changed], at=now, actor=self.actor))
+        self._wake()
 
     def _wake(self) -> None:
         wake(self.database, self.run_folder)

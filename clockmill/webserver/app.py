@@ -15,6 +15,8 @@ from clockmill.ids import id_problem
 from clockmill.webserver import (
     actions,
     api,
+    backfill_form,
+    backfill_pages,
     change_pages,
     dag_pages,
     display,
@@ -34,6 +36,18 @@ if TYPE_CHECKING:
     from clockmill.storage.engine import Database
 
 _YEAR_SECONDS = 365 * 86400
+_PAGES = (
+    health,
+    dag_pages,
+    run_pages,
+    task_pages,
+    trigger_pages,
+    change_pages,
+    backfill_pages,
+    backfill_form,
+    actions,
+    api,
+)
 _ID_KINDS = {"dag_id": "DAG", "run_id": "run", "task_id": "task"}
 
 
@@ -51,7 +65,7 @@ def create_app(database: Database, options: WebOptions, *, clock: Clock, actions
     _prepare_static(app)
     errors.handle(app)
     app.url_value_preprocessor(_check_ids)
-    for module in (health, dag_pages, run_pages, task_pages, trigger_pages, change_pages, actions, api):
+    for module in _PAGES:
         app.register_blueprint(module.blueprint)
     return app
 
@@ -76,7 +90,7 @@ def _prepare_templates(app: Flask) -> None:
         span=display.span,
         words=display.words,
     )
-    environment.globals["bar_in"] = display.bar_in
+    environment.globals.update(bar_in=display.bar_in, run_segments=display.run_segments)
 
     @app.context_processor
     def for_this_request() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 #: The narrowest bar of a chart that can still be seen, as a part of the whole.
 _THINNEST = 0.006
+_BAR_ORDER = ("success", "failed", "running", "queued")
 
 
 def absolute(moment: datetime) -> str:
@@ -112,6 +113,34 @@ def bar_in(item: Timed, start: datetime | None, end: datetime) -> Bar | None:
     x = min(max((item.start_date - start).total_seconds() / whole, 0.0), 1.0 - _THINNEST)
     width = ((item.end_date or end) - item.start_date).total_seconds() / whole
     return Bar(round(100 * x, 2), round(100 * min(max(width, _THINNEST), 1.0 - x), 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a bar, in percent of the whole."""
+
+    name: str
+    x: float
+    width: float
+
+
+def segments(counts: Mapping[Any, int]) -> list[Segment]:
+    """One bar out of how many there are of each kind, in their order; what there is none of is left out.
+
+    However few there are of a kind, they can be seen.
+    """
+    sizes = {str(name): max(number / sum(counts.values()), _THINNEST) for name, number in counts.items() if number}
+    whole, x, found = sum(sizes.values()), 0.0, []
+    for name, size in sizes.items():
+        width = 100 * size / whole
+        found.append(Segment(name, round(x, 3), round(width, 3)))
+        x += width
+    return found
+
+
+def run_segments(counts: Mapping[Any, int]) -> list[Segment]:
+    """The runs of a backfill as one bar: what is done, what goes on, what is left."""
+    return segments({name: counts.get(name, 0) for name in _BAR_ORDER})
 
 
 def seconds_taken(item: Timed, now: datetime) -> float:

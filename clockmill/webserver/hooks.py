@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from clockmill.actions.backfill import BackfillPreview, BackfillRequest
 from clockmill.actions.change import Preview, Request
+from clockmill.storage.pools import Pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,4 +58,28 @@ class Actions(Protocol):
 
     def change(self, wanted: Request, fingerprint: str) -> Preview:
         """Do what a preview with that fingerprint showed, or refuse because something else would change by now."""
+        ...
+
+    def preview_backfill(self, wanted: BackfillRequest) -> BackfillPreview:
+        """What :meth:`create_backfill` would do to every date; changes nothing."""
+        ...
+
+    def create_backfill(self, wanted: BackfillRequest) -> int:
+        """Make a backfill; the scheduler works on it. Returns its id."""
+        ...
+
+    def pause_backfill(self, ident: int) -> None:
+        """Let no more runs of a backfill begin."""
+        ...
+
+    def resume_backfill(self, ident: int, *, rerun_failed: bool) -> None:
+        """Let a backfill go on with what is left, with its failed runs when ``rerun_failed`` says so."""
+        ...
+
+    def cancel_backfill(self, ident: int) -> None:
+        """End a backfill: what has not begun never does."""
+        ...
+
+    def set_pool(self, changed: Pool) -> None:
+        """Make a pool, or change one."""
         ...

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, update
 
 from clockmill import DAG, Param
 from clockmill.actions import change
+from clockmill.actions.backfill import BackfillPreview, BackfillRequest, preview_backfill
 from clockmill.actions.change import Preview, Request
 from clockmill.errors import Conflict
 from clockmill.events import Event, EventKind
@@ -22,6 +23,7 @@ from clockmill.operators.empty import EmptyOperator
 from clockmill.serde import dumps, encode
 from clockmill.storage import events, tables
 from clockmill.storage.engine import Database
+from clockmill.storage.pools import Pool
 from clockmill.webserver.app import create_app
 from clockmill.webserver.hooks import TriggeredRun
 from clockmill.webserver.site import WebOptions
@@ -84,6 +86,26 @@ class NotedActions:
         self.calls.append(("change", wanted))
         return shown
 
+    def preview_backfill(self, wanted: BackfillRequest) -> BackfillPreview:
+        assert self.database is not None
+        return self.database.read(lambda connection: preview_backfill(connection, wanted, NOW))
+
+    def create_backfill(self, wanted: BackfillRequest) -> int:
+        self.calls.append(("create_backfill", wanted))
+        return 1
+
+    def pause_backfill(self, ident: int) -> None:
+        self.calls.append(("pause_backfill", ident))
+
+    def resume_backfill(self, ident: int, *, rerun_failed: bool) -> None:
+        self.calls.append(("resume_backfill", ident, rerun_failed))
+
+    def cancel_backfill(self, ident: int) -> None:
+        self.calls.append(("cancel_backfill", ident))
+
+    def set_pool(self, changed: Pool) -> None:
+        self.calls.append(("set_pool", changed))
+
 
 class Seed:
     """Puts rows into the tables as the other services would."""
@@ -115,6 +137,7 @@ class Seed:
         tasks: Mapping[str, Sequence[str]] | None = None,
         *,
         params: Mapping[str, Any] | None = None,
+        built: DAG | None = None,
         **values: Any,
     ) -> None:
         defaults = {"file": f"{dag_id}.py", "tags": [], "schedule": "0 6 * * *", "created_at": NOW}
@@ -124,7 +147,7 @@ class Seed:
             tables.dag_version,
             dag_id=dag_id,
             number=1,
-            document=document(dag_id, tasks or {}, params),
+            document=dumps(encode(built)) if built else document(dag_id, tasks or {}, params),
             document_hash="d",
             code_hash="c",
             bundle_id=bundle,
@@ -151,6 +174,17 @@ class Seed:
             "end_date": start + timedelta(seconds=12) if state in {"success", "failed"} else None,
         }
         return int(self._insert(tables.dag_run, dag_id=dag_id, run_id=run_id, state=state, **{**defaults, **values})[0])
+
+    def backfill(self, dag_id: str = "weather", state: str = "running", **values: Any) -> int:
+        defaults: dict[str, Any] = {
+            "from_date": NOW - timedelta(days=30),
+            "to_date": NOW - timedelta(days=1),
+            "is_settled": True,
+            "conf": {},
+            "created_at": NOW - timedelta(hours=1),
+            "created_by": "ada",
+        }
+        return int(self._insert(tables.backfill, dag_id=dag_id, state=state, **{**defaults, **values})[0])
 
     def task(self, run: int, task_id: str, state: str = "success", **values: Any) -> int:
         return int(self._insert(tables.task_instance, dag_run_id=run, task_id=task_id, state=state, **values)[0])
@@ -209,7 +243,7 @@ class Seed:
 def document(dag_id: str, tasks: Mapping[str, Sequence[str]], params: Mapping[str, Any] | None = None) -> str:
     """The document of a DAG with these tasks and what is upstream of each."""
     known = params or {"station": Param("SEA", description="Which station")}
-    dag = DAG(dag_id, params=known, auto_register=False)
+    dag = DAG(dag_id, schedule="0 6 * * *", params=known, auto_register=False)
     made = {task_id: EmptyOperator(task_id=task_id, dag=dag) for task_id in tasks}
     for task_id, upstream in tasks.items():
         for above in upstream:

@@ -9,12 +9,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
+from werkzeug.routing import Rule
 
 from clockmill.storage.engine import Database
 from clockmill.storage.tables import metadata
 
 RUN = "manual__2026-01-31T00:00:00+00:00"
-IDS = {"dag_id": "weather", "run_id": RUN, "task_id": "extract", "filename": "style.css", "verb": "stop"}
+IDS = {"dag_id": "weather", "run_id": RUN, "task_id": "extract", "filename": "style.css", "verb": "stop", "ident": 1}
 
 
 @pytest.fixture
@@ -23,10 +24,16 @@ def history(seed: Any) -> None:
     seed.component("scheduler")
     seed.component("dag-processor")
     seed.dag("weather", {"extract": []})
-    run = seed.run("weather", RUN)
+    assert seed.backfill("weather") == IDS["ident"]
+    run = seed.run("weather", RUN, backfill_id=IDS["ident"])
     task = seed.task(run, "extract", try_number=1)
     seed.attempt(run, task)
     seed.log("weather", RUN, "extract", "hello\n")
+
+
+def _values(rule: Rule) -> dict[str, Any]:
+    about = {"verb": "pause"} if rule.endpoint.startswith("backfills.") else {}
+    return {name: {**IDS, **about}[name] for name in rule.arguments}
 
 
 def addresses(app: Flask, method: str) -> list[str]:
@@ -34,7 +41,7 @@ def addresses(app: Flask, method: str) -> list[str]:
     with app.test_request_context():
         adapter = app.url_map.bind("localhost")
         rules = [rule for rule in app.url_map.iter_rules() if method in (rule.methods or ())]
-        return [adapter.build(rule.endpoint, {name: IDS[name] for name in rule.arguments}, method) for rule in rules]
+        return [adapter.build(rule.endpoint, _values(rule), method) for rule in rules]
 
 
 def token_of(client: FlaskClient) -> str:
