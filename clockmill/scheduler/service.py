@@ -12,6 +12,7 @@ import select
 import socket
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from threading import Event as Flag
 
 from clockmill.clock import Clock
@@ -133,7 +134,7 @@ class SchedulerService:
             self._rescue.run_once(self._inbox)
         due = self._deadline is not None and self._deadline <= self._space.clock.now()
         made = self._open_runs.run_once() + self._backfills.run_once() if woken or due or self._again else 0
-        agenda = Agenda(stale=woken, queued=woken or made > 0 or self._again, timers=woken or due)
+        agenda = Agenda(stale=woken, queued=woken or due or made > 0 or self._again, timers=woken or due)
         if woken or due or self._again or made or self._inbox.reports or self._inbox.started:
             self._move_on(agenda)
             self._again = self._again or made > 0
@@ -148,7 +149,7 @@ class SchedulerService:
             raise
         self._again = outcomes.more or outcomes.finished_runs > 0
         if agenda.timers:
-            self._deadline = self._space.database.read(next_deadline)
+            self._deadline = self._space.database.read(partial(next_deadline, now=self._space.clock.now()))
         elif outcomes.next_due is not None:
             self._deadline = min(self._deadline or outcomes.next_due, outcomes.next_due)
 

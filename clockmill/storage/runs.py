@@ -107,9 +107,10 @@ def runs_due(connection: Connection, now: datetime) -> tuple[list[int], list[int
     )
 
 
-def next_deadline(connection: Connection) -> datetime | None:
-    """The next instant at which a timer of any run or DAG goes off."""
+def next_deadline(connection: Connection, now: datetime) -> datetime | None:
+    """The next instant at which a timer of any run or DAG goes off, or a queued run is due that is not yet."""
     deadlines = (
+        select(func.min(dag_run.c.run_after)).where(*_QUEUED_LIVE, dag_run.c.run_after > now),
         select(func.min(dag_run.c.deadline_at)).where(
             dag_run.c.state == lit(RunState.RUNNING), dag_run.c.deadline_at.is_not(None)
         ),

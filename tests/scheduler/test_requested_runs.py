@@ -222,6 +222,14 @@ def test_a_run_that_may_begin_later_is_queued_until_then(asking: Mill) -> None:
     assert asking.run_state("other", "wanted") is RunState.RUNNING
 
 
+def test_the_scheduler_wakes_for_a_run_that_becomes_due_by_itself(asking: Mill) -> None:
+    ask(asking, run_after="2026-01-01T02:00:00+00:00")
+    asking.clock.advance(7200)
+    while asking.service.run_once():
+        pass
+    assert asking.run_state("other", "wanted") is RunState.RUNNING
+
+
 def test_the_time_of_a_try_counts_from_its_first_start_over_the_death_of_a_process(asking: Mill) -> None:
     asking.executor.begin("t")
     asking.pump()

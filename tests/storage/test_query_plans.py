@@ -134,7 +134,7 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "live attempts of a supervisor": lambda c: attempts.live_attempts_of(c, "s1"),
     "live attempts of a run": lambda c: attempts.live_attempts_of_runs(c, [1]),
     "runs that are due": lambda c: runs.runs_due(c, NOW),
-    "the next deadline": runs.next_deadline,
+    "the next deadline": lambda c: runs.next_deadline(c, NOW),
     "callbacks that wait": lambda c: callbacks.hold_pending(c, 100),
     "callbacks of a run": lambda c: callbacks.callbacks_of_run(c, 1007),
     "runs with a deadline to look at": lambda c: deadlines.runs_with_due(c, NOW),
