@@ -70,7 +70,7 @@ class Companion:
     def _start(self) -> subprocess.Popen[bytes]:
         # In a process group of its own, so that Ctrl-C at the terminal comes to standalone alone.
         process = subprocess.Popen(
-            [sys.executable, "-m", "clockmill", *self._arguments, "--parent", str(os.getpid())],
+            [sys.executable, "-P", "-m", "clockmill", *self._arguments, "--parent", str(os.getpid())],
             stdin=subprocess.PIPE,
             env=self._environment,
             process_group=0,

@@ -214,7 +214,7 @@ class ParsingCrew:
         environment[processes.PARSER_MARK] = self._mark = new_token()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "clockmill.parsing.worker", str(os.getpid())],
+                [sys.executable, "-P", "-m", "clockmill.parsing.worker", str(os.getpid())],
                 stdin=theirs.fileno(),
                 env=environment,
             )

@@ -271,3 +271,13 @@ def test_work_is_dropped_when_it_is_told_to_stop(root: Path, crew: ParsingCrew) 
     (root / "slow.py").write_text("import clockmill, time\ntime.sleep(60)\n")
     looks = iter([False, True])
     assert list(crew.parse(root, ["slow.py"], lambda: next(looks))) == []
+
+
+def test_what_lies_in_the_working_folder_does_not_shadow_what_the_parsing_imports(
+    parse: Callable[..., dict[str, ParseResult]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_in = tmp_path / "where somebody works"
+    (started_in / "clockmill").mkdir(parents=True)
+    (started_in / "selectors.py").write_text("raise RuntimeError('not the module of that name')\n")
+    monkeypatch.chdir(started_in)
+    assert [dag.dag_id for dag in parse(good=GOOD)["good.py"].dags] == ["good"]
