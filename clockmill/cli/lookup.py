@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clockmill.errors import NotFound
+from clockmill.errors import NotFound, UsageError
 from clockmill.serde import Document, decode
 from clockmill.storage import pages, run_pages, runs, versions
 from clockmill.storage.pages import DagLine
@@ -49,6 +49,8 @@ def the_task(connection: Any, run: RunRow, task_id: str, map_index: int) -> Task
     if found is None:
         known = runs.task_ids_known(connection, run.id)
         if task_id in known:
+            if map_index < 0:
+                raise UsageError(f"The task {task_id!r} is mapped: say which instance with --map-index.")
             raise NotFound("map index", str(map_index))
         raise NotFound("task", task_id, known)
     return found

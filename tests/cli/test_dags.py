@@ -269,3 +269,10 @@ def test_a_mapped_task_is_one_line_unless_its_instances_are_asked_for(program: A
     assert (line["state"], line["instances"]) == ("failed", "1 failed, 11 success")
     failed = program.json("tasks", "states-for-dag-run", "many", "r1", "--instances", "--state", "failed")
     assert [row["map_index"] for row in failed] == [3]
+
+
+def test_an_instance_of_a_mapped_task_has_to_be_named(program: Any, sales: Any) -> None:
+    sales.task(sales.run(sales.dag("many"), "many", "r1"), "work", "success", map_index=0)
+
+    assert "is mapped: say which instance with --map-index" in program.refused("tasks", "state", "many", "r1", "work")
+    assert program.ok("tasks", "state", "many", "r1", "work", "--map-index", "0").strip() == "success"

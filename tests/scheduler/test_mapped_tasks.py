@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from clockmill import DAG, setup, task, task_group, teardown
+from clockmill.actions.explain import explain
+from clockmill.errors import NotFound
 from clockmill.state import RunState, TaskState
 
 SUCCESS, FAILED, SKIPPED = TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED
@@ -202,3 +204,23 @@ def test_a_failed_teardown_fails_the_run_only_when_asked_to(mill: Any, fails: bo
     mill.finish("work")
     mill.finish("delete", "failed")
     assert mill.run_state("d") is outcome
+
+
+def test_why_tells_of_the_first_instance_that_is_not_finished_and_names_few_of_many(mill: Any) -> None:
+    mill.add(mapped_dag())
+    mill.trigger("d")
+    mill.finish("numbers", **returns(list(range(30))))
+    mill.finish("work", map_index=0)
+
+    def why(task_id: str, map_index: int = -1) -> Any:
+        return mill.db.read(lambda c: explain(c, "d", "r1", task_id, map_index))
+
+    assert "max_active_tasks" in why("work", 29).verdict
+    assert why("work").state is TaskState.RUNNING
+    assert why("work", 0).state is SUCCESS
+    waits = why("total")
+    assert waits.verdict == "It waits for upstream tasks: all_success: 1 of 30 upstream tasks are done."
+    assert waits.details[0] == "work[1] is running"
+    assert waits.details[-1] == "and 9 more"
+    with pytest.raises(NotFound, match="no map index '30'"):
+        why("work", 30)

@@ -5,6 +5,8 @@ Each module gives the reasons of one subject; this one finds the task and choose
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from clockmill.actions.explain.answer import Explanation, Holder, Subject
 from clockmill.actions.explain.attempts import explain_attempt, explain_end, explain_retry
 from clockmill.actions.explain.deadlines import add_deadlines
@@ -13,8 +15,9 @@ from clockmill.actions.explain.runs import explain_queued_run
 from clockmill.actions.explain.upstream import explain_upstream
 from clockmill.actions.explain.waiting import explain_deferral, explain_reschedule
 from clockmill.errors import NotFound
-from clockmill.state import RunState, TaskState
+from clockmill.state import FINISHED_TASK_STATES, RunState, TaskState
 from clockmill.storage.engine import Connection
+from clockmill.storage.records import TaskRow
 from clockmill.storage.runs import active_runs, find_run, load_tasks
 from clockmill.storage.versions import dag_state
 
@@ -24,21 +27,32 @@ __all__ = ["Explanation", "Holder", "Subject", "explain"]
 def explain(connection: Connection, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Explanation:
     """Why a task instance is where it is.
 
-    :raises NotFound: when there is no such DAG, run or task.
+    :param map_index: which instance of a mapped task; with -1, the first that is not finished.
+    :raises NotFound: when there is no such DAG, run, task or instance.
     """
     dag = dag_state(connection, dag_id)
     run = find_run(connection, dag_id, run_id)
     if run is None:
         raise NotFound("run", run_id, (row.run_id for row in active_runs(connection, dag_id)))
     tasks = load_tasks(connection, run.id)
-    row = next((task for task in tasks if (task.task_id, task.map_index) == (task_id, map_index)), None)
-    if row is None:
-        raise NotFound("task", task_id, (task.task_id for task in tasks))
+    row = _find(tasks, task_id, map_index)
     answer = Explanation(dag_id=dag_id, run_id=run_id, task_id=task_id, state=row.state)
     subject = Subject(connection=connection, dag=dag, run=run, row=row, tasks=tasks)
     _fill(answer, subject)
     add_deadlines(answer, subject)
     return answer
+
+
+def _find(tasks: Sequence[TaskRow], task_id: str, map_index: int) -> TaskRow:
+    instances = [task for task in tasks if task.task_id == task_id]
+    if not instances:
+        raise NotFound("task", task_id, (task.task_id for task in tasks))
+    if map_index < 0:
+        return next((task for task in instances if task.state not in FINISHED_TASK_STATES), instances[0])
+    for task in instances:
+        if task.map_index == map_index:
+            return task
+    raise NotFound("map index", str(map_index))
 
 
 def _fill(answer: Explanation, subject: Subject) -> None:

@@ -8,6 +8,8 @@ from clockmill.serde import decode
 from clockmill.state import FINISHED_TASK_STATES, Decision, Progress, RunState
 from clockmill.storage.versions import version
 
+_MOST_NAMED = 20
+
 
 def explain_upstream(answer: Explanation, subject: Subject) -> None:
     """It waits for tasks above it, by its trigger rule."""
@@ -25,4 +27,6 @@ def explain_upstream(answer: Explanation, subject: Subject) -> None:
     above = graph[task_id].upstream
     waiting = [task for task in tasks if task.task_id in above and task.state not in FINISHED_TASK_STATES]
     answer.verdict = f"It waits for upstream tasks: {verdict.reason}."
-    answer.details = [f"{task.name} is {task.state}" for task in waiting]
+    answer.details = [f"{task.name} is {task.state}" for task in waiting[:_MOST_NAMED]]
+    if len(waiting) > _MOST_NAMED:
+        answer.details.append(f"and {len(waiting) - _MOST_NAMED} more")
