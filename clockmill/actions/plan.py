@@ -128,12 +128,7 @@ def outcome(document: Document, rows: Iterable[TaskRow], changes: Iterable[TaskC
         states[row.key] = to.get(row.id, row.state)
         if row.leaves_out and row.id not in to:
             left_out.append((row.key, row.leaves_out))
-    graph = document.graph()
-    found = Progress(graph, states, left_out).outcome()
-    if found is RunState.SUCCESS and document.fail_fast:
-        failed = (key.task_id for key, state in states.items() if state is TaskState.FAILED)
-        return RunState.FAILED if any(graph[name].counts_for_run for name in failed if name in graph) else found
-    return found
+    return Progress(document.graph(), states, left_out).outcome(fail_fast=document.fail_fast)
 
 
 def cleared(row: TaskRow, retries: int, *, is_busy: bool) -> TaskChange:

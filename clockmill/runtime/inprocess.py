@@ -173,7 +173,7 @@ class _Runner:
             report = self._run_task(self._dag.get_task(key.task_id), self._run.tasks[key])
             self._take_in(key, report)
             self._settle()
-        self._run.state = self._progress.outcome()
+        self._run.state = self._progress.outcome(fail_fast=self._dag.fail_fast)
         self._call_back()
         return self._run
 

@@ -124,19 +124,9 @@ class RunView:
         """End the run when all of its tasks are finished."""
         if self.run.state is not RunState.RUNNING:
             return
-        outcome = self.progress.outcome()
-        if outcome is RunState.SUCCESS and self.plan.document.fail_fast and self._has_failed():
-            outcome = RunState.FAILED
+        outcome = self.progress.outcome(fail_fast=self.plan.document.fail_fast)
         if outcome in FINISHED_RUN_STATES:
             self.aggregate.finish_run(outcome, now)
-
-    def _has_failed(self) -> bool:
-        """Whether any task failed that counts, be it a leaf or not."""
-        graph = self.plan.graph
-        rows = self.aggregate.tasks.values()
-        return any(
-            row.state is TaskState.FAILED and row.task_id in graph and graph[row.task_id].counts_for_run for row in rows
-        )
 
     def unfinished(self) -> list[TaskKey]:
         """The task instances that are not finished."""

@@ -118,12 +118,20 @@ class Progress:
         """What holds for a task instance that has no state yet, and why."""
         return self._verdict(self._families.family_of(key))
 
-    def outcome(self) -> RunState:
-        """The state of the run: a function of its task instances alone."""
+    def outcome(self, *, fail_fast: bool = False) -> RunState:
+        """The state of the run: a function of its task instances alone.
+
+        :param fail_fast: whether any task that fails counts, be it a leaf or not.
+        """
         if self._unfinished:
             return RunState.RUNNING
         leaves = (state for task_id in self._graph.leaves for state in self._families.states_of_task(task_id))
-        return RunState.FAILED if any(state in FAILED_TASK_STATES for state in leaves) else RunState.SUCCESS
+        has_failed = any(state in FAILED_TASK_STATES for state in leaves) or (fail_fast and self._any_failed())
+        return RunState.FAILED if has_failed else RunState.SUCCESS
+
+    def _any_failed(self) -> bool:
+        counting = (task_id for task_id, node in self._graph.items() if node.counts_for_run)
+        return any(TaskState.FAILED in self._families.states_of_task(task_id) for task_id in counting)
 
     # --- what happens ---------------------------------------------------------------------------------------------
 

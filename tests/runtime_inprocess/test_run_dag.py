@@ -139,6 +139,13 @@ def test_fail_fast_skips_what_has_not_run() -> None:
     assert states(run_dag(dag)) == {"bad": "failed", "later": "skipped", "last": "skipped"}
 
 
+def test_a_run_that_fail_fast_cut_short_failed_although_its_last_task_was_only_skipped() -> None:
+    with DAG("d", fail_fast=True) as dag:
+        Does(task_id="bad", function=lambda context: 1 / 0) >> Does(task_id="last")
+    run = run_dag(dag)
+    assert (states(run), run.state) == ({"bad": "failed", "last": "skipped"}, "failed")
+
+
 def test_fail_fast_still_tears_down_and_a_teardown_that_fails_ends_nothing() -> None:
     with DAG("d", fail_fast=True) as dag:
         made = Does(task_id="made", function=lambda context: 1)
