@@ -47,8 +47,8 @@ class Workload(_Record):
     :param callback: what to call instead of running the task: ``id``, ``kind`` (which of the author's functions) and
         ``context`` (what it is told beside the run); None for a task. One about a whole run has an empty ``task_id``.
     :param context: what the template context is made of: ``dag_run`` (``run_id run_type logical_date
-        data_interval_start data_interval_end run_after start_date conf``), ``params``, ``max_tries``,
-        ``try_number``, ``upstream`` (task ids), ``first_start`` (when this try first began, over deferrals and
+        data_interval_start data_interval_end run_after queued_at start_date conf note``; for a callback also
+        ``state``), ``params``, ``max_tries``, ``first_start`` (when this try first began, over deferrals and
         reschedules), ``reschedules`` (how often it was rescheduled).
     """
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from clockmill.errors import Conflict
-from clockmill.state import FINISHED_RUN_STATES, RunState, TaskKey, TaskState
+from clockmill.state import FINISHED_RUN_STATES, FINISHED_TASK_STATES, RunState, TaskKey, TaskState
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import NewTask, RunRow, TaskRow
 from clockmill.storage.rows import values_of
@@ -87,7 +87,14 @@ class RunAggregate:
         """End the run."""
         self.change_run(state=state, end_date=now, deadline_at=None, reason=reason)
 
-    def requeue_run(self, now: datetime) -> None:
+    def give_up(self, now: datetime, reason: str) -> None:
+        """End a run that has not begun: what is not finished is skipped, and the run fails."""
+        for key, task in list(self.tasks.items()):
+            if task.state not in FINISHED_TASK_STATES:
+                self.change_task(key, state=TaskState.SKIPPED, due_at=None, end_date=now, reason=reason)
+        self.finish_run(RunState.FAILED, now, reason)
+
+    def requeue_run(self) -> None:
         """Send a finished run back to wait for its turn, because some of its tasks were cleared."""
         if self.run.state in FINISHED_RUN_STATES:
             self.change_run(state=RunState.QUEUED, end_date=None, deadline_at=None, start_date=None, reason="")

@@ -16,13 +16,13 @@ from clockmill.actions.backfill_dates import DateAction, PlannedDate, backfill_s
 from clockmill.actions.carry_out import carry_out
 from clockmill.actions.clear import Clear
 from clockmill.actions.create import new_tasks
-from clockmill.actions.mark_runs import STOPPED
 from clockmill.actions.plan import RunPlan, Scene, Versions, cleared
 from clockmill.actions.rerun import Rerun
 from clockmill.actions.selection import RunSelection, TaskSelection, setups_and_teardowns
 from clockmill.serde import Document
-from clockmill.state import FINISHED_RUN_STATES, FINISHED_TASK_STATES, RunState, RunType, TaskKey, TaskState
+from clockmill.state import FINISHED_RUN_STATES, RunState, RunType, TaskKey, TaskState
 from clockmill.state.backfill import ReprocessBehavior
+from clockmill.state.reasons import RUN_STOPPED
 from clockmill.storage.backfills import (
     LANE,
     BackfillRow,
@@ -182,9 +182,5 @@ def take_back(connection: Connection, row: BackfillRow, now: datetime) -> int:
 
 def _give_up(connection: Connection, run: RunRow, row: BackfillRow, now: datetime) -> None:
     aggregate = RunAggregate(run, load_tasks(connection, run.id))
-    reason = f"{STOPPED}: the backfill {row.id} was cancelled before this run began"
-    for key, task in aggregate.tasks.items():
-        if task.state not in FINISHED_TASK_STATES:
-            aggregate.change_task(key, state=TaskState.SKIPPED, due_at=None, end_date=now, reason=reason)
-    aggregate.finish_run(RunState.FAILED, now, reason)
+    aggregate.give_up(now, f"{RUN_STOPPED}: the backfill {row.id} was cancelled before this run began")
     aggregate.flush(connection)

@@ -73,7 +73,7 @@ def _change_run(aggregate: RunAggregate, plan: RunPlan, reason: str, now: dateti
     if plan.to in FINISHED_RUN_STATES:
         aggregate.finish_run(plan.to, plan.run.end_date or now, reason)
     else:
-        aggregate.requeue_run(now)
+        aggregate.requeue_run()
 
 
 def _event(plan: RunPlan, actor: str, now: datetime) -> Event:

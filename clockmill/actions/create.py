@@ -10,8 +10,9 @@ from typing import Any
 from clockmill.actions.deadlines import keep_deadlines_of_run
 from clockmill.serde import Document, TaskDoc
 from clockmill.state import RunType, TaskKey
+from clockmill.storage.backfills import LANE
 from clockmill.storage.engine import Connection
-from clockmill.storage.records import NewTask
+from clockmill.storage.records import NewTask, RunRow
 from clockmill.storage.transitions import NewRun, create_run
 from clockmill.timetables import Tick
 
@@ -31,6 +32,11 @@ class RunOrder:
     conf: dict[str, Any]
     actor: str
     note: str = ""
+
+
+def lane_of(run: RunRow) -> int:
+    """Where the tasks of a run stand in line; see :data:`clockmill.storage.backfills.LANE`."""
+    return 0 if run.backfill_id is None else LANE
 
 
 def run_id_for(run_type: RunType, moment: datetime) -> str:

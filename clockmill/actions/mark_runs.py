@@ -17,15 +17,13 @@ from clockmill.state import (
     TaskState,
 )
 from clockmill.state.graph import common_depth, cut
+from clockmill.state.reasons import RUN_MARKED_FAILED, RUN_STOPPED
 from clockmill.storage.records import TaskRow
 
 #: A task instance in one of these has begun a try that is not over.
 _BEGUN = frozenset(
     {TaskState.QUEUED, TaskState.RUNNING, TaskState.RESTARTING, TaskState.DEFERRED, TaskState.UP_FOR_RESCHEDULE}
 )
-#: How the reasons of tasks that were left out begin when their run was stopped or marked failed.
-STOPPED = "run stopped"
-MARKED_FAILED = "run marked failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +38,8 @@ class StopRuns:
     def plan(self, scene: Scene) -> RunPlan:
         """What would become of one run."""
         if scene.run.state in FINISHED_RUN_STATES:
-            return _plan(scene, [], scene.run.state, "", EventKind.RUN_STOPPED, STOPPED)
-        return _end(scene, EventKind.RUN_STOPPED, STOPPED)
+            return _plan(scene, [], scene.run.state, "", EventKind.RUN_STOPPED, RUN_STOPPED)
+        return _end(scene, EventKind.RUN_STOPPED, RUN_STOPPED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +59,7 @@ class MarkRuns:
         """What would become of one run."""
         is_over = scene.run.state in FINISHED_RUN_STATES
         if self.state is TaskState.FAILED and not is_over:
-            return replace(_end(scene, EventKind.RUN_MARKED, MARKED_FAILED), mark=self.state)
+            return replace(_end(scene, EventKind.RUN_MARKED, RUN_MARKED_FAILED), mark=self.state)
         if self.state is TaskState.FAILED:
             return self._planned(scene, [], RunState.FAILED)
         spared = {row.id for row in _needed_teardowns(scene)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from clockmill.actions.create import new_task
+from clockmill.actions.create import lane_of, new_task
 from clockmill.actions.plan import Scene, TaskChange, cleared
 from clockmill.serde import Document
 from clockmill.state import Node, TaskKey, TaskState
@@ -29,7 +29,7 @@ def repin(scene: Scene, document: Document) -> Repinned:
     """
     found = Repinned()
     begun = {row.task_id for row in scene.rows if _compare(scene, document, row, found)}
-    lane = 0 if scene.run.backfill_id is None else 1
+    lane = lane_of(scene.run)
     found.added = [
         new_task(task, TaskKey(task.task_id), lane=lane) for task in document.tasks if task.task_id not in begun
     ]

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clockmill.actions.clear import clear_changes, plan_of_clear
-from clockmill.actions.mark_runs import MARKED_FAILED, STOPPED
 from clockmill.actions.plan import RunPlan, Scene
 from clockmill.actions.repin import Repinned
 from clockmill.actions.selection import RunSelection, TaskSelection, grouped
 from clockmill.state import FAILED_TASK_STATES, FINISHED_TASK_STATES, TaskState
-from clockmill.storage.overlaps import CANCELLED
+from clockmill.state.reasons import CUT_SHORT
 from clockmill.storage.records import TaskRow
 
-#: How the reasons of tasks begin that are skipped although no rule, branch or person left them out.
-_CUT_SHORT = (STOPPED, MARKED_FAILED, CANCELLED, "dagrun_timeout", "fail_fast")
 _EVERYTHING = TaskSelection()
 
 
@@ -48,4 +45,4 @@ def _failed(scene: Scene) -> list[TaskRow]:
 
 
 def _is_cause(row: TaskRow) -> bool:
-    return row.state in FAILED_TASK_STATES or (row.state is TaskState.SKIPPED and row.reason.startswith(_CUT_SHORT))
+    return row.state in FAILED_TASK_STATES or (row.state is TaskState.SKIPPED and row.reason.startswith(CUT_SHORT))

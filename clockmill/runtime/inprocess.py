@@ -44,6 +44,7 @@ from clockmill.state import (
 )
 from clockmill.state.graph import depth_of
 from clockmill.state.progress import Placed
+from clockmill.state.reasons import FAIL_FAST
 from clockmill.xcom import length
 
 
@@ -269,7 +270,7 @@ class _Runner:
             file="",
             log_path="",
             execution_timeout=None if limit is None else limit.total_seconds(),
-            context={**self._context, "max_tries": task.retries + 1, "upstream": sorted(task.upstream_task_ids)},
+            context={**self._context, "max_tries": task.retries + 1},
         )
 
     def _call_back(self) -> None:
@@ -307,7 +308,7 @@ class _Runner:
         for key, instance in self._run.tasks.items():
             is_waiting = instance.state in (TaskState.NONE, TaskState.SCHEDULED)
             if is_waiting and not self._graph[key.task_id].is_teardown:
-                instance.state, instance.reason = TaskState.SKIPPED, f"fail_fast: {failed!r} failed"
+                instance.state, instance.reason = TaskState.SKIPPED, f"{FAIL_FAST}: {failed!r} failed"
                 self._progress.record(key, TaskState.SKIPPED)
 
 

@@ -52,5 +52,5 @@ def _workload() -> Workload:
         bundle_path="",
         file="",
         log_path="",
-        context={"dag_run": _RUN, "params": {}, "max_tries": 1, "upstream": []},
+        context={"dag_run": _RUN, "params": {}, "max_tries": 1},
     )

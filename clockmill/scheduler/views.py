@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from clockmill.actions.aggregate import RunAggregate
-from clockmill.actions.create import new_task
+from clockmill.actions.create import lane_of, new_task
 from clockmill.actions.past import PastGate
 from clockmill.scheduler.plans import Plan, Plans
 from clockmill.state import (
@@ -104,8 +104,7 @@ class RunView:
             self.aggregate.rename_task(placed.was, placed.key, placed.item)
             return
         task = self.plan.tasks[placed.key.task_id]
-        lane = 0 if self.run.backfill_id is None else 1
-        self.aggregate.add_task(new_task(task, placed.key, item=placed.item, lane=lane))
+        self.aggregate.add_task(new_task(task, placed.key, item=placed.item, lane=lane_of(self.run)))
 
     def _apply(self, change: Change, now: datetime) -> None:
         values: dict[str, Any] = {"start_date": None, "end_date": now, "reason": change.reason}

@@ -13,8 +13,9 @@ from clockmill.events import Event, EventKind
 from clockmill.executors.base import Executor
 from clockmill.protocols import Workload
 from clockmill.scheduler.plans import Plans
-from clockmill.scheduler.views import RunView, Views
+from clockmill.scheduler.views import Views
 from clockmill.storage.engine import Database
+from clockmill.storage.records import RunRow
 from clockmill.storage.transitions import NewCallback
 from clockmill.storage.triggers import NewTrigger
 
@@ -76,7 +77,7 @@ class Effects:
         """Hand a workload to a supervisor."""
         self.workloads.setdefault((executor, supervisor_id), []).append(workload)
 
-    def tell(self, kind: EventKind, now: datetime, view: RunView | None = None, **fields: object) -> None:
+    def tell(self, kind: EventKind, now: datetime, run: RunRow | None = None, **fields: object) -> None:
         """Keep an event; ``task_id``, ``map_index`` and the like are taken from ``fields``, the rest is detail."""
         task_id = fields.pop("task_id", None)
         map_index = fields.pop("map_index", None)
@@ -86,8 +87,8 @@ class Effects:
                 kind=kind,
                 at=now,
                 actor=ACTOR,
-                dag_id=view.run.dag_id if view else _text(dag_id),
-                run_id=view.run.run_id if view else None,
+                dag_id=run.dag_id if run else _text(dag_id),
+                run_id=run.run_id if run else None,
                 task_id=_text(task_id),
                 map_index=map_index if isinstance(map_index, int) else None,
                 detail=dict(fields),

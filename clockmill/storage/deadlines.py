@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, bindparam, func, insert, select, union, update
 
-from clockmill.state import FINISHED_RUN_STATES, RunState, TaskState
+from clockmill.state import RunState, TaskState
+from clockmill.storage.conditions import FINISHED_RUN
 from clockmill.storage.rows import columns_of, values_of
 from clockmill.storage.tables import dag_run, deadline, lit, task_instance
 
@@ -77,7 +78,7 @@ _LAST = (
     .limit(bindparam("most", type_=Integer))
 )
 _LAST_GOOD = _LAST.where(dag_run.c.state == lit(RunState.SUCCESS))
-_LAST_OVER = _LAST.where(dag_run.c.state.in_([lit(state) for state in sorted(FINISHED_RUN_STATES)]))
+_LAST_OVER = _LAST.where(FINISHED_RUN)
 _GOOD_RUNS = (
     select(dag_run.c.id)
     .where(dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.state == lit(RunState.SUCCESS))

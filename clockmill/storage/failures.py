@@ -8,15 +8,15 @@ from datetime import datetime
 from sqlalchemy import Connection, Integer, String, bindparam, select
 
 from clockmill.events import Event, EventKind
-from clockmill.state import FINISHED_RUN_STATES, RunState
+from clockmill.state import RunState
 from clockmill.storage import dags
+from clockmill.storage.conditions import FINISHED_RUN
 from clockmill.storage.events import append
-from clockmill.storage.tables import dag, dag_run, event, lit
+from clockmill.storage.tables import dag, dag_run, event
 
-_OVER = dag_run.c.state.in_([lit(state) for state in sorted(FINISHED_RUN_STATES)])
 _NEWEST_OVER = (
     select(dag_run.c.run_id, dag_run.c.state, dag_run.c.end_date)
-    .where(dag_run.c.dag_id == bindparam("dag_id", type_=String), _OVER, dag_run.c.backfill_id.is_(None))
+    .where(dag_run.c.dag_id == bindparam("dag_id", type_=String), FINISHED_RUN, dag_run.c.backfill_id.is_(None))
     .order_by(dag_run.c.id.desc())
     .limit(bindparam("most", type_=Integer))
 )

@@ -8,12 +8,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select
 
-from clockmill.state import FINISHED_RUN_STATES, RunState, RunType
-from clockmill.storage.conditions import ACTIVE_RUN, LIVE_ATTEMPT
+from clockmill.state import RunState, RunType
+from clockmill.state.reasons import OVERLAP_CANCEL
+from clockmill.storage.conditions import ACTIVE_RUN, FINISHED_RUN, LIVE_ATTEMPT
 from clockmill.storage.tables import attempt, dag, dag_run, lit, task_instance
-
-#: What the reason of a run begins with that is ended because the next one is due.
-CANCELLED = "overlap=cancel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,16 +36,15 @@ _CANCELLING_DAGS = select(dag.c.dag_id).where(
 _BEING_CANCELLED = select(dag_run.c.dag_id).where(
     dag_run.c.state == lit(RunState.RUNNING),
     dag_run.c.dag_id.in_(bindparam("dag_ids", expanding=True)),
-    dag_run.c.reason.startswith(CANCELLED),
+    dag_run.c.reason.startswith(OVERLAP_CANCEL),
 )
-_IS_OVER = dag_run.c.state.in_([lit(state) for state in sorted(FINISHED_RUN_STATES)])
 _STILL_THERE = (
     select(dag_run.c.dag_id)
     .join(attempt, attempt.c.dag_run_id == dag_run.c.id)
     .where(
         LIVE_ATTEMPT,
         dag_run.c.dag_id.in_(bindparam("dag_ids", expanding=True)),
-        _IS_OVER,
+        FINISHED_RUN,
     )
 )
 
@@ -56,7 +53,7 @@ _ENDING = (
     select(dag_run.c.run_id, task_instance.c.task_id, attempt.c.queued_at)
     .join(attempt, attempt.c.dag_run_id == dag_run.c.id)
     .join(task_instance, task_instance.c.id == attempt.c.task_instance_id)
-    .where(LIVE_ATTEMPT, dag_run.c.dag_id == bindparam("dag_id"), _IS_OVER)
+    .where(LIVE_ATTEMPT, dag_run.c.dag_id == bindparam("dag_id"), FINISHED_RUN)
     .order_by(attempt.c.queued_at, attempt.c.id)
 )
 

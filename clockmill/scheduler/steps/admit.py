@@ -125,7 +125,7 @@ class Admit:
             pool_slots=row.pool_slots,
             queued_at=work.now,
         )
-        workload = workload_for(view, row, attempt.id, attempt.token, work.now, self._space.settings)
+        workload = workload_for(view, row, attempt.id, attempt.token, self._space.settings)
         work.effects.submit(executor, supervisor_id, workload)
         return attempt
 

@@ -275,7 +275,7 @@ class Advance:
             self._past.note(view)
             view.conclude(now)
             if view.aggregate.is_changed and view.run.state in FINISHED_RUN_STATES:
-                effects.tell(EventKind.RUN_STATE, now, view, state=view.run.state, reason=view.run.reason)
+                effects.tell(EventKind.RUN_STATE, now, view.run, state=view.run.state, reason=view.run.reason)
                 outcomes.finished_runs += 1
                 if view.run.state is RunState.FAILED and view.plan.document.max_consecutive_failed_dag_runs:
                     outcomes.failing_dags.add(view.run.dag_id)

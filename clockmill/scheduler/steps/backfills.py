@@ -118,7 +118,7 @@ def _pause_for(reason: str) -> Work:
     return work
 
 
-def runs_of_backfills(connection: Connection, dag_id: str, backfill_ids: list[int], room: int) -> list[int]:
+def runs_of_backfills(connection: Connection, backfill_ids: list[int], room: int) -> list[int]:
     """The queued runs of backfills of one DAG that may begin now; the row of the DAG is held.
 
     :param backfill_ids: those that have queued runs, read before the DAG was held.

@@ -10,19 +10,18 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from clockmill.clock import parse_iso_or_none
 from clockmill.errors import ClockmillError
-from clockmill.events import Event, EventKind
+from clockmill.events import EventKind
 from clockmill.ids import new_attempt_id, new_token
 from clockmill.protocols import AttemptReport, Workload
+from clockmill.scheduler.steps.attempt_ends import attempt_end
 from clockmill.scheduler.steps.workloads import callback_workload
 from clockmill.scheduler.views import RunView
-from clockmill.scheduler.workspace import ACTOR, Effects, Workspace
+from clockmill.scheduler.workspace import Effects, Workspace
 from clockmill.state import (
     FAILED_TASK_STATES,
     FINISHED_RUN_STATES,
     LIVE_ATTEMPT_STATES,
-    AttemptState,
     CallbackState,
     Outcome,
     RunState,
@@ -30,7 +29,7 @@ from clockmill.state import (
 )
 from clockmill.storage.callbacks import CallbackRow, callbacks_by_id, hold_pending
 from clockmill.storage.engine import Connection
-from clockmill.storage.records import AttemptEnd, AttemptRow, RunRow, TaskRow
+from clockmill.storage.records import AttemptRow, RunRow, TaskRow
 from clockmill.storage.runs import runs_by_id
 from clockmill.storage.transitions import (
     CallbackMove,
@@ -127,7 +126,7 @@ class Callbacks:
         known = [(report, row) for report, row in ended if row.state in LIVE_ATTEMPT_STATES]
         if not known:
             return
-        won = end_attempts(connection, [_end(report, row, now) for report, row in known])
+        won = end_attempts(connection, [attempt_end(report, row, now) for report, row in known])
         mine = [(report, row) for report, row in known if row.id in won and row.callback_id is not None]
         calls = callbacks_by_id(connection, {row.callback_id for _, row in mine if row.callback_id is not None})
         moves = [
@@ -137,7 +136,7 @@ class Callbacks:
         ]
         move_callbacks(connection, moves)
         failed = [move for move in moves if move.new is CallbackState.FAILED]
-        effects.events += _failures(connection, [(calls[move.id], move.reason) for move in failed], now)
+        _tell_failures(connection, [(calls[move.id], move.reason) for move in failed], effects, now)
         effects.calls_wait |= any(move.new is CallbackState.PENDING for move in moves)
 
     def _move(self, call: CallbackRow, report: AttemptReport, now: datetime) -> CallbackMove:
@@ -199,27 +198,21 @@ class Callbacks:
 def _give_up(connection: Connection, call: CallbackRow, reason: str, effects: Effects, now: datetime) -> None:
     move = CallbackMove(id=call.id, new=CallbackState.FAILED, crashes=call.crashes, reason=reason, ended_at=now)
     move_callbacks(connection, [move])
-    effects.events += _failures(connection, [(call, reason)], now)
+    _tell_failures(connection, [(call, reason)], effects, now)
 
 
 def _runs_of(connection: Connection, calls: Collection[CallbackRow]) -> dict[int, RunRow]:
     return {row.id: row for row in runs_by_id(connection, {call.dag_run_id for call in calls})} if calls else {}
 
 
-def _failures(connection: Connection, failed: Collection[tuple[CallbackRow, str]], now: datetime) -> list[Event]:
+def _tell_failures(
+    connection: Connection, failed: Collection[tuple[CallbackRow, str]], effects: Effects, now: datetime
+) -> None:
     runs = _runs_of(connection, [call for call, _ in failed])
-    return [
-        Event(
-            kind=EventKind.CALLBACK_FAILED,
-            at=now,
-            actor=ACTOR,
-            dag_id=runs[call.dag_run_id].dag_id,
-            run_id=runs[call.dag_run_id].run_id,
-            task_id=(call.context.get("task") or {}).get("task_id"),
-            detail={"callback": call.kind, "id": call.id, "reason": reason},
-        )
-        for call, reason in failed
-    ]
+    for call, reason in failed:
+        task_id = (call.context.get("task") or {}).get("task_id")
+        told = {"task_id": task_id, "callback": call.kind, "id": call.id, "reason": reason}
+        effects.tell(EventKind.CALLBACK_FAILED, now, runs[call.dag_run_id], **told)
 
 
 def has_ended(view: RunView) -> bool:
@@ -241,20 +234,4 @@ def _attempt(call: CallbackRow, executor: str, supervisor_id: str, now: datetime
         pool="",
         pool_slots=0,
         queued_at=now,
-    )
-
-
-def _end(report: AttemptReport, row: AttemptRow, now: datetime) -> AttemptEnd:
-    return AttemptEnd(
-        id=row.id,
-        token=report.token,
-        old=row.state,
-        new=AttemptState(report.outcome),
-        started_at=parse_iso_or_none(report.started_at) or row.started_at,
-        ended_at=parse_iso_or_none(report.ended_at) or now,
-        exit_code=report.exit_code,
-        signal=report.signal,
-        reason=report.reason,
-        peak_memory_kb=report.peak_memory_kb,
-        cpu_seconds=report.cpu_seconds,
     )

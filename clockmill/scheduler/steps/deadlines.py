@@ -89,7 +89,7 @@ def _judge(view: RunView, row: DeadlineRow, effects: Effects, now: datetime) -> 
         if began is not None and began <= row.warn_at:
             return {"warn_at": None}
         usual = (row.due_at - row.warn_at).total_seconds()
-        effects.tell(EventKind.DEADLINE_WARNING, now, view, **_told(row, rows), usual_seconds=usual)
+        effects.tell(EventKind.DEADLINE_WARNING, now, view.run, **_told(row, rows), usual_seconds=usual)
         return {"warned_at": now, "warn_at": None}
     return {}
 
@@ -117,7 +117,7 @@ def _began_at(view: RunView, rows: list[TaskRow]) -> datetime | None:
 
 
 def _miss(view: RunView, row: DeadlineRow, rows: list[TaskRow], effects: Effects, now: datetime) -> None:
-    effects.tell(EventKind.DEADLINE_MISSED, now, view, **_told(row, rows))
+    effects.tell(EventKind.DEADLINE_MISSED, now, view.run, **_told(row, rows))
     told = {"name": row.name, "due_at": iso(row.due_at)}
     reason = f"the deadline {row.name!r} was missed: due at {iso(row.due_at)}"
     if rows:

@@ -7,6 +7,7 @@ from datetime import datetime
 from clockmill.scheduler.steps.timers import STOPPABLE
 from clockmill.scheduler.views import RunView
 from clockmill.state import RunState, TaskState
+from clockmill.state.reasons import FAIL_FAST
 
 
 def fail_fast(view: RunView, now: datetime) -> list[int] | None:
@@ -23,7 +24,7 @@ def fail_fast(view: RunView, now: datetime) -> list[int] | None:
     failed = [row for row in view.aggregate.newly(TaskState.FAILED) if graph[row.task_id].counts_for_run]
     if not failed:
         return None
-    reason = f"fail_fast: {min(row.name for row in failed)!r} failed"
+    reason = f"{FAIL_FAST}: {min(row.name for row in failed)!r} failed"
     stop = []
     for key in view.unfinished():
         if graph[key.task_id].is_teardown:

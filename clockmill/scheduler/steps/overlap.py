@@ -6,13 +6,14 @@ from datetime import datetime
 
 from clockmill.actions.aggregate import RunAggregate
 from clockmill.clock import iso
-from clockmill.events import Event, EventKind
+from clockmill.events import EventKind
 from clockmill.model.arguments import Overlap
-from clockmill.scheduler.workspace import ACTOR, Effects
+from clockmill.scheduler.workspace import Effects
 from clockmill.serde import Document
-from clockmill.state import FINISHED_TASK_STATES, RunState, RunType, TaskState
+from clockmill.state import RunState, RunType
+from clockmill.state.reasons import OVERLAP_CANCEL
 from clockmill.storage.engine import Connection
-from clockmill.storage.overlaps import CANCELLED, ActiveRun, active_beside_backfills
+from clockmill.storage.overlaps import ActiveRun, active_beside_backfills
 from clockmill.storage.records import RunRow
 from clockmill.storage.runs import load_tasks, lock_runs
 from clockmill.timetables import Tick
@@ -47,11 +48,11 @@ def cancel_older(connection: Connection, document: Document, run_id: str, now: d
     if document.overlap != Overlap.CANCEL:
         return
     active = [run for run in active_beside_backfills(connection, document.dag_id) if _is_scheduled(run)]
-    reason = f"{CANCELLED}: the run {run_id} is due"
+    reason = f"{OVERLAP_CANCEL}: the run {run_id} is due"
     for row in lock_runs(connection, [run.id for run in active]):
         if row.state is RunState.QUEUED:
             _end_queued(connection, row, reason, now)
-            effects.events.append(_ended(row, reason, now))
+            effects.tell(EventKind.RUN_STATE, now, row, state=RunState.FAILED, reason=reason)
         elif row.state is RunState.RUNNING:
             aggregate = RunAggregate(row, ())
             aggregate.change_run(deadline_at=now, reason=reason)
@@ -64,19 +65,5 @@ def _is_scheduled(run: ActiveRun) -> bool:
 
 def _end_queued(connection: Connection, row: RunRow, reason: str, now: datetime) -> None:
     aggregate = RunAggregate(row, load_tasks(connection, row.id))
-    for key, task in list(aggregate.tasks.items()):
-        if task.state not in FINISHED_TASK_STATES:
-            aggregate.change_task(key, state=TaskState.SKIPPED, due_at=None, end_date=now, reason=reason)
-    aggregate.finish_run(RunState.FAILED, now, reason)
+    aggregate.give_up(now, reason)
     aggregate.flush(connection)
-
-
-def _ended(row: RunRow, reason: str, now: datetime) -> Event:
-    return Event(
-        kind=EventKind.RUN_STATE,
-        at=now,
-        actor=ACTOR,
-        dag_id=row.dag_id,
-        run_id=row.run_id,
-        detail={"state": RunState.FAILED, "reason": reason},
-    )

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from clockmill.clock import parse_iso_or_none
 from clockmill.events import EventKind
 from clockmill.protocols import AttemptReport
+from clockmill.scheduler.steps.attempt_ends import attempt_end
 from clockmill.scheduler.steps.callbacks import call_for_task
 from clockmill.scheduler.steps.triggers import pause, trigger_for
 from clockmill.scheduler.views import RunView
@@ -25,7 +26,7 @@ from clockmill.state import (
 )
 from clockmill.storage.attempts import fold_reschedules
 from clockmill.storage.engine import Connection
-from clockmill.storage.records import AttemptEnd, AttemptRow, TaskRow, XComValue
+from clockmill.storage.records import AttemptRow, TaskRow, XComValue
 from clockmill.storage.transitions import end_attempts
 from clockmill.storage.triggers import insert_triggers
 from clockmill.storage.xcoms import store_xcoms
@@ -58,7 +59,7 @@ class Reports:
     ) -> None:
         """End the attempts, then move their task instances on; an attempt that is over already changes nothing."""
         known = [item for item in ended if _is_known(item, views)]
-        won = end_attempts(connection, [_end(item, now) for item in known])
+        won = end_attempts(connection, [attempt_end(item.report, item.attempt, now) for item in known])
         looked = [item.attempt for item in known if item.attempt.id in won and _has_looked(views, item.attempt)]
         fold_reschedules(connection, looked)
         values: list[XComValue] = []
@@ -146,27 +147,6 @@ def counts(item: Ended, views: Mapping[int, RunView]) -> bool:
     return row.state in _AT_WORK and item.attempt.state is not AttemptState.STOPPING
 
 
-def _end(item: Ended, now: datetime) -> AttemptEnd:
-    report = item.report
-    stopping = item.attempt.state is AttemptState.STOPPING
-    new = AttemptState(report.outcome)
-    if stopping and new is not AttemptState.LOST:
-        new = AttemptState.STOPPED
-    return AttemptEnd(
-        id=item.attempt.id,
-        token=report.token,
-        old=item.attempt.state,
-        new=new,
-        started_at=parse_iso_or_none(report.started_at) or item.attempt.started_at,
-        ended_at=parse_iso_or_none(report.ended_at) or now,
-        exit_code=report.exit_code,
-        signal=report.signal,
-        reason=report.reason,
-        peak_memory_kb=report.peak_memory_kb,
-        cpu_seconds=report.cpu_seconds,
-    )
-
-
 def _values(row: TaskRow, report: AttemptReport) -> list[XComValue]:
     newest = dict(report.xcoms)
     return [
@@ -187,6 +167,6 @@ def _values(row: TaskRow, report: AttemptReport) -> list[XComValue]:
 def _tell(view: RunView, row: TaskRow, step: NextStep, report: AttemptReport, effects: Effects, now: datetime) -> None:
     task = {"task_id": row.task_id, "map_index": row.map_index, "try_number": row.try_number, "reason": step.reason}
     if report.outcome == Outcome.LOST:
-        effects.tell(EventKind.ATTEMPT_LOST, now, view, **task)
+        effects.tell(EventKind.ATTEMPT_LOST, now, view.run, **task)
     elif step.state is TaskState.UP_FOR_RETRY:
-        effects.tell(EventKind.TASK_RETRY, now, view, **task)
+        effects.tell(EventKind.TASK_RETRY, now, view.run, **task)

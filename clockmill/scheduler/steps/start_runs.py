@@ -41,7 +41,7 @@ def runs_to_start(connection: Connection, now: datetime) -> list[int]:
         live = oldest_queued(connection, dag_id, room, now) if room > 0 else []
         chosen += live
         if room > len(live) and dag_id in backfills:
-            chosen += runs_of_backfills(connection, dag_id, backfills[dag_id], room - len(live))
+            chosen += runs_of_backfills(connection, backfills[dag_id], room - len(live))
     return chosen
 
 

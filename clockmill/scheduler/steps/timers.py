@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from clockmill.scheduler.views import RunView
 from clockmill.state import RunState, TaskState
+from clockmill.state.reasons import DAGRUN_TIMEOUT
 
 #: An attempt is live in these states.
 STOPPABLE = frozenset({TaskState.RUNNING, TaskState.QUEUED, TaskState.RESTARTING})
@@ -27,7 +28,7 @@ def time_out(view: RunView, now: datetime) -> list[int]:
     if run.state is not RunState.RUNNING or run.deadline_at is None or run.deadline_at > now:
         return []
     allowed: timedelta = run.deadline_at - (run.start_date or run.deadline_at)
-    reason = run.reason or f"dagrun_timeout: the run took longer than {allowed}"
+    reason = run.reason or f"{DAGRUN_TIMEOUT}: the run took longer than {allowed}"
     stop = []
     for key in view.unfinished():
         row = view.task(key)

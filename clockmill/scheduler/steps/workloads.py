@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
-from clockmill.clock import iso, iso_or_none
+from clockmill.clock import iso_or_none
 from clockmill.config import Settings
 from clockmill.logs.paths import path_for, path_for_callback
 from clockmill.protocols import Workload
@@ -15,9 +14,7 @@ from clockmill.storage.callbacks import CallbackRow
 from clockmill.storage.records import RunRow, TaskRow
 
 
-def workload_for(
-    view: RunView, row: TaskRow, attempt_id: str, token: str, queued_at: datetime, settings: Settings
-) -> Workload:
+def workload_for(view: RunView, row: TaskRow, attempt_id: str, token: str, settings: Settings) -> Workload:
     """All that an executor needs to run this attempt."""
     run = view.run
     task = view.plan.tasks[row.task_id]
@@ -54,8 +51,6 @@ def workload_for(
             "dag_run": _run_context(run),
             "params": view.plan.params(row.task_id, run.conf),
             "max_tries": row.max_tries,
-            "upstream": list(view.plan.graph[row.task_id].upstream),
-            "ti": {"queued_at": iso(queued_at)},
             "first_start": iso_or_none(row.first_start),
             "reschedules": row.reschedules,
         },
