@@ -39,6 +39,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {match!r}?" if match else ""
 
 
+def storable(text: str) -> str:
+    """``text`` as any database can store it: no NUL, no lone surrogate."""
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+
+
 class ClockmillError(Exception):
     """The root of every error raised on purpose."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
 from clockmill.actions.create import run_id_for
 from clockmill.errors import DagDefinitionError, UsageError
+from clockmill.model.zones import YEARS, in_utc
 from clockmill.serde import Document
 from clockmill.serde.schedule import schedule_of
 from clockmill.state import FINISHED_RUN_STATES, RunState, RunType
@@ -22,8 +22,6 @@ from clockmill.timetables import Schedule, Tick
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 _CHUNK = 500
-#: In each of them any zone leaves a date that Python knows.
-_YEARS = range(2, 9999)
 
 #: Timetables without ticks of their own that could be looked up.
 _NO_TICKS = {
@@ -64,8 +62,8 @@ def instants(first: date, last: date, zone: str) -> tuple[datetime, datetime]:
     :raises UsageError: when the last one is before the first, or one is too far away.
     """
     for moment in (first, last):
-        if moment.year not in _YEARS:
-            raise UsageError(f"The date {moment} lies outside the years {_YEARS.start} to {_YEARS.stop - 1}.")
+        if moment.year not in YEARS:
+            raise UsageError(f"The date {moment} lies outside the years {YEARS.start} to {YEARS.stop - 1}.")
     begin = _instant(first, zone)
     end = _instant(last, zone)
     if not isinstance(last, datetime):
@@ -78,7 +76,7 @@ def instants(first: date, last: date, zone: str) -> tuple[datetime, datetime]:
 def _instant(moment: date, zone: str) -> datetime:
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time())
-    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+    return in_utc(moment, zone)
 
 
 def backfill_schedule(document: Document) -> Schedule:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from clockmill.state import BackfillState, RunState
+from clockmill.state import FINISHED_RUN_STATES, BackfillState, RunState
 from clockmill.state.backfill import BackfillFacts, BackfillStep, StopAt, next_step
+from clockmill.storage.backfill_pages import count_states
 from clockmill.storage.backfills import (
     BackfillRow,
     count_failed_since,
@@ -61,12 +62,12 @@ class BackfillProgress:
     @property
     def finished(self) -> int:
         """How many of them are over."""
-        return self.runs[RunState.SUCCESS] + self.runs[RunState.FAILED]
+        return sum(self.runs[state] for state in FINISHED_RUN_STATES)
 
 
 def progress_of(connection: Connection, row: BackfillRow, now: datetime) -> BackfillProgress:
     """How the runs of a backfill stand."""
-    runs = {state: count_runs(connection, row.id, state) for state in RunState}
+    runs = count_states(connection, [row.id])[row.id]
     progress = BackfillProgress(row=row, runs=runs, ends_at=None)
     begun = started_first(connection, row.id, run_backwards=row.run_backwards)
     if row.state is not BackfillState.RUNNING or not row.is_settled or begun is None or not progress.finished:

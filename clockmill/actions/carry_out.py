@@ -9,7 +9,8 @@ from clockmill.actions.aggregate import RunAggregate
 from clockmill.actions.plan import RunPlan, TaskChange
 from clockmill.events import Event
 from clockmill.state import FINISHED_RUN_STATES, TaskState
-from clockmill.storage.bulk import chunks, redefine_tasks
+from clockmill.storage.batches import chunks
+from clockmill.storage.bulk import redefine_tasks
 from clockmill.storage.engine import Connection
 from clockmill.storage.events import append
 from clockmill.storage.rows import values_of

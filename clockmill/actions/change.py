@@ -18,7 +18,8 @@ from clockmill.actions.plan import RunPlan, Scene, Versions
 from clockmill.actions.selection import RunSelection
 from clockmill.clock import Clock
 from clockmill.errors import Conflict, NotFound, UsageError
-from clockmill.storage.bulk import chunks, select_runs, tasks_of_runs, tasks_with_attempts
+from clockmill.storage.batches import chunks
+from clockmill.storage.bulk import select_runs, tasks_of_runs, tasks_with_attempts
 from clockmill.storage.engine import Connection, Database
 from clockmill.storage.records import RunRow
 from clockmill.storage.runs import lock_runs, runs_by_id

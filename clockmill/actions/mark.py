@@ -12,9 +12,6 @@ from clockmill.events import EventKind
 from clockmill.state import FAILED_TASK_STATES, FINISHED_RUN_STATES, FINISHED_TASK_STATES, RunState, TaskState
 from clockmill.storage.records import TaskRow
 
-#: What a person may say of a task, or of a run.
-MARKS = (TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkTasks:
@@ -23,7 +20,7 @@ class MarkTasks:
     Marked as success or skipped, they no longer stand in the way: what failed below them, or could not run, is
     decided again. A finished run of which nothing is to run again is judged anew by how its tasks stand then.
 
-    :param state: one of :data:`MARKS`.
+    :param state: one of :data:`clockmill.state.MARKS`.
     """
 
     runs: RunSelection

@@ -49,7 +49,7 @@ class MarkRuns:
     ``success``: all of their tasks become success. ``failed``: as :class:`StopRuns`, and a run that succeeded fails.
     ``skipped``: what is not finished becomes skipped, and the run ends as its tasks say.
 
-    :param state: one of :data:`~clockmill.actions.mark.MARKS`.
+    :param state: one of :data:`clockmill.state.MARKS`.
     """
 
     runs: RunSelection

@@ -14,7 +14,7 @@ from clockmill.cli.app import App
 from clockmill.cli.base import Group, pass_app
 from clockmill.cli.output import counted, output_option, show_record, show_rows, warn
 from clockmill.cli.params import conf_option, to_day_or_moment, to_failures
-from clockmill.state import BackfillState, RunState
+from clockmill.state import FINISHED_RUN_STATES, BackfillState, RunState
 from clockmill.state.backfill import ReprocessBehavior
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def _lines(app: App, rows: list[BackfillRow]) -> list[dict[str, Any]]:
         {
             **{name: getattr(row, name) for name in _LIST if hasattr(row, name)},
             "runs": sum(counts[row.id].values()),
-            "finished": counts[row.id][RunState.SUCCESS] + counts[row.id][RunState.FAILED],
+            "finished": sum(counts[row.id][state] for state in FINISHED_RUN_STATES),
             "failed": counts[row.id][RunState.FAILED],
         }
         for row in rows

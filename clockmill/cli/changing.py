@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,7 +13,9 @@ from clockmill.cli import lookup
 from clockmill.cli.app import App
 from clockmill.cli.base import confirm, same_options
 from clockmill.cli.output import counted, output_option, show_rows, warn
-from clockmill.cli.params import aware, to_moment, yes_option
+from clockmill.cli.params import to_last_moment, to_moment, yes_option
+from clockmill.model.zones import in_utc
+from clockmill.state import ACTIVE_RUN_STATES
 
 if TYPE_CHECKING:
     from clockmill.actions.change import Preview, Request
@@ -22,18 +24,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _COLUMNS = ["run_id", "task_id", "map_index", "state", "becomes"]
-_ONE_DAY = "2026-01-31"
-
-
-def to_last_moment(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
-    """Callback of an option that is the end of a range, included: a date without a time is all of that day.
-
-    :raises click.BadParameter: when it is no date or time.
-    """
-    moment = to_moment(context, parameter, value)
-    if moment is not None and value is not None and len(value) <= len(_ONE_DAY):
-        return datetime.combine(moment, time.max)
-    return moment
 
 
 range_options = same_options(
@@ -106,7 +96,7 @@ def selected_runs(
         raise click.UsageError("Say which runs: name them, or give a range with --from and --to.")
     if has_range:
         zone = app.read(lambda connection: lookup.newest_document(connection, dag_id)).timezone
-        since, until = (moment and aware(moment, zone) for moment in (since, until))
+        since, until = (moment and in_utc(moment, zone) for moment in (since, until))
     return RunSelection(dag_id=dag_id, run_ids=tuple(run_ids), since=since, until=until)
 
 
@@ -131,6 +121,6 @@ def change(app: App, request: Request, wording: Wording, consent: Consent) -> No
 
 def _warn_of_pause(app: App, done: Preview) -> None:
     dag_id = done.request.runs.dag_id
-    waiting = any(plan.to.value in {"queued", "running"} for plan in done.plans)
+    waiting = any(plan.to in ACTIVE_RUN_STATES for plan in done.plans)
     if waiting and app.read(lambda connection: lookup.the_dag(connection, dag_id)).is_paused:
         warn(f"The DAG {dag_id!r} is paused: its runs wait until 'clockmill dags unpause {dag_id}'.")

@@ -12,7 +12,8 @@ from clockmill.cli import lookup
 from clockmill.cli.app import App
 from clockmill.cli.base import EXIT_FAILED, Command, pass_app
 from clockmill.cli.output import output_option, show_record, show_rows, warn
-from clockmill.cli.params import aware, conf_option, to_moment
+from clockmill.cli.params import conf_option, to_moment
+from clockmill.model.zones import in_utc
 from clockmill.state import RunState
 from clockmill.storage import pages
 
@@ -64,7 +65,7 @@ def trigger(
     app = context.find_object(App) or App()
     if logical_date is not None:
         zone = app.read(lambda connection: lookup.newest_document(connection, dag_id)).timezone
-        logical_date = aware(logical_date, zone)
+        logical_date = in_utc(logical_date, zone)
     done = trigger_run(
         app.database, app.clock, dag_id, actor=app.actor, conf=conf, run_id=run_id, logical_date=logical_date, note=note
     )

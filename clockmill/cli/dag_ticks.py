@@ -12,7 +12,8 @@ from clockmill.cli import lookup
 from clockmill.cli.app import App
 from clockmill.cli.base import Command, pass_app
 from clockmill.cli.output import output_option, show_record, show_rows, warn
-from clockmill.cli.params import aware, to_moment
+from clockmill.cli.params import to_moment
+from clockmill.model.zones import in_utc
 from clockmill.state import RunType
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _preview(app: App, dag_id: str, after: datetime | None, number: int, previou
 
     document = app.read(lambda connection: lookup.newest_document(connection, dag_id))
     schedule = app.read(lambda connection: schedule_for(connection, document))
-    moment = aware(after, document.timezone) if after else app.clock.now()
+    moment = in_utc(after, document.timezone) if after else app.clock.now()
     return document, preview(schedule, document.timezone, moment, number=number, previous=previous)
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import click
 
+from clockmill.model.zones import YEARS
 from clockmill.state.backfill import StopAt
-
-#: In each of them any offset from UTC leaves a date that Python knows.
-_YEARS = range(2, 9999)
 
 
 def to_moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
@@ -25,8 +22,8 @@ def to_moment(_context: click.Context, _parameter: click.Parameter, value: str |
         moment = None if value is None else datetime.fromisoformat(value)
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a time such as 2026-01-31 or 2026-01-31T06:00:00+00:00") from None
-    if moment is not None and moment.year not in _YEARS:
-        raise click.BadParameter(f"{value!r} lies outside the years {_YEARS.start} to {_YEARS.stop - 1}")
+    if moment is not None and moment.year not in YEARS:
+        raise click.BadParameter(f"{value!r} lies outside the years {YEARS.start} to {YEARS.stop - 1}")
     return moment
 
 
@@ -41,6 +38,15 @@ def to_day_or_moment(context: click.Context, parameter: click.Parameter, value: 
     except ValueError:
         assert moment is not None
         return moment
+
+
+def to_last_moment(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Callback of an option that is the end of a range, included: a day without a time is all of that day.
+
+    :raises click.BadParameter: when it is neither.
+    """
+    last = None if value is None else to_day_or_moment(context, parameter, value)
+    return last if last is None or isinstance(last, datetime) else datetime.combine(last, time.max)
 
 
 def to_failures(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
@@ -85,8 +91,3 @@ map_index_option = click.option(
 )
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 show_secrets_option = click.option("--show-secrets", is_flag=True, help="Do not mask secrets.")
-
-
-def aware(moment: datetime, zone: str) -> datetime:
-    """``moment`` in UTC; without an offset it is a local time of ``zone``."""
-    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)

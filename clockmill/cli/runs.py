@@ -12,7 +12,7 @@ from clockmill.cli import run_calls
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, pass_app, same_options
 from clockmill.cli.changing import Consent, Wording, change, change_options, range_options, selected_runs
-from clockmill.state import TaskState
+from clockmill.state import MARKS, TaskState
 
 _which_runs: Callable[[Any], Any] = same_options(
     click.argument("dag_id"), click.argument("run_ids", nargs=-1, metavar="[RUN_ID]..."), range_options
@@ -29,7 +29,7 @@ for command in (run_calls.callbacks, run_calls.deadlines):
 
 
 @runs.command()
-@click.argument("state", type=click.Choice(["success", "failed", "skipped"]))
+@click.argument("state", type=click.Choice([each.value for each in MARKS]))
 @_which_runs
 @change_options
 @pass_app

@@ -9,7 +9,7 @@ import click
 from clockmill.cli.app import App
 from clockmill.cli.base import Command, pass_app
 from clockmill.cli.changing import Consent, Wording, change, change_options, range_options, run_option, selected_runs
-from clockmill.state import TaskState
+from clockmill.state import MARKS, TaskState
 
 
 @click.command(cls=Command)
@@ -17,7 +17,7 @@ from clockmill.state import TaskState
 @click.argument("task_ids", nargs=-1, required=True, metavar="TASK_ID...")
 @run_option
 @range_options
-@click.option("--state", required=True, type=click.Choice(["success", "failed", "skipped"]), help="How they ended.")
+@click.option("--state", required=True, type=click.Choice([each.value for each in MARKS]), help="How they ended.")
 @click.option("--map-index", type=click.IntRange(0), help="Only this instance of a mapped task.")
 @click.option("--upstream", is_flag=True, help="Whatever is above them as well.")
 @click.option("--downstream", is_flag=True, help="Whatever is below them as well.")

@@ -23,7 +23,7 @@ from clockmill.model.param import NO_DEFAULT, Param, as_params, check_defaults
 from clockmill.model.scope import Scope, announce, enter, leave, place_of_caller
 from clockmill.model.weights import effective_weights
 from clockmill.model.xcom_arg import ParamReference
-from clockmill.model.zones import zone_name, zone_of
+from clockmill.model.zones import aware, zone_name
 from clockmill.state import RunType
 from clockmill.state.rules import TriggerRule
 
@@ -125,9 +125,7 @@ class DAG:
 
     def aware(self, moment: datetime | None) -> datetime | None:
         """``moment`` with a zone: a naive one is in that of the DAG."""
-        if moment is None or moment.tzinfo is not None:
-            return moment
-        return moment.replace(tzinfo=zone_of(self.timezone))
+        return None if moment is None else aware(moment, self.timezone)
 
     # --- building --------------------------------------------------------------------------------------------------
 

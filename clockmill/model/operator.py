@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
@@ -24,6 +24,7 @@ from clockmill.model.param import Param, as_params
 from clockmill.model.scope import current_scope
 from clockmill.model.weights import PriorityWeightStrategy, WeightRule
 from clockmill.model.xcom_arg import XComArg, references
+from clockmill.model.zones import zone_of
 from clockmill.state.rules import TriggerRule
 
 if TYPE_CHECKING:
@@ -338,6 +339,10 @@ class BaseOperator(Deferring, SetupTeardown, metaclass=OperatorType):
         if self._dag is None:
             self._dag = dag
             dag.add_task(self)
+
+    def local_zone(self) -> tzinfo:
+        """The time zone in which the naive times of the task are meant: that of its DAG."""
+        return zone_of(self._dag.timezone if self._dag else "UTC")
 
     @property
     def roots(self) -> Sequence[BaseOperator]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from clockmill.errors import DagDefinitionError
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+#: In each of them any offset from UTC leaves a date that Python knows.
+YEARS = range(2, 9999)
 _HOUR = timedelta(hours=1)
 
 
@@ -26,6 +28,16 @@ def zone_of(name: str) -> tzinfo | ZoneInfo:
     from zoneinfo import ZoneInfo
 
     return ZoneInfo(name)
+
+
+def aware(moment: datetime, zone: str) -> datetime:
+    """``moment`` with a zone: a naive one is a local time of ``zone``."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone_of(zone))
+
+
+def in_utc(moment: datetime, zone: str) -> datetime:
+    """``moment`` in UTC: a naive one is a local time of ``zone``."""
+    return aware(moment, zone).astimezone(UTC)
 
 
 def zone_name(owner: str, zone: str | tzinfo) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 from clockmill.errors import DagDefinitionError
 from clockmill.model import checks
 from clockmill.model.context import Context
-from clockmill.model.zones import zone_of
 from clockmill.operators.branch import BaseBranchOperator
 
 Bound = datetime | time | None
@@ -51,7 +50,7 @@ class BranchDateTimeOperator(BaseBranchOperator):
     def choose_branch(self, context: Context) -> str | Iterable[str]:
         """The ids for the time that it is."""
         moment: datetime = context["logical_date"] if self.use_task_logical_date else context["ti"].clock.now()
-        zone = zone_of(self.dag.timezone if self.dag else "UTC")
+        zone = self.local_zone()
         is_between = _is_between(moment, self.target_lower, self.target_upper, zone)
         return self.follow_task_ids_if_true if is_between else self.follow_task_ids_if_false
 

@@ -15,7 +15,6 @@ from clockmill.model import checks
 from clockmill.model.arguments import Duration
 from clockmill.model.context import Context
 from clockmill.model.operator import BaseOperator
-from clockmill.model.zones import zone_of
 from clockmill.protocols import RunRequest, StatesQuery
 from clockmill.state import RunState, RunType
 from clockmill.triggers.external_task import DagStateTrigger
@@ -188,8 +187,7 @@ class TriggerDagRunOperator(BaseOperator):
             moment: datetime = checks.moment(value)
         except ValueError as error:
             raise UsageError(f"Task {self.task_id!r}: {name} {error}.") from None
-        zone = zone_of(self.dag.timezone if self.dag else "UTC")
-        return iso(moment if moment.tzinfo else moment.replace(tzinfo=zone))
+        return iso(moment if moment.tzinfo else moment.replace(tzinfo=self.local_zone()))
 
 
 def derived_run_id(ti: Any) -> str:

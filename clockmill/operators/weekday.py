@@ -9,7 +9,6 @@ from typing import Any
 from clockmill.model import checks
 from clockmill.model.context import Context
 from clockmill.model.weekday import WeekDay, week_days
-from clockmill.model.zones import zone_of
 from clockmill.operators.branch import BaseBranchOperator
 
 
@@ -43,5 +42,5 @@ class BranchDayOfWeekOperator(BaseBranchOperator):
     def choose_branch(self, context: Context) -> str | Iterable[str]:
         """The ids for the day that it is."""
         moment: datetime = context["logical_date"] if self.use_task_logical_date else context["ti"].clock.now()
-        local = moment.astimezone(zone_of(self.dag.timezone if self.dag else "UTC"))
+        local = moment.astimezone(self.local_zone())
         return self.follow_task_ids_if_true if local.isoweekday() in self.week_day else self.follow_task_ids_if_false

@@ -19,7 +19,7 @@ from types import FrameType, TracebackType
 from typing import NoReturn
 
 from clockmill.clock import SystemClock, parse_iso, parse_iso_or_none
-from clockmill.errors import ClockmillError, DagDefinitionError
+from clockmill.errors import ClockmillError, DagDefinitionError, storable
 from clockmill.host import processes
 from clockmill.model.dag import DAG
 from clockmill.model.loader import load_dags
@@ -269,5 +269,5 @@ def _clean(job: Job, text: str, *, longest: int = _LONGEST_MESSAGE) -> str:
 
 def _shown(text: str, *, longest: int = _LONGEST_MESSAGE) -> str:
     """``text`` as any database can store it, and not too long to be read."""
-    text = text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+    text = storable(text)
     return text if len(text) <= longest else f"{text[:longest]}..."

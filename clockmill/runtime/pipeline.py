@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from clockmill.clock import Clock, SystemClock, iso, parse_iso
 from clockmill.errors import DagDefinitionError, SerializationError, TaskDeferred, TaskSignal
-from clockmill.model.context import running_in
+from clockmill.model.context import await_result, running_in
 from clockmill.model.dag import DAG
 from clockmill.model.operator import BaseOperator
 from clockmill.model.partial import instance_of
@@ -217,7 +217,7 @@ def _execute(attempt: Attempt) -> None:
             result = resume(attempt.task, told, attempt.context)
         else:
             result = attempt.task.execute(attempt.context)
-        return _wait_for(result) if hasattr(result, "__await__") else result
+        return await_result(result) if hasattr(result, "__await__") else result
 
     seconds = attempt.workload.execution_timeout if attempt.test_mode else None
     with time_limit(seconds):
@@ -250,15 +250,6 @@ def _timed(attempt: Attempt, user_code: Callable[[], Any]) -> Any:
         if os.getpid() != attempt.pid:
             # User code forked and let the copy return: only the first process may speak for the attempt.
             os._exit(0)
-
-
-def _wait_for(result: Awaitable[Any]) -> Any:
-    import asyncio
-
-    async def wait() -> Any:
-        return await result
-
-    return asyncio.run(wait())
 
 
 def _several(task: BaseOperator, result: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from clockmill.clock import parse_iso
+from clockmill.errors import storable
 
 #: A task cannot give itself back, or be lost: those are told by others.
 _OUTCOMES = frozenset({"success", "failed", "skipped", "stopped", "deferred", "rescheduled"})
@@ -52,7 +53,7 @@ def checked_result(result: object) -> dict[str, Any]:
     wrong = [name for name, value in told.items() if not isinstance(value, _KINDS[name])]
     if wrong or told.get("outcome") not in _OUTCOMES or not _is_sound(told):
         raise ValueError(f"its result is no good{': ' if wrong else ''}{', '.join(wrong)}")
-    texts = {name: storable(told[name]) for name in ("reason", "label") if told.get(name) is not None}
+    texts = {name: short_reason(told[name]) for name in ("reason", "label") if told.get(name) is not None}
     return told | {"reason": ""} | texts
 
 
@@ -94,7 +95,6 @@ def _check_moments(told: dict[str, Any], *names: str) -> None:
                 raise ValueError(f"its {name} is no time: {error}") from error
 
 
-def storable(text: str) -> str:
-    """``text`` as any database can store it: no NUL, no lone surrogate, not too long to be read."""
-    text = text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
-    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+def short_reason(text: str) -> str:
+    """``text`` as any database can store it, and not too long to be read."""
+    return storable(text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}...")

@@ -65,7 +65,7 @@ class Effects:
     calls_wait: bool = False
 
     def wait_for(self, trigger: NewTrigger) -> None:
-        """Let a deferred task wait, and call the triggerers."""
+        """Let a deferred task wait; :attr:`triggers` that are there call the triggerers after the commit."""
         self.triggers.append(trigger)
 
     @property

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from clockmill.errors import UsageError
 from clockmill.model import checks
 from clockmill.model.context import Context
-from clockmill.model.zones import zone_of
 from clockmill.sensors.base import BaseSensorOperator
 from clockmill.triggers.temporal import DateTimeTrigger
 
@@ -35,7 +34,7 @@ class MomentSensor(BaseSensorOperator):
 
     def local(self, moment: datetime) -> datetime:
         """``moment`` in the time zone of the DAG; a naive one is meant there."""
-        zone = zone_of(self.dag.timezone if self.dag else "UTC")
+        zone = self.local_zone()
         return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from clockmill.model import checks
 from clockmill.model.context import Context
 from clockmill.model.weekday import week_days
-from clockmill.model.zones import zone_of
 from clockmill.sensors.base import BaseSensorOperator
 
 
@@ -29,5 +28,5 @@ class DayOfWeekSensor(BaseSensorOperator):
     def poke(self, context: Context) -> bool:
         """Whether it is."""
         moment = context["logical_date"] if self.use_task_logical_date else context["ti"].clock.now()
-        local = moment.astimezone(zone_of(self.dag.timezone if self.dag else "UTC"))
+        local = moment.astimezone(self.local_zone())
         return local.isoweekday() in self.week_day

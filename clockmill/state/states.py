@@ -106,7 +106,9 @@ LIVE_ATTEMPT_STATES = frozenset({A.QUEUED, A.RUNNING, A.STOPPING})
 #: A backfill that still has something to do, now or once it is resumed.
 OPEN_BACKFILL_STATES = frozenset({B.RUNNING, B.PAUSED})
 
-_MARKS = frozenset({T.SUCCESS, T.FAILED, T.SKIPPED})
+#: What a person may say of a task, or of a run.
+MARKS = (T.SUCCESS, T.FAILED, T.SKIPPED)
+_MARKS = frozenset(MARKS)
 _CLEARED = frozenset({T.NONE})
 _GONE = frozenset({T.REMOVED})
 #: A finished task instance that is cleared while an attempt of it, which counts no more, is still being stopped.

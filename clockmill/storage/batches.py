@@ -7,7 +7,7 @@ one JSON parameter keeps the text the same, so that it is compiled and prepared 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -18,6 +18,14 @@ from clockmill.storage.tables import to_micros
 
 #: Column types of such a table, by the name that PostgreSQL gives them.
 Columns = tuple[tuple[str, str], ...]
+
+_IDS_AT_ONCE = 5_000
+
+
+def chunks(ids: Collection[int], size: int = _IDS_AT_ONCE) -> Iterator[list[int]]:
+    """Row ids in ascending order, few enough at a time for one list of a statement."""
+    ordered = sorted(ids)
+    return (ordered[start : start + size] for start in range(0, len(ordered), size))
 
 
 def _plain(value: Any) -> Any:

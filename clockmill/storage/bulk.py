@@ -9,23 +9,17 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
+from clockmill.storage.batches import chunks
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.records import TaskRow
 from clockmill.storage.runs import TASK_COLUMNS, task_row
 from clockmill.storage.tables import attempt, dag_run, task_instance
 
-#: Runs whose task instances are read by one statement, and row ids in one list.
+#: Runs whose task instances are read by one statement.
 _RUNS_AT_ONCE = 200
-_IDS_AT_ONCE = 5_000
 
 #: The columns of a task instance that its definition gives, beside its number of tries.
 DEFINED = ("priority", "pool", "pool_slots", "executor", "queue", "max_active_per_dag", "max_active_per_run")
-
-
-def chunks(ids: Collection[int], size: int = _IDS_AT_ONCE) -> Iterator[list[int]]:
-    """Row ids in ascending order, few enough at a time for one list of a statement."""
-    ordered = sorted(ids)
-    return (ordered[start : start + size] for start in range(0, len(ordered), size))
 
 
 def select_runs(

@@ -25,13 +25,12 @@ from sqlalchemy import (
 )
 
 from clockmill.protocols import TRIGGER_TIMEOUT
-from clockmill.storage.batches import Columns, update_rows
+from clockmill.storage.batches import Columns, chunks, update_rows
 from clockmill.storage.rows import columns_of, values_of
 from clockmill.storage.tables import Instant, dag_run, pool, task_instance, task_trigger
 
 _T = task_trigger.c
 _WAITS = _T.fired_at.is_(None)
-_IDS_AT_ONCE = 5_000
 
 
 # --- the scheduler ---------------------------------------------------------------------------------------------------
@@ -78,9 +77,8 @@ _DROP = delete(task_trigger).where(_T.task_instance_id.in_(bindparam("ids", expa
 
 def drop_triggers(connection: Connection, task_instance_ids: Collection[int]) -> None:
     """Let task instances wait no more; their triggers are cleaned up where they run."""
-    ids = sorted(task_instance_ids)
-    for first in range(0, len(ids), _IDS_AT_ONCE):
-        connection.execute(_DROP, {"ids": ids[first : first + _IDS_AT_ONCE]})
+    for ids in chunks(task_instance_ids):
+        connection.execute(_DROP, {"ids": ids})
 
 
 _RUNS_FIRED = (

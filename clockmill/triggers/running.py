@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from clockmill.errors import storable
 from clockmill.triggers.base import BaseTrigger, TriggerEvent
 
 _OURS = f"{Path(__file__).resolve().parent.parent}/"
@@ -52,4 +53,4 @@ def failure_text(error: BaseException) -> str:
     theirs = [frame for frame in told.stack if not frame.filename.startswith(_OURS)]
     told.stack = traceback.StackSummary.from_list(theirs or told.stack)
     trace = "".join(told.format())[-_LONGEST_TRACE:]
-    return f"{line}\n{trace}".replace("\0", "\\0").encode(errors="backslashreplace").decode()
+    return storable(f"{line}\n{trace}")

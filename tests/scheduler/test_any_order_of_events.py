@@ -25,7 +25,7 @@ from clockmill import DAG
 from clockmill.actions.change import apply, preview
 from clockmill.actions.clear import Clear
 from clockmill.actions.dags import set_paused
-from clockmill.actions.mark import MARKS, MarkTasks
+from clockmill.actions.mark import MarkTasks
 from clockmill.actions.mark_runs import MarkRuns, StopRuns
 from clockmill.actions.rerun import Rerun
 from clockmill.actions.selection import RunSelection, TaskSelection
@@ -37,6 +37,7 @@ from clockmill.state import (
     FINISHED_RUN_STATES,
     FINISHED_TASK_STATES,
     LIVE_ATTEMPT_STATES,
+    MARKS,
     Decision,
     RunState,
     TaskState,
