@@ -15,6 +15,11 @@ from clockmill.errors import DagDefinitionError, did_you_mean, nearest
 
 Check = Callable[[Any], Any]
 
+#: The largest number that every database can hold in a column of whole numbers.
+MOST = 2**31 - 1
+#: A hundred years; a moment of today and as much more is still a date.
+LONGEST = timedelta(days=36_525)
+
 
 def checked(owner: str, checks: Mapping[str, Check], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """``arguments`` as they are to be stored.
@@ -64,12 +69,14 @@ def flag(value: Any) -> bool:
 
 
 def whole(least: int | None = None) -> Check:
-    """An integer, not below ``least``."""
+    """An integer, not below ``least``, that a column of the database can hold."""
 
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
             bound = "" if least is None else f" of at least {least}"
             raise ValueError(f"must be a whole number{bound}, not {_shown(value)}")
+        if abs(value) > MOST:
+            raise ValueError(f"must be a whole number of at most {MOST}, not {_shown(value)}")
         return value
 
     return check
@@ -77,7 +84,7 @@ def whole(least: int | None = None) -> Check:
 
 def backoff(value: Any) -> bool | float:
     """A multiplier of at least 1, or a flag."""
-    if isinstance(value, (bool, int, float)) and (isinstance(value, bool) or value >= 1):
+    if isinstance(value, (bool, int, float)) and (isinstance(value, bool) or 1 <= value <= MOST):
         return value
     raise ValueError(f"must be True, False or a number of at least 1, not {_shown(value)}")
 
@@ -90,11 +97,15 @@ def part(value: Any) -> float:
 
 
 def duration(value: Any) -> timedelta:
-    """A ``timedelta`` or a number of seconds, not negative."""
+    """A ``timedelta`` or a number of seconds, not negative; what is added to a moment has to stay in the calendar."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not abs(value) <= LONGEST.total_seconds():  # nor is NaN
+            raise ValueError(f"must be at most {LONGEST.days} days, not {_shown(value)} seconds")
         value = timedelta(seconds=value)
     if not isinstance(value, timedelta) or value < timedelta(0):
         raise ValueError(f"must be a timedelta or a number of seconds, not negative, not {_shown(value)}")
+    if value > LONGEST:
+        raise ValueError(f"must be at most {LONGEST.days} days, not {_shown(value)}")
     return value
 
 

@@ -139,10 +139,12 @@ class DeadlineAlert:
         if not isinstance(self.reference, Reference):
             raise DagDefinitionError(f"DeadlineAlert: reference must be a DeadlineReference, not {self.reference!r}.")
         interval: Any = self.interval
-        if isinstance(interval, (int, float)) and not isinstance(interval, bool):
+        most = checks.LONGEST.total_seconds()
+        if isinstance(interval, (int, float)) and not isinstance(interval, bool) and abs(interval) <= most:
             interval = timedelta(seconds=interval)
-        if not isinstance(interval, timedelta):
-            raise DagDefinitionError(f"DeadlineAlert: interval must be a timedelta, not {interval!r}.")
+        if not isinstance(interval, timedelta) or abs(interval.total_seconds()) > most:
+            told = f"a timedelta of at most {checks.LONGEST.days} days"
+            raise DagDefinitionError(f"DeadlineAlert: interval must be {told}, not {interval!r}.")
         object.__setattr__(self, "interval", interval)
         try:
             object.__setattr__(self, "callback", checks.optional(_calls)(self.callback))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from clockmill.errors import DagDefinitionError, UsageError, did_you_mean
+from clockmill.model.checking import problems_in_time
+from clockmill.model.schemas import schema_problem, value_problems
 
 
 class ParamError(UsageError):
@@ -60,6 +62,8 @@ class Param:
     ) -> None:
         self.default = default
         self.description = description
+        if schema is not None and not isinstance(schema, Mapping):
+            raise DagDefinitionError(f"Param: schema must be a dictionary, not {schema!r}.")
         self.schema: dict[str, Any] = {**(schema or {}), **keywords}
 
     @property
@@ -102,7 +106,7 @@ def resolve_params(params: Mapping[str, ParamLike], given: Mapping[str, Any]) ->
         if name not in values:
             hint = did_you_mean(name, [key for key in given if key not in params])
             problems[name] = [f"a value is required, as there is no default.{hint}"]
-        elif wrong := value_problems(param.schema, values[name]):
+        elif wrong := problems_in_time(param.schema, values[name]):
             problems[name] = wrong
     if problems:
         raise ParamError(problems)
@@ -125,27 +129,3 @@ def check_defaults(owner: str, params: Mapping[str, Param], *, required: bool) -
             problems.append(f"{name}: needs a default, because the DAG has a schedule")
     if problems:
         raise DagDefinitionError(f"{owner}: wrong params: " + "; ".join(problems))
-
-
-def value_problems(schema: Mapping[str, Any], value: Any) -> list[str]:
-    """What is wrong with ``value`` under ``schema``, one sentence each."""
-    if not schema:
-        return []
-    from jsonschema import Draft202012Validator, FormatChecker
-
-    validator = Draft202012Validator(schema, format_checker=FormatChecker())
-    errors = sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.path)))
-    return [f"{'.'.join(map(str, error.path))} {error.message}".strip() for error in errors]
-
-
-def schema_problem(schema: Mapping[str, Any]) -> str | None:
-    """Why ``schema`` is no JSON schema, or None when it is one."""
-    if not schema:
-        return None
-    from jsonschema import Draft202012Validator, SchemaError
-
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        return error.message
-    return None

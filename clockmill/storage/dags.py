@@ -15,7 +15,7 @@ from clockmill.storage.rows import columns_of, values_of
 from clockmill.storage.tables import dag, dag_run, dag_version, import_error, lit, parsed_file
 
 #: What a database raises when it refuses rows for what they hold; the others of a batch can still be stored.
-REFUSALS: tuple[type[Exception], ...] = (SQLAlchemyError, ValueError)
+REFUSALS: tuple[type[Exception], ...] = (SQLAlchemyError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -209,7 +209,13 @@ class CronDataIntervalTimetable(_OneCron, IntervalTicks):
         return cls(data["cron"], data["timezone"], **_extras_of(data))
 
 
+#: A hundred years; longer ones leave the calendar.
+_LONGEST = timedelta(days=36_525)
+
+
 def _check_jitter(jitter: object, summary: str) -> None:
+    if isinstance(jitter, timedelta) and jitter > _LONGEST:
+        raise DagDefinitionError(f"The jitter {jitter} of the schedule {summary!r} is over {_LONGEST.days} days.")
     if not isinstance(jitter, timedelta) or jitter < timedelta(0):
         raise DagDefinitionError(f"The jitter {jitter!r} of the schedule {summary!r} is no timedelta, or negative.")
 
@@ -217,3 +223,5 @@ def _check_jitter(jitter: object, summary: str) -> None:
 def _refuse_negative(interval: timedelta, summary: str) -> None:
     if interval < timedelta(0):
         raise DagDefinitionError(f"The interval {interval} of the schedule {summary!r} is negative.")
+    if interval > _LONGEST:
+        raise DagDefinitionError(f"The interval {interval} of the schedule {summary!r} is over {_LONGEST.days} days.")

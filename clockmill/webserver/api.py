@@ -74,7 +74,10 @@ def show(dag_id: str, run_id: str) -> Answer:
 
 
 def _body() -> dict[str, Any]:
-    body = request.get_json(silent=True)
+    try:
+        body = request.get_json(silent=True)
+    except RecursionError:
+        raise UsageError("The body is nested too deeply.") from None
     if not isinstance(body, dict):
         raise UsageError("The body must be a JSON object; an empty one, {}, takes the defaults.")
     for name in body:
@@ -97,6 +100,8 @@ def _moment(value: Any) -> datetime:
         raise UsageError(f"logical_date must be a time such as 2026-01-31T06:00:00+00:00, not {value!r}.") from None
     if moment.tzinfo is None:
         raise UsageError(f"logical_date must say its offset from UTC, as in {value}+00:00.")
+    if not 1 < moment.year < 9999:  # so that in any zone it is still a date
+        raise UsageError(f"logical_date must lie in the years 2 to 9998, not {value!r}.")
     return moment
 
 

@@ -150,6 +150,8 @@ def test_a_program_triggers_a_run_and_gets_it_as_json(client: FlaskClient, datab
         ({"conf": 1}, 400, "conf must be an object"),
         ({"logical_date": "2026-01-01"}, 400, "must say its offset"),
         ({"logical_date": 5}, 400, "must be a time"),
+        ({"logical_date": "0001-01-01T00:00:00+14:00"}, 400, "must lie in the years 2 to 9998"),
+        ({"logical_date": "9999-12-31T23:59:59-12:00"}, 400, "must lie in the years 2 to 9998"),
         ({"dag_run_id": "../x"}, 400, "may hold only"),
     ],
 )
