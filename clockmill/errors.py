@@ -70,6 +70,25 @@ class NotFound(UsageError):
         self.name = name
 
 
+class NoSuchInstance(NotFound):
+    """A task has no instance of that map index.
+
+    :param task_id: the task, which is there.
+    :param map_index: the one that was looked for; -1 when none was named.
+    :param count: how many instances it has; 0 when it is not mapped, or not expanded yet.
+    """
+
+    def __init__(self, task_id: str, map_index: int, count: int) -> None:
+        super().__init__("map index", str(map_index))
+        if not count:
+            text = f"The task {task_id!r} has no instances to choose from: leave --map-index out."
+        elif map_index < 0:
+            text = f"The task {task_id!r} has {count:,} instances: say which with --map-index, from 0 to {count - 1}."
+        else:
+            text = f"The task {task_id!r} has no instance {map_index}: its map indexes go from 0 to {count - 1}."
+        self.args = (text,)
+
+
 class Conflict(UsageError):
     """The thing exists already, or is not as it was when the person looked."""
 

@@ -109,7 +109,7 @@ def change(app: App, request: Request, wording: Wording, consent: Consent) -> No
         click.echo(wording.nothing, err=consent.output != "table")
         return
     lines = [{column: getattr(line, column) for column in _COLUMNS} for line in shown.lines()]
-    show_rows(lines, _COLUMNS, consent.output)
+    show_rows(folded(lines) if consent.output == "table" else lines, _COLUMNS, consent.output)
     if consent.dry_run:
         return
     confirm(wording.ask.format(what=wording.about(shown)), consent.yes)
@@ -117,6 +117,30 @@ def change(app: App, request: Request, wording: Wording, consent: Consent) -> No
     app.wake()
     click.echo(wording.told.format(what=wording.about(done)), err=consent.output != "table")
     _warn_of_pause(app, done)
+
+
+def folded(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lines for people: instances of a mapped task to which the same happens are one line, as ``0-4, 6, 8-999``."""
+    shown: dict[tuple[Any, ...], list[int]] = {}
+    for line in lines:
+        index = line["map_index"]
+        is_instance = index is not None and index >= 0
+        key = (line["run_id"], line["task_id"], None if is_instance else index, line["state"], line["becomes"])
+        shown.setdefault(key, []).extend([index] if is_instance else [])
+    return [
+        dict(zip(_COLUMNS, (*key[:2], _ranges(found) if found else key[2], *key[3:]), strict=True))
+        for key, found in shown.items()
+    ]
+
+
+def _ranges(indexes: Sequence[int]) -> str:
+    spans: list[list[int]] = []
+    for index in sorted(indexes):
+        if spans and index == spans[-1][1] + 1:
+            spans[-1][1] = index
+        else:
+            spans.append([index, index])
+    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)
 
 
 def _warn_of_pause(app: App, done: Preview) -> None:

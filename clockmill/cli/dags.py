@@ -87,7 +87,7 @@ def details(app: App, dag_id: str, output: str) -> None:
 @click.argument("dag_ids", nargs=-1, required=True, metavar="DAG_ID...")
 @pass_app
 def pause(app: App, dag_ids: tuple[str, ...]) -> None:
-    """Make no new runs of these DAGs; what runs goes on."""
+    """Begin no run and no task of these DAGs; tasks that run go on."""
     _set_paused(app, dag_ids, True)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clockmill.errors import NotFound, UsageError
+from clockmill.errors import NoSuchInstance, NotFound
 from clockmill.serde import Document, decode
 from clockmill.storage import pages, run_pages, runs, versions
 from clockmill.storage.pages import DagLine
@@ -49,9 +49,7 @@ def the_task(connection: Any, run: RunRow, task_id: str, map_index: int) -> Task
     if found is None:
         known = runs.task_ids_known(connection, run.id)
         if task_id in known:
-            if map_index < 0:
-                raise UsageError(f"The task {task_id!r} is mapped: say which instance with --map-index.")
-            raise NotFound("map index", str(map_index))
+            raise NoSuchInstance(task_id, map_index, run_pages.count_instances(connection, run.id, task_id))
         raise NotFound("task", task_id, known)
     return found
 

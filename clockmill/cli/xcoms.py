@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -14,6 +15,8 @@ from clockmill.cli.params import map_index_option
 from clockmill.errors import NotFound
 from clockmill.storage import xcoms as store
 from clockmill.xcom import RETURN_KEY, to_display
+
+_LONGEST = 120
 
 
 @click.group(cls=Group)
@@ -28,13 +31,21 @@ def xcoms() -> None:
 @output_option
 @pass_app
 def list_xcoms(app: App, dag_id: str, run_id: str, task_id: str | None, output: str) -> None:
-    """List the XComs of a run, or of one of its tasks; with their values."""
+    """List the XComs of a run, or of one of its tasks; with their values, of which a table shows the beginning."""
     run = app.read(lambda connection: lookup.the_run(connection, dag_id, run_id))
     if task_id is not None:
         app.read(lambda connection: lookup.tasks_of(connection, run, task_id))
     rows = app.read(lambda connection: store.list_xcoms(connection, dag_id, run_id, task_id))
     rows = [{**row, "value": to_display(row["value"])} for row in rows]
+    if output == "table":
+        rows = [{**row, "value": _beginning(row["value"])} for row in rows]
     show_rows(rows, ["task_id", "map_index", "key", "value", "try_number", "created_at"], output)
+
+
+def _beginning(value: Any) -> Any:
+    """What of a value fits into a table."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
 
 
 @xcoms.command()

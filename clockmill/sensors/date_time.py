@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from clockmill.errors import UsageError
@@ -27,6 +27,11 @@ class MomentSensor(BaseSensorOperator):
         moment = self.moment(context)
         self.log.info("Waiting for %s.", moment.isoformat())
         return bool(context["ti"].clock.now() >= moment)
+
+    def next_wait(self, context: Context, number: int) -> timedelta:
+        """As long as any sensor, but never beyond the moment, which is known."""
+        now: datetime = context["ti"].clock.now()
+        return min(super().next_wait(context, number), self.moment(context) - now)
 
     def make_trigger(self, context: Context) -> DateTimeTrigger:
         """What fires then."""

@@ -68,6 +68,14 @@ def find_task(connection: Connection, dag_run_id: int, task_id: str, map_index: 
     return None if row is None else task_row(row)
 
 
+def count_instances(connection: Connection, dag_run_id: int, task_id: str) -> int:
+    """How many instances a mapped task has; 0 when it is not mapped, or not expanded yet."""
+    statement = select(func.count()).where(
+        task_instance.c.dag_run_id == dag_run_id, task_instance.c.task_id == task_id, task_instance.c.map_index >= 0
+    )
+    return connection.execute(statement).scalar_one()
+
+
 def count_states(connection: Connection, dag_run_id: int) -> dict[str, int]:
     """How many task instances of a run are in each state."""
     statement = select(task_instance.c.state, func.count()).where(task_instance.c.dag_run_id == dag_run_id)

@@ -159,3 +159,25 @@ def test_with_another_output_only_the_preview_is_on_standard_output(program: Any
     result = program("tasks", "clear", "etl", "--run", "day1", "--only-failed", "--yes", "--output", "json")
     assert [row["task_id"] for row in json.loads(result.stdout)] == [None, "load"]
     assert "Cleared 1 task instance in 1 run." in result.stderr
+
+
+def test_instances_to_which_the_same_happens_are_one_line_for_people(
+    program: Any, database: Database, make_rows: Any
+) -> None:
+    with DAG("many", schedule=None) as dag:
+        BashOperator.partial(task_id="work").expand(bash_command=["true"] * 1000)
+    rows = make_rows(database)
+    version = rows.dag("many")
+    database.write(lambda c: c.execute(update(tables.dag_version).values(document=dumps(encode(dag)))))
+    run = rows.run(version, "many", "r1", "failed")
+    for index in range(1000):
+        rows.task(run, "work", "failed" if index in (3, 5) else "success", try_number=1, map_index=index)
+    request = ("tasks", "clear", "many", "--run", "r1", "--dry-run")
+    table = [
+        [cell.strip() for cell in line.split("│")[2:6]] for line in program.ok(*request).splitlines() if "work" in line
+    ]
+    assert table == [
+        ["work", "0-2, 4, 6-999", "success", "runs again"],
+        ["work", "3, 5", "failed", "runs again"],
+    ]
+    assert len(program.json(*request)) == 1001

@@ -1,5 +1,6 @@
 """What the commands show of DAGs, runs and tasks that are in the database."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -160,7 +161,7 @@ def test_xcoms_are_listed_and_printed(program: Any, sales: Any) -> None:
         (["dags", "pause", "salse"], "There is no DAG 'salse'. Did you mean 'sales'?"),
         (["tasks", "states-for-dag-run", "sales", "manual__2026-01-03"], f"Did you mean '{RUN}'?"),
         (["tasks", "state", "sales", RUN, "lod"], "There is no task 'lod'. Did you mean 'load'?"),
-        (["tasks", "state", "sales", RUN, "load", "--map-index", "3"], "There is no map index '3'."),
+        (["tasks", "state", "sales", RUN, "load", "--map-index", "3"], "The task 'load' has no instances"),
         (["tasks", "logs", "sales", RUN, "load", "--try", "9"], "it has begun 2 tries."),
         (
             ["tasks", "clear", "sales", "--run", RUN, "--task", "lod$"],
@@ -271,8 +272,40 @@ def test_a_mapped_task_is_one_line_unless_its_instances_are_asked_for(program: A
     assert [row["map_index"] for row in failed] == [3]
 
 
-def test_an_instance_of_a_mapped_task_has_to_be_named(program: Any, sales: Any) -> None:
-    sales.task(sales.run(sales.dag("many"), "many", "r1"), "work", "success", map_index=0)
+@pytest.fixture
+def many(sales: Any) -> Any:
+    run = sales.run(sales.dag("many"), "many", "r1")
+    for index in range(12):
+        sales.task(run, "work", "failed" if index == 3 else "success", map_index=index)
+    return run
 
-    assert "is mapped: say which instance with --map-index" in program.refused("tasks", "state", "many", "r1", "work")
-    assert program.ok("tasks", "state", "many", "r1", "work", "--map-index", "0").strip() == "success"
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize(
+    ("command", "index", "told"),
+    [
+        (("tasks", "state"), "-1", "The task 'work' has 12 instances: say which with --map-index, from 0 to 11."),
+        (("tasks", "logs"), "-1", "say which with --map-index, from 0 to 11."),
+        (("tasks", "attempts"), "12", "The task 'work' has no instance 12: its map indexes go from 0 to 11."),
+        (("why",), "12", "its map indexes go from 0 to 11."),
+    ],
+)
+def test_an_instance_of_a_mapped_task_has_to_be_named_and_be_there(
+    program: Any, command: tuple[str, ...], index: str, told: str
+) -> None:
+    assert told in program.refused(*command, "many", "r1", "work", "--map-index", index)
+
+
+@pytest.mark.usefixtures("many")
+def test_why_answers_for_a_mapped_task_by_the_instance_that_tells_most(program: Any) -> None:
+    answer = program.json("why", "many", "r1", "work")
+    assert answer["state"] == "failed"
+    assert answer["details"][0] == "This is the instance 3 of 12: 1 failed, 11 success."
+
+
+@pytest.mark.usefixtures("many")
+def test_a_table_of_xcoms_shows_the_beginning_of_a_long_value_and_data_all_of_it(program: Any, sales: Any) -> None:
+    run = sales.run(sales.dag("long"), "long", "r1")
+    sales.xcom(run, sales.task(run, "work"), "work", json.dumps(list(range(1000))))
+    assert "… (4,890 characters)" in program.ok("xcoms", "list", "long", "r1")
+    assert program.json("xcoms", "list", "long", "r1")[0]["value"] == list(range(1000))

@@ -60,6 +60,12 @@ def test_it_is_satisfied_at_the_moment_and_not_before(
     assert deferred.go_on(moment).outcome == "success"
 
 
+def test_it_does_not_sleep_beyond_a_moment_that_it_knows() -> None:
+    waiting = one_try(WaitSensor, time_to_wait=timedelta(seconds=90), poke_interval=60)
+    assert waiting.attempt().outcome == "success"
+    assert waiting.clock.now() == NOON + timedelta(seconds=90)
+
+
 def test_the_delta_counts_from_the_end_of_the_data_interval_where_there_is_one() -> None:
     waiting = one_try(TimeDeltaSensor, delta=timedelta(hours=1), mode="reschedule")
     waiting.run = {"data_interval_end": at(10).isoformat()}

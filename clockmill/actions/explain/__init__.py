@@ -5,6 +5,7 @@ Each module gives the reasons of one subject; this one finds the task and choose
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from clockmill.actions.explain.answer import Explanation, Holder, Subject
@@ -14,14 +15,31 @@ from clockmill.actions.explain.limits import explain_limits
 from clockmill.actions.explain.runs import explain_queued_run
 from clockmill.actions.explain.upstream import explain_upstream
 from clockmill.actions.explain.waiting import explain_deferral, explain_reschedule
-from clockmill.errors import NotFound
-from clockmill.state import FINISHED_TASK_STATES, RunState, TaskState
+from clockmill.errors import NoSuchInstance, NotFound
+from clockmill.state import RunState, TaskState
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import TaskRow
 from clockmill.storage.runs import active_runs, find_run, load_tasks
 from clockmill.storage.versions import dag_state
 
 __all__ = ["Explanation", "Holder", "Subject", "explain"]
+
+#: Of several instances, one in the first of these states is explained: what waits, then what runs, then what is over.
+_TELLING = (
+    TaskState.SCHEDULED,
+    TaskState.NONE,
+    TaskState.UP_FOR_RETRY,
+    TaskState.UP_FOR_RESCHEDULE,
+    TaskState.DEFERRED,
+    TaskState.RESTARTING,
+    TaskState.QUEUED,
+    TaskState.RUNNING,
+    TaskState.FAILED,
+    TaskState.UPSTREAM_FAILED,
+    TaskState.SKIPPED,
+    TaskState.SUCCESS,
+    TaskState.REMOVED,
+)
 
 
 def explain(connection: Connection, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Explanation:
@@ -35,24 +53,34 @@ def explain(connection: Connection, dag_id: str, run_id: str, task_id: str, map_
     if run is None:
         raise NotFound("run", run_id, (row.run_id for row in active_runs(connection, dag_id)))
     tasks = load_tasks(connection, run.id)
-    row = _find(tasks, task_id, map_index)
+    row = _instance(tasks, task_id, map_index)
     answer = Explanation(dag_id=dag_id, run_id=run_id, task_id=task_id, state=row.state)
     subject = Subject(connection=connection, dag=dag, run=run, row=row, tasks=tasks)
     _fill(answer, subject)
+    if row.map_index != map_index:
+        answer.details.insert(0, _one_of_many(subject))
     add_deadlines(answer, subject)
     return answer
 
 
-def _find(tasks: Sequence[TaskRow], task_id: str, map_index: int) -> TaskRow:
-    instances = [task for task in tasks if task.task_id == task_id]
-    if not instances:
+def _instance(tasks: Sequence[TaskRow], task_id: str, map_index: int) -> TaskRow:
+    """The one that is meant; of a mapped task without a map index, the one that tells most about why it is not done."""
+    named = [task for task in tasks if task.task_id == task_id]
+    if not named:
         raise NotFound("task", task_id, (task.task_id for task in tasks))
-    if map_index < 0:
-        return next((task for task in instances if task.state not in FINISHED_TASK_STATES), instances[0])
-    for task in instances:
-        if task.map_index == map_index:
-            return task
-    raise NotFound("map index", str(map_index))
+    chosen = [task for task in named if task.map_index == map_index]
+    instances = [task for task in named if task.map_index >= 0]
+    if not chosen and not (map_index < 0 and instances):
+        raise NoSuchInstance(task_id, map_index, len(instances))
+    return chosen[0] if chosen else min(instances, key=lambda task: (_TELLING.index(task.state), task.map_index))
+
+
+def _one_of_many(subject: Subject) -> str:
+    """That it is one of several instances, and how those are."""
+    row = subject.row
+    states = Counter(task.state for task in subject.tasks if task.task_id == row.task_id)
+    told = ", ".join(f"{states[state]} {state}" for state in _TELLING if states[state])
+    return f"This is the instance {row.map_index} of {states.total():,}: {told}."
 
 
 def _fill(answer: Explanation, subject: Subject) -> None:

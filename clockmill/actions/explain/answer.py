@@ -59,9 +59,15 @@ class Subject:
 def holders_of(rows: Iterable[dict[str, Any]]) -> list[Holder]:
     """Those who hold slots, from rows of :func:`clockmill.storage.attempts.live_holders`."""
     return [
-        Holder(what=f"{row['dag_id']} {row['run_id']} {row['task_id']} ({row['pool_slots']} slots)", since=row["since"])
+        Holder(
+            what=f"{row['dag_id']} {row['run_id']} {row['task_id']} ({_slots(row['pool_slots'])})", since=row["since"]
+        )
         for row in rows
     ]
+
+
+def _slots(number: int) -> str:
+    return "1 slot" if number == 1 else f"{number} slots"
 
 
 def moment_text(moment: datetime | None) -> str:
