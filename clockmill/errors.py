@@ -62,10 +62,12 @@ class NotFound(UsageError):
     :param kind: what was looked for, as a person says it: ``DAG``, ``run``, ``task``.
     :param name: the name that was not found.
     :param known: names that exist, from which the nearest is suggested.
+    :param where: what was looked through, when that is not plain.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str] = ()) -> None:
-        super().__init__(f"There is no {kind} {name!r}.{did_you_mean(name, known)}")
+    def __init__(self, kind: str, name: str, known: Iterable[str] = (), *, where: str = "") -> None:
+        place = f" in {where}" if where else ""
+        super().__init__(f"There is no {kind} {name!r}{place}.{did_you_mean(name, known)}")
         self.kind = kind
         self.name = name
 

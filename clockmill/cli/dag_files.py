@@ -42,7 +42,7 @@ def find_dag(app: App, dag_id: str, file: Path | None = None) -> DAG:
                 return dag
     if problems:
         raise UsageError(problems[0])
-    raise NotFound("DAG", dag_id, known)
+    raise NotFound("DAG", dag_id, known, where=str(file or app.settings.dags_folder))
 
 
 def run_arguments(app: App, logical_date: datetime | None, conf: dict[str, Any] | None) -> dict[str, Any]:

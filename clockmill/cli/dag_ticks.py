@@ -50,7 +50,7 @@ def next_runs(app: App, dag_id: str, number: int, previous: int, after: datetime
         }
         show_record(record, output)
     else:
-        zone = ZoneInfo(document.timezone)
+        zone = ZoneInfo(found.zone)
         rows = [{**_row(tick), "local": _local(tick, zone), "when": "previous"} for tick in reversed(found.previous)]
         rows += [{**_row(tick), "local": _local(tick, zone), "when": "next"} for tick in found.upcoming]
         show_rows(rows, ["when", "local", *_COLUMNS], output)

@@ -60,6 +60,8 @@ def states_for_dag_run(app: App, dag_id: str, run_id: str, state: str | None, in
     states = [state] if state else []
     if instances:
         found = app.read(lambda connection: runs.load_tasks(connection, run.id))
+        order = {row.task_id: row.id for row in reversed(found)}
+        found = sorted(found, key=lambda row: (order[row.task_id], row.map_index))
         rows = [{column: getattr(row, column) for column in _INSTANCE_COLUMNS} for row in found]
         show_rows([row for row in rows if state in (None, row["state"])], _INSTANCE_COLUMNS, output)
         return

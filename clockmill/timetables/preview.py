@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from clockmill.timetables.base import Appointment, Tick
 from clockmill.timetables.custom import StoredTimetable
+from clockmill.timetables.events import EventsTimetable
 from clockmill.timetables.schedule import Schedule
 from clockmill.timetables.timetables import ContinuousTimetable, NullTimetable
 from clockmill.timetables.zones import LATEST, clamped, local_time, zone_named
@@ -40,12 +41,14 @@ class ZoneChange:
 class Preview:
     """The ticks around a moment.
 
+    :param zone: the name of the zone that the schedule goes by.
     :param upcoming: those after it, soonest first.
     :param previous: those at or before it, newest first.
     :param change: the next change of the clock in the zone of the schedule, or None when there is none soon.
     :param note: one sentence on what that change does to the ticks.
     """
 
+    zone: str
     upcoming: tuple[Tick, ...]
     previous: tuple[Tick, ...]
     change: ZoneChange | None
@@ -59,16 +62,23 @@ def preview(schedule: Schedule, timezone: str, moment: datetime, *, number: int 
         year of ``moment``, or before the last tick shown and within 20 years.
     """
     upcoming = tuple(islice(_forward(schedule, moment), number))
-    zone_name = getattr(schedule.timetable, "timezone", None) or timezone
+    zone_name = _zone_name(schedule, timezone)
     last = upcoming[-1].run_after if upcoming else moment
     horizon = min(max(moment + _YEAR, last), moment + _FURTHEST) if moment < LATEST - _FURTHEST else moment
     change = next_change(zone_name, moment, horizon)
     return Preview(
+        zone=zone_name,
         upcoming=upcoming,
         previous=tuple(islice(_backward(schedule, moment), previous)),
         change=change,
         note=f"The clock of {zone_name} does not change within a year." if change is None else _told(schedule, change),
     )
+
+
+def _zone_name(schedule: Schedule, timezone: str) -> str:
+    if isinstance(schedule.timetable, EventsTimetable):  # stored as instants; they were given in the DAG's zone
+        return timezone
+    return getattr(schedule.timetable, "timezone", None) or timezone
 
 
 def next_change(zone_name: str, after: datetime, until: datetime) -> ZoneChange | None:

@@ -296,6 +296,20 @@ def test_an_instance_of_a_mapped_task_has_to_be_named_and_be_there(
     assert told in program.refused(*command, "many", "r1", "work", "--map-index", index)
 
 
+def test_instances_of_the_tasks_of_a_mapped_group_are_listed_task_by_task(program: Any, sales: Any) -> None:
+    run = sales.run(sales.dag("grouped"), "grouped", "r1")
+    for index in range(2):
+        for task_id in ("each.first", "each.second"):
+            sales.task(run, task_id, map_index=index)
+    rows = program.json("tasks", "states-for-dag-run", "grouped", "r1", "--instances")
+    assert [(row["task_id"], row["map_index"]) for row in rows] == [
+        ("each.first", 0),
+        ("each.first", 1),
+        ("each.second", 0),
+        ("each.second", 1),
+    ]
+
+
 @pytest.mark.usefixtures("many")
 def test_why_answers_for_a_mapped_task_by_the_instance_that_tells_most(program: Any) -> None:
     answer = program.json("why", "many", "r1", "work")

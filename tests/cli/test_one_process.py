@@ -59,7 +59,8 @@ def test_a_dag_that_fails_ends_with_status_1_and_says_which_task(program: Any, d
 
 
 def test_an_unknown_dag_names_the_nearest(program: Any, dag_file: Path) -> None:
-    assert program.refused("dags", "test", "testet") == "clockmill: There is no DAG 'testet'. Did you mean 'tested'?"
+    told = f"clockmill: There is no DAG 'testet' in {program.home / 'dags'}. Did you mean 'tested'?"
+    assert program.refused("dags", "test", "testet") == told
 
 
 def test_a_file_that_cannot_be_imported_is_told_with_its_line(program: Any) -> None:

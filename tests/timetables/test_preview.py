@@ -110,3 +110,12 @@ def test_a_change_before_the_last_tick_shown_is_told_however_far_it_is() -> None
     schedule = Schedule(make_timetable(EventsTimetable(ticks), "Africa/Juba"))
     found = preview(schedule, "Africa/Juba", datetime(2019, 1, 1, tzinfo=UTC), number=3)
     assert found.change is not None and found.change.at == datetime(2021, 1, 31, 21, tzinfo=UTC)
+
+
+def test_the_zone_told_of_is_that_of_the_timetable_else_of_the_dag() -> None:
+    def zone(schedule: Schedule) -> str:
+        return preview(schedule, ZONE, WINTER).zone
+
+    assert zone(Schedule(CronTriggerTimetable("0 3 * * *", "Asia/Tokyo"))) == "Asia/Tokyo"
+    events = EventsTimetable([SUMMER], timezone=ZONE)
+    assert zone(Schedule(EventsTimetable.from_dict(events.to_dict()))) == ZONE
