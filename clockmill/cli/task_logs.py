@@ -14,7 +14,8 @@ from clockmill.cli.params import map_index_option
 from clockmill.errors import NotFound, UsageError
 from clockmill.logs import reader
 from clockmill.logs.paths import path_for
-from clockmill.state import FINISHED_TASK_STATES, TaskState
+from clockmill.state import FINISHED_TASK_STATES, AttemptState, TaskState
+from clockmill.storage.run_pages import list_attempts
 
 if TYPE_CHECKING:
     from clockmill.storage.records import RunRow, TaskRow
@@ -56,6 +57,15 @@ def logs(
     for data in reader.follow(path, app.clock, lambda: not follow or _is_over(app, run, row, number)):
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
+    _tell_refusal(app, row, number)
+
+
+def _tell_refusal(app: App, row: TaskRow, number: int) -> None:
+    """Say when a try failed although its process did not, which the log, written by then, does not know."""
+    attempts = app.read(lambda connection: list_attempts(connection, row.id))
+    last = next((each for each in reversed(attempts) if each.try_number == number), None)
+    if last is not None and last.state == AttemptState.FAILED and last.exit_code == 0:
+        click.echo(f"*** failed after the end of its process: {last.reason}", err=True)
 
 
 def _await_try(app: App, run: RunRow, row: TaskRow) -> TaskRow:

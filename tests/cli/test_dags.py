@@ -310,6 +310,18 @@ def test_instances_of_the_tasks_of_a_mapped_group_are_listed_task_by_task(progra
     ]
 
 
+def test_a_log_that_ends_well_although_what_the_task_asked_for_was_refused(program: Any, sales: Any) -> None:
+    run = sales.run(sales.dag("asks"), "asks", "r1")
+    task = sales.task(run, "ask", "failed", try_number=1)
+    sales.attempt(run, task, "refused", "failed", exit_code=0, reason="There is no DAG 'gaet'.")
+    folder = program.home / "logs" / "asks" / "r1" / "ask" / "-1"
+    folder.mkdir(parents=True)
+    (folder / "1.log").write_text("*** ended success\n")
+    result = program("tasks", "logs", "asks", "r1", "ask")
+    assert result.stdout == "*** ended success\n"
+    assert result.stderr == "*** failed after the end of its process: There is no DAG 'gaet'.\n"
+
+
 @pytest.mark.usefixtures("many")
 def test_why_answers_for_a_mapped_task_by_the_instance_that_tells_most(program: Any) -> None:
     answer = program.json("why", "many", "r1", "work")
