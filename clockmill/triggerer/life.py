@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +13,14 @@ from typing import Self
 #: A triggerer on another host counts as dead when its beat has stood still for so many seconds.
 SILENCE = 30.0
 
+_MARK = struct.Struct("q")
+
 
 class LifeFile:
-    """``NAME.lock`` of one triggerer in the run folder, held by ``flock`` for as long as its process lives."""
+    """``NAME.lock`` of one triggerer in the run folder, held by ``flock`` for as long as its process lives.
+
+    It holds the id of the trigger that is in a step of its code, so that others know which one a dead process died of.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
         self._path = folder / f"{name}.lock"
@@ -26,6 +32,19 @@ class LifeFile:
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return self
+
+    def mark(self, trigger_id: int) -> None:
+        """A trigger begins a step; 0 when it is over."""
+        if self._descriptor >= 0:
+            os.pwrite(self._descriptor, _MARK.pack(trigger_id), 0)
+
+    def marked(self) -> int:
+        """The trigger that was in a step when the process died; 0 for none, or when nothing is known."""
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return 0
+        return int(_MARK.unpack(content)[0]) if len(content) == _MARK.size else 0
 
     def is_dead(self) -> bool | None:
         """Whether nobody holds it; None when there is no such file here, so that only its beat can tell."""

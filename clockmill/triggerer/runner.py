@@ -54,7 +54,12 @@ class TriggerRunner:
         for one in waiting:
             task = asyncio.create_task(self._run(one))
             self._running[one.id] = task
-            task.add_done_callback(self._ending.discard)
+            task.add_done_callback(partial(self._ended, one))
+
+    def _ended(self, waiting: WaitingTrigger, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if self._running.get(waiting.id) is task:  # another one cancelled it before it began
+            self.start([waiting])
 
     def written(self, ids: Collection[int]) -> None:
         """Forget what was written, or is nobody's to write any more."""
@@ -86,19 +91,19 @@ class TriggerRunner:
     async def _run(self, waiting: WaitingTrigger) -> None:
         try:
             trigger = await self._make(waiting)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - modules of authors may raise anything
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - modules of authors may raise anything
             self._fail(waiting, error)
             return
         try:
-            event = await first_event(trigger, partial(self._watch, name=waiting.name))
+            event = await first_event(trigger, partial(self._watch, name=waiting.name, ident=waiting.id))
             self._tell(waiting.id, event=self._encoded(event.payload))
         except asyncio.CancelledError:
             if waiting.id in self._running:  # nobody stopped it but itself
                 self._fail(waiting, RuntimeError("the trigger cancelled itself"))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - triggers of authors may raise anything
+        except BaseException as error:  # noqa: BLE001 - triggers of authors may raise anything
             self._fail(waiting, error)
         finally:
-            await self._clean_up(trigger, waiting.name)
+            await self._clean_up(trigger, waiting)
 
     async def _make(self, waiting: WaitingTrigger) -> BaseTrigger:
         if self._code.is_ours(waiting):
@@ -113,14 +118,14 @@ class TriggerRunner:
         check_size("event", text, self._max_event_bytes)
         return text
 
-    async def _clean_up(self, trigger: BaseTrigger, name: str) -> None:
+    async def _clean_up(self, trigger: BaseTrigger, waiting: WaitingTrigger) -> None:
         if type(trigger).cleanup is BaseTrigger.cleanup:
             return
         try:
             async with asyncio.timeout(_CLEANUP_SECONDS):
-                await self._watch(trigger.cleanup(), name)
-        except (Exception, SystemExit):
-            log.exception("a trigger could not clean up", extra={"trigger": name})
+                await self._watch(trigger.cleanup(), waiting.name, waiting.id)
+        except (Exception, SystemExit, KeyboardInterrupt):
+            log.exception("a trigger could not clean up", extra={"trigger": waiting.name})
 
     def _fail(self, waiting: WaitingTrigger, error: BaseException) -> None:
         log.warning("a trigger failed", exc_info=error, extra={"trigger": waiting.name})

@@ -57,6 +57,9 @@ def new_name() -> str:
     return f"{host_name()[: _LONGEST_NAME - len(tail)]}{tail}"
 
 
+_DEADLY = "RuntimeError: the process of the triggerer died while the code of this trigger was running"
+
+
 @dataclass
 class Findings:
     """What one look at the database found.
@@ -99,7 +102,7 @@ class TriggererService:
         self._look_due = self._claim_due = clock.monotonic()
         self._is_called = False
         self._bundles = BundleStore(settings.bundles_folder)
-        self._watch = StepWatch(clock)
+        self._watch = StepWatch(clock, self._life.mark)
         # One thread asks the database and one imports modules, so that neither holds up the triggers.
         self._asker = ThreadPoolExecutor(1, "database")
         self._loader = ThreadPoolExecutor(1, "loader")
@@ -122,7 +125,7 @@ class TriggererService:
         try:
             with reading_by(self):
                 while not self._stop.is_set():
-                    await self._round()
+                    await self._round_whatever_triggers_do()
             await self._leave()
         finally:
             ended.set()
@@ -153,6 +156,17 @@ class TriggererService:
             await asyncio.sleep(_DOWN_PAUSE)
         else:
             await self._wait()
+
+    async def _round_whatever_triggers_do(self) -> None:
+        """As :meth:`_round`; a trigger that cancels every task of the loop does not end the triggerer."""
+        try:
+            await self._round()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or not self._runner.held:
+                raise
+            task.uncancel()
+            log.warning("a trigger cancelled what is not its own; this triggerer goes on")
 
     async def run_once(self) -> None:
         """Write what has fired, then look for what is new when somebody called or it is time."""
@@ -211,6 +225,10 @@ class TriggererService:
         for name in dead:
             LifeFile(self._folder, name).remove()
             log.warning("triggerer %s is dead: others run its triggers now", name)
+        if dead:  # perhaps one of them is over
+            await asyncio.get_running_loop().run_in_executor(
+                self._asker, wake, self._database, self._settings.run_folder
+            )
         self._runner.stop(known - found.held)
         self._begin(found.to_run)
         self._look_due = now + _PERIOD
@@ -231,6 +249,9 @@ class TriggererService:
     def _find(self, connection: Connection, moment: datetime, dead: list[str], known: set[int], room: int) -> Findings:
         beat(connection, NAME, self.name, moment, period_seconds=_PERIOD)
         for name in dead:
+            # A trigger that ends the process in which it runs would end the next one too, and all others never fire.
+            if culprit := LifeFile(self._folder, name).marked():
+                triggers.fire(connection, name, [Fired(id=culprit, error=_DEADLY)], moment)
             self._hand_back(connection, name)
         claimed = triggers.claim_triggers(connection, self.name, room) if room else []
         held = triggers.held_by(connection, self.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,26 +32,33 @@ class _Now:
 
 
 class StepWatch:
-    """Measures each step that a trigger takes between two awaits."""
+    """Measures each step that a trigger takes between two awaits.
 
-    def __init__(self, clock: Clock) -> None:
+    :param mark: told the id of the trigger that begins a step, and 0 when it is over.
+    """
+
+    def __init__(self, clock: Clock, mark: Callable[[int], None] | None = None) -> None:
         self._clock = clock
+        self._mark = mark or _mark_nowhere
         self._now: _Now | None = None
         self._told: dict[str, float] = {}
 
-    async def __call__(self, awaitable: Awaitable[Any], name: str) -> Any:
+    async def __call__(self, awaitable: Awaitable[Any], name: str, ident: int = 0) -> Any:
         """Await, and warn of steps that are too long.
 
         :param name: whose steps they are, for people.
+        :param ident: the trigger.
         """
-        return await _Measured(awaitable, name, self)
+        return await _Measured(awaitable, name, ident, self)
 
-    def enter(self, name: str) -> None:
+    def enter(self, name: str, ident: int = 0) -> None:
         """A step begins."""
+        self._mark(ident)
         self._now = _Now(name, self._clock.monotonic())
 
     def leave(self) -> None:
         """It is over."""
+        self._mark(0)
         step, self._now = self._now, None
         if step is None:
             return
@@ -81,19 +88,24 @@ class StepWatch:
         )
 
 
+def _mark_nowhere(_ident: int) -> None:
+    """Nobody wants to know."""
+
+
 class _Measured:
     """An awaitable that hands every step on to another one."""
 
-    def __init__(self, awaitable: Awaitable[Any], name: str, watch: StepWatch) -> None:
+    def __init__(self, awaitable: Awaitable[Any], name: str, ident: int, watch: StepWatch) -> None:
         self._awaitable = awaitable
         self._name = name
+        self._ident = ident
         self._watch = watch
 
     def __await__(self) -> Generator[Any, Any, Any]:
         steps: Any = self._awaitable.__await__()
         go_on, given = steps.send, None
         while True:
-            self._watch.enter(self._name)
+            self._watch.enter(self._name, self._ident)
             try:
                 awaited = go_on(given)
             except StopIteration as end:

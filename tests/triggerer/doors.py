@@ -104,3 +104,21 @@ class Reader(Door):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         seen = await current_reads().get_states(StatesQuery(dag_id="d", run_ids=["r"]))
         yield TriggerEvent([seen.is_known, seen.runs[0]["state"]])
+
+
+class CancelsAll(Door):
+    """Cancels whatever the loop has, the triggerer included."""
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        for task in asyncio.all_tasks():
+            task.cancel()
+        await asyncio.sleep(1)
+        yield TriggerEvent(None)
+
+
+class Quits(Door):
+    """Raises what is no mere exception."""
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        raise {"kbi": KeyboardInterrupt, "exit": SystemExit, "gen": GeneratorExit}[self.name]()
+        yield TriggerEvent(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from clockmill.storage.engine import DatabaseUnavailable
 from clockmill.storage.wakeup import listen
 from clockmill.triggerer.life import SILENCE
 from clockmill.triggerer.service import TriggererService
+from tests.faults.harness import wait_until
 from tests.triggerer.doors import world
 
 
@@ -171,6 +173,49 @@ def test_a_triggerer_that_died_on_this_host_is_replaced_at_the_next_look(yard: A
         assert [row.instance for row in yard.database.read(list_components)] == ["t2"]
 
     asyncio.run(work())
+
+
+def test_a_trigger_whose_code_its_triggerer_died_in_fails_and_takes_no_other_one_along(yard: Any) -> None:
+    async def work() -> None:
+        yard.wait_for("Door", "a", "b")
+        dead = yard.service("dead")
+        await yard.settle(dead)
+        dead._life.mark(min(dead._runner.held))
+        release_lock(dead)
+        await yard.settle(yard.service("t2"))
+        assert yard.owners()["b"] == "t2"
+        assert world.begun == ["a", "b", "b"]
+        assert "died while the code of this trigger was running" in yard.fired()["a"]
+
+    asyncio.run(work())
+
+
+def test_what_triggers_raise_or_cancel_ends_them_and_not_the_triggerer(yard: Any) -> None:
+    yard.wait_for("Quits", "kbi", "exit", "gen")
+    yard.wait_for("CancelsAll", "all")
+    yard.wait_for("Door", "late")
+    service = yard.service()
+    told: dict[str, Any] = {}
+
+    async def work() -> None:
+        told["loop"] = asyncio.get_running_loop()
+        await service.run()
+
+    def look_on() -> None:
+        wait_until(lambda: len(yard.fired()) >= 4 and "late" in world.begun, "four to end")
+        told["loop"].call_soon_threadsafe(service.stop)
+
+    with ThreadPoolExecutor(1) as outside:  # a task of this loop would be cancelled, too
+        looking = outside.submit(look_on)
+        asyncio.run(work())
+        looking.result()
+    ended = yard.fired()
+    assert {name: ended[name] for name in ("kbi", "exit", "gen", "all")} == {
+        "kbi": "KeyboardInterrupt",
+        "exit": "SystemExit",
+        "gen": "GeneratorExit",
+        "all": "RuntimeError: the trigger cancelled itself",
+    }
 
 
 def test_a_triggerer_elsewhere_is_dead_after_thirty_seconds_without_a_beat_and_not_before(
