@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Integer, bindparam, func, insert, select, union, update
 
@@ -48,7 +48,33 @@ class DeadlineRow:
     met_at: datetime | None
 
 
-def state_of(row: DeadlineRow) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissedDeadline:
+    """A deadline that was missed, for a list over all DAGs.
+
+    :param task_id: the task that it was for; None for the whole run.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str | None
+    name: str
+    due_at: datetime
+    missed_at: datetime
+
+
+class Standing(Protocol):
+    """What tells where a deadline stands."""
+
+    @property
+    def warned_at(self) -> datetime | None: ...
+    @property
+    def missed_at(self) -> datetime | None: ...
+    @property
+    def met_at(self) -> datetime | None: ...
+
+
+def state_of(row: Standing) -> str:
     """Where a deadline stands, in words: ``met``, ``missed``, ``at risk`` or ``open``."""
     if row.met_at is not None:
         return "met"
@@ -67,6 +93,14 @@ _RUNS_DUE = union(
 )
 _OPEN_OF_RUNS = select(*_COLUMNS).where(*_IS_OPEN, _D.dag_run_id.in_(bindparam("runs", expanding=True))).order_by(_D.id)
 _OF_RUN = select(*_COLUMNS).where(_D.dag_run_id == bindparam("run")).order_by(_D.due_at, _D.id)
+_MISSED = (
+    select(dag_run.c.dag_id, dag_run.c.run_id, task_instance.c.task_id, _D.name, _D.due_at, _D.missed_at)
+    .join(dag_run, dag_run.c.id == _D.dag_run_id)
+    .outerjoin(task_instance, task_instance.c.id == _D.task_instance_id)
+    .where(_D.missed_at.is_not(None), _D.missed_at > bindparam("since", type_=_D.missed_at.type))
+    .order_by(_D.missed_at.desc(), _D.id.desc())
+    .limit(bindparam("most", type_=Integer))
+)
 #: The first moments that :func:`clockmill.storage.runs.next_deadline` has to know of.
 NEXT_DUE = select(func.min(_D.due_at)).where(*_IS_OPEN)
 NEXT_WARNING = select(func.min(_D.warn_at)).where(_D.warn_at.is_not(None))
@@ -117,6 +151,12 @@ def open_deadlines(connection: Connection, dag_run_ids: Collection[int]) -> list
 def deadlines_of_run(connection: Connection, dag_run_id: int) -> list[DeadlineRow]:
     """Every deadline of a run and its tasks, the first due first."""
     return [DeadlineRow(**row._mapping) for row in connection.execute(_OF_RUN, {"run": dag_run_id})]
+
+
+def missed_since(connection: Connection, since: datetime, *, limit: int = 20) -> list[MissedDeadline]:
+    """The deadlines that were missed after ``since``, newest first."""
+    found = connection.execute(_MISSED, {"since": since, "most": limit})
+    return [MissedDeadline(**row._mapping) for row in found]
 
 
 def note_deadlines(connection: Connection, changes: Mapping[int, Mapping[str, Any]]) -> None:

@@ -13,7 +13,7 @@ from clockmill.state import RunState
 from clockmill.storage.conditions import ACTIVE_RUN
 from clockmill.storage.paging import page_by_name, page_newest_first
 from clockmill.storage.rows import columns_of
-from clockmill.storage.tables import dag, dag_run, dag_version, import_error
+from clockmill.storage.tables import dag, dag_run, dag_version, import_error, lit
 
 
 class DagFilter(StrEnum):
@@ -75,6 +75,7 @@ class RunLine:
     run_after: datetime
     start_date: datetime | None
     end_date: datetime | None
+    note: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,16 +158,25 @@ def newest_runs(connection: Connection, ids: Collection[str], *, per_dag: int) -
 
 
 def list_runs(
-    connection: Connection, dag_id: str, *, state: str = "", before: int | None = None, limit: int = 25
+    connection: Connection,
+    dag_id: str,
+    *,
+    state: str = "",
+    run_type: str = "",
+    before: int | None = None,
+    limit: int = 25,
 ) -> list[RunLine]:
     """Runs of a DAG, newest first.
 
     :param state: only runs in that state; all when empty.
+    :param run_type: only runs of that type; all when empty.
     :param before: the last row id of the page before.
     """
     statement = select(*columns_of(RunLine, dag_run)).where(dag_run.c.dag_id == dag_id)
     if state:
-        statement = statement.where(dag_run.c.state == state)
+        statement = statement.where(dag_run.c.state == lit(RunState(state)))
+    if run_type:
+        statement = statement.where(dag_run.c.run_type == run_type)
     statement = page_newest_first(statement, dag_run.c.id, before, limit)
     return [RunLine(**row._mapping) for row in connection.execute(statement)]
 

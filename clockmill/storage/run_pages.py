@@ -82,14 +82,18 @@ def count_states(connection: Connection, dag_run_id: int) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(statement.group_by(task_instance.c.state))}
 
 
-def list_attempts(connection: Connection, task_instance_id: int) -> list[AttemptLine]:
-    """The attempts of a task instance, oldest first."""
+def list_attempts(connection: Connection, task_instance_id: int, *, newest: int | None = None) -> list[AttemptLine]:
+    """The attempts of a task instance, oldest first.
+
+    :param newest: only so many of them, the newest; all when None.
+    """
     statement = (
         select(*columns_of(AttemptLine, attempt))
         .where(attempt.c.task_instance_id == task_instance_id)
-        .order_by(attempt.c.id)
+        .order_by(attempt.c.id.desc())
+        .limit(newest)
     )
-    return [AttemptLine(**row._mapping) for row in connection.execute(statement)]
+    return [AttemptLine(**row._mapping) for row in connection.execute(statement)][::-1]
 
 
 def list_xcoms(connection: Connection, task_instance_id: int, *, shown_chars: int) -> list[XComLine]:

@@ -132,6 +132,8 @@ dag_run = Table(
     Index("ix_dag_run_backfill_id", "backfill_id", "logical_date", **where("backfill_id IS NOT NULL")),
     Index("ix_dag_run_of_backfill", "state", "backfill_id", "logical_date", **where("backfill_id IS NOT NULL")),
     Index("ix_dag_run_by_age", "dag_id", "id"),
+    Index("ix_dag_run_by_type", "dag_id", "run_type", "id"),
+    Index("ix_dag_run_failed", "dag_id", "id", **where("state = 'failed'")),
     Index("ix_dag_run_active", "dag_id", "id", **where("state IN ('queued', 'running')")),
     Index("ix_dag_run_running", "dag_id", "id", **where("state = 'running'")),
     Index("ix_dag_run_queued", "dag_id", "run_after", "id", **where("state = 'queued' AND backfill_id IS NULL")),
@@ -238,6 +240,7 @@ deadline = Table(
     Index("ix_deadline_dag_run_id", "dag_run_id"),
     Index("ix_deadline_task_instance_id", "task_instance_id"),
     Index("ix_deadline_open", "due_at", **where("missed_at IS NULL AND met_at IS NULL")),
+    Index("ix_deadline_missed", "missed_at", **where("missed_at IS NOT NULL")),
     Index("ix_deadline_warning", "warn_at", **where("warn_at IS NOT NULL")),
 )
 

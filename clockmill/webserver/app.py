@@ -12,17 +12,21 @@ from jinja2 import StrictUndefined
 
 from clockmill.clock import Clock, iso
 from clockmill.ids import id_problem
+from clockmill.storage.deadlines import state_of
 from clockmill.webserver import (
     actions,
     api,
     backfill_form,
     backfill_pages,
+    callback_pages,
     change_pages,
     dag_pages,
     display,
     errors,
     health,
+    pool_pages,
     run_pages,
+    schedules,
     security,
     task_pages,
     trigger_pages,
@@ -45,6 +49,8 @@ _PAGES = (
     change_pages,
     backfill_pages,
     backfill_form,
+    callback_pages,
+    pool_pages,
     actions,
     api,
 )
@@ -83,14 +89,21 @@ def _prepare_templates(app: Flask) -> None:
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters.update(
         absolute=display.absolute,
+        bound=schedules.bound,
         iso=iso,
         json=display.pretty_json,
+        local=schedules.local,
         memory=display.memory,
         short_date=display.short_date,
+        millis=display.millis,
         span=display.span,
+        told=display.told,
         words=display.words,
     )
-    environment.globals.update(bar_in=display.bar_in, run_segments=display.run_segments)
+    environment.globals.update(deadline_state=state_of, since=display.since)
+    environment.globals.update(
+        bar_in=display.bar_in, pool_segments=display.pool_segments, run_segments=display.run_segments
+    )
 
     @app.context_processor
     def for_this_request() -> dict[str, Any]:

@@ -15,15 +15,13 @@ from clockmill.storage import backfill_pages as reads
 from clockmill.storage.backfills import BackfillRow
 from clockmill.webserver.dag_pages import find_dag
 from clockmill.webserver.rendering import LIST_LIVE_MILLIS, LIVE_MILLIS, choice, integer, page
-from clockmill.webserver.site import current_site
+from clockmill.webserver.site import ROW_ID, current_site
 
 blueprint = Blueprint("backfills", __name__)
 
 BACKFILLS_PER_PAGE = 25
 RUNS_PER_PAGE = 50
 _SEE_OTHER = 303
-#: A row id of the database.
-_IDENT = f"int(max={2**63 - 1}):ident"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +98,7 @@ def _list_page(dag_id: str | None) -> str:
         dag_id=dag_id,
         backfills=shown,
         counts=counts,
+        zones={name: _zone_of(name) for name in {row.dag_id for row in shown}},
         states=list(BackfillState),
         state=state,
         before=before,
@@ -107,7 +106,7 @@ def _list_page(dag_id: str | None) -> str:
     )
 
 
-@blueprint.get(f"/backfills/<{_IDENT}>")
+@blueprint.get(f"/backfills/<{ROW_ID}>")
 def show_backfill(ident: int) -> str:
     """One backfill: how far it is, and its runs; ``?state=`` filters, ``?before=`` goes on."""
     site = current_site()
@@ -119,14 +118,13 @@ def show_backfill(ident: int) -> str:
     )
     shown = runs[:RUNS_PER_PAGE]
     dag = find_dag(progress.row.dag_id)
-    version = site.documents.get(dag.version_id)
     return page(
         "backfill.html",
         live=LIVE_MILLIS if _may_change(progress) else None,
         backfill=progress.row,
         progress=progress,
         dag=dag,
-        zone=version.document.timezone if version else "UTC",
+        zone=_zone_of(dag.dag_id),
         stops_at=_stops_at(progress.row),
         verbs=_verbs_for(progress),
         runs=shown,
@@ -137,7 +135,7 @@ def show_backfill(ident: int) -> str:
     )
 
 
-@blueprint.get(f"/backfills/<{_IDENT}>/<any(pause, resume, 'rerun-failed', cancel):verb>")
+@blueprint.get(f"/backfills/<{ROW_ID}>/<any(pause, resume, 'rerun-failed', cancel):verb>")
 def ask(ident: int, verb: str) -> str:
     """What a button would do to the runs of a backfill."""
     progress = _progress(ident)
@@ -152,7 +150,7 @@ def ask(ident: int, verb: str) -> str:
     )
 
 
-@blueprint.post(f"/backfills/<{_IDENT}>/<any(pause, resume, 'rerun-failed', cancel):verb>")
+@blueprint.post(f"/backfills/<{ROW_ID}>/<any(pause, resume, 'rerun-failed', cancel):verb>")
 def steer(ident: int, verb: str) -> Response:
     """Pause, resume or cancel a backfill."""
     actions = current_site().actions
@@ -173,6 +171,12 @@ def _progress(ident: int) -> BackfillProgress:
     site = current_site()
     now = site.clock.now()
     return site.database.read(lambda c: progress_of(c, the_backfill(c, ident), now))
+
+
+def _zone_of(dag_id: str) -> str:
+    """The zone in which the dates of a DAG are meant."""
+    version = current_site().documents.get(find_dag(dag_id).version_id)
+    return version.document.timezone if version else "UTC"
 
 
 def _may_change(progress: BackfillProgress) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+#: As sentences for logs and terminals have moments.
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{6}\+00:00")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 #: The narrowest bar of a chart that can still be seen, as a part of the whole.
 _THINNEST = 0.006
@@ -25,6 +28,23 @@ def short_date(moment: datetime) -> str:
     """``2026-01-31 06:00``, in UTC; seconds only where there are any."""
     utc = moment.astimezone(UTC)
     return utc.strftime("%Y-%m-%d %H:%M:%S" if utc.second else "%Y-%m-%d %H:%M")
+
+
+def millis(moment: datetime) -> str:
+    """``2026-01-31 06:00:00.123``, in UTC."""
+    utc = moment.astimezone(UTC)
+    return f"{utc:%Y-%m-%d %H:%M:%S}.{utc.microsecond // 1000:03d}"
+
+
+def told(sentence: str) -> str:
+    """A sentence whose moments read as on the rest of the page: ``2026-01-31 06:00:00 UTC``."""
+    return _ISO.sub(r"\1 \2 UTC", sentence)
+
+
+def since(moment: datetime, start: datetime) -> str:
+    """``+12 ms``, ``+2 min 05 s``: how long after ``start`` something was; clocks of two machines may disagree."""
+    seconds = (moment - start).total_seconds()
+    return f"+{span(seconds)}" if seconds >= 0 else f"-{span(-seconds)}"
 
 
 def relative(moment: datetime, now: datetime) -> str:
@@ -141,6 +161,13 @@ def segments(counts: Mapping[Any, int]) -> list[Segment]:
 def run_segments(counts: Mapping[Any, int]) -> list[Segment]:
     """The runs of a backfill as one bar: what is done, what goes on, what is left."""
     return segments({name: counts.get(name, 0) for name in _BAR_ORDER})
+
+
+def pool_segments(running: int, queued: int, deferred: int, slots: int) -> list[Segment]:
+    """The slots of a pool as one bar, the open ones last."""
+    used = running + queued + deferred
+    parts = {"running": running, "queued": queued, "deferred": deferred, "open": max(slots - used, 0)}
+    return segments(parts)
 
 
 def seconds_taken(item: Timed, now: datetime) -> float:

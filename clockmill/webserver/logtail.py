@@ -49,6 +49,14 @@ def log_path(logs_folder: Path, run: RunRow, task: TaskRow, try_number: int) -> 
         map_index=task.map_index,
         try_number=try_number,
     )
+    return inside(logs_folder, path)
+
+
+def inside(logs_folder: Path, path: Path) -> Path:
+    """``path``, when it lies in the folder of the logs.
+
+    :raises UsageError: when it does not, by an id or by a link.
+    """
     if not path.resolve().is_relative_to(logs_folder.resolve()):
         raise UsageError("This log lies outside the folder of the logs, so it is not shown.")
     return path

@@ -22,8 +22,9 @@ def page(template: str, *, live: int | None = None, **values: Any) -> str:
 
     :param live: milliseconds after which the page looks again; None when nothing on it will change by itself.
     """
-    stopped = [one for one in current_site().health() if not one.is_healthy]
-    return render_template(template, live=live, stopped=stopped, **values)
+    services = current_site().health()
+    stopped = [one for one in services if not one.is_healthy]
+    return render_template(template, live=live, services=services, stopped=stopped, **values)
 
 
 def integer(name: str, *, lowest: int) -> int | None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from clockmill.storage.engine import Database
 
 _EXTENSION = "clockmill"
+#: The row id in an address, no larger than a database takes.
+ROW_ID = f"int(max={2**63 - 1}):ident"
 ALWAYS_THERE = ("scheduler", "dag-processor")
 
 

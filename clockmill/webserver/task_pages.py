@@ -10,6 +10,7 @@ from flask import Blueprint, Response, send_file
 from clockmill.actions.explain import Explanation, explain
 from clockmill.logs.reader import Chunk, read_chunk, read_tail
 from clockmill.state import FINISHED_TASK_STATES, TaskState
+from clockmill.storage import run_extras as extras
 from clockmill.storage import run_pages as reads
 from clockmill.storage.events import list_events
 from clockmill.storage.records import RunRow, TaskRow
@@ -27,9 +28,21 @@ blueprint = Blueprint("tasks", __name__, url_prefix="/dags/<dag_id>/runs/<run_id
 NEIGHBOURS = 60
 INSTANCES_PER_PAGE = 200
 #: Why a task is in one of these, its row alone does not tell.
-_WAITING = frozenset({TaskState.NONE, TaskState.SCHEDULED, TaskState.QUEUED, TaskState.UP_FOR_RETRY})
+_WAITING = frozenset(
+    {
+        TaskState.NONE,
+        TaskState.SCHEDULED,
+        TaskState.QUEUED,
+        TaskState.UP_FOR_RETRY,
+        TaskState.UP_FOR_RESCHEDULE,
+        TaskState.DEFERRED,
+        TaskState.RESTARTING,
+    }
+)
 #: The try that was begun last is over in these.
 _BETWEEN_TRIES = FINISHED_TASK_STATES | {TaskState.UP_FOR_RETRY, TaskState.NONE, TaskState.SCHEDULED}
+#: A sensor that looks again and again has an attempt for each look.
+ATTEMPTS_SHOWN = 100
 
 
 def _find_task(run: RunRow, task_id: str) -> TaskRow:
@@ -64,10 +77,13 @@ def show_task(dag_id: str, run_id: str, task_id: str) -> str:
     site = current_site()
     run = find_run(dag_id, run_id)
     task = _find_task(run, task_id)
-    attempts, xcom_lines, events = site.database.read(
+    attempts, xcom_lines, deadlines, callbacks, waits, events = site.database.read(
         lambda c: (
-            reads.list_attempts(c, task.id),
+            reads.list_attempts(c, task.id, newest=ATTEMPTS_SHOWN),
             reads.list_xcoms(c, task.id, shown_chars=xcoms.SHOWN_CHARS),
+            extras.list_deadlines(c, run.id, task_id=task_id),
+            extras.list_callbacks(c, run.id, task_instance_id=task.id),
+            extras.waits_of(c, [task.id] if task.state is TaskState.DEFERRED else []),
             list_events(c, dag_id=dag_id, run_id=run_id, task_id=task_id, limit=EVENTS_SHOWN),
         )
     )
@@ -85,6 +101,11 @@ def show_task(dag_id: str, run_id: str, task_id: str) -> str:
         upstream=upstream,
         downstream=downstream,
         why=_why(run, task) if task.state in _WAITING else None,
+        attempts=attempts[::-1],
+        is_cut=len(attempts) == ATTEMPTS_SHOWN,
+        deadlines=deadlines,
+        callbacks=callbacks,
+        wait=waits.get(task.id),
         tries=tries,
         number=number,
         log=log,

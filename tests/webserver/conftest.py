@@ -186,6 +186,30 @@ class Seed:
         }
         return int(self._insert(tables.backfill, dag_id=dag_id, state=state, **{**defaults, **values})[0])
 
+    def callback(self, run: int, kind: str = "on_failure_callback", state: str = "pending", **values: Any) -> int:
+        defaults: dict[str, Any] = {"context": {}, "created_at": NOW - timedelta(seconds=3)}
+        ended = None if state == "pending" else NOW
+        made = self._insert(
+            tables.callback, dag_run_id=run, kind=kind, state=state, ended_at=ended, **defaults, **values
+        )
+        return int(made[0])
+
+    def wait(
+        self, run: int, task: int, class_path: str = "clockmill.triggers.times.DateTimeTrigger", **values: Any
+    ) -> None:
+        defaults: dict[str, Any] = {"kwargs": "{}", "bundle": "b", "file": "f", "pool": "default_pool", "pool_slots": 1}
+        started = {"created_at": NOW - timedelta(minutes=5)}
+        self._insert(
+            tables.task_trigger,
+            task_instance_id=task,
+            dag_run_id=run,
+            class_path=class_path,
+            **{**defaults, **started, **values},
+        )
+
+    def pool(self, name: str, slots: int, **values: Any) -> None:
+        self._insert(tables.pool, name=name, slots=slots, **values)
+
     def task(self, run: int, task_id: str, state: str = "success", **values: Any) -> int:
         return int(self._insert(tables.task_instance, dag_run_id=run, task_id=task_id, state=state, **values)[0])
 

@@ -18,6 +18,7 @@ from clockmill.storage.engine import Database
 from clockmill.storage.tables import backfill, dag_run
 
 from .conftest import NOW
+from .reading import hidden, words
 
 FORM = "/dags/weather/backfills/new"
 DAYS = {"from_day": "2026-01-01", "to_day": "2026-01-10"}
@@ -27,21 +28,6 @@ DAYS = {"from_day": "2026-01-01", "to_day": "2026-01-10"}
 def noted(database: Database, clock: Any, tmp_path: Path) -> WebActions:
     """The real actions in place of those that only take notes."""
     return WebActions(database, clock, tmp_path / "run")
-
-
-def words(answer: TestResponse) -> str:
-    """The text of a page, without markup."""
-    body = re.sub(r"<(script|svg)[^>]*>.*?</\1>", " ", answer.text, flags=re.DOTALL)
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
-
-
-def hidden(text: str) -> dict[str, str]:
-    """The hidden fields of the first form that has a fingerprint, or of the first form."""
-    forms = re.findall(r'<form method="post"[^>]*>(.*?)</form>', text, re.DOTALL)
-    form = next((each for each in forms if "fingerprint" in each), forms[0])
-    return {
-        name: html.unescape(value) for name, value in re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', form)
-    }
 
 
 def send(client: FlaskClient, **fields: str) -> TestResponse:

@@ -171,7 +171,7 @@ def test_a_service_that_stopped_is_told_on_every_page(client: FlaskClient, seed:
         text = client.get(address).text
         assert "<b>scheduler</b> has stopped" in text
         assert "10 min ago" in text
-        assert "dag-processor" not in text
+        assert "<b>dag-processor</b> has stopped" not in text
 
 
 def test_a_dag_that_never_ran_says_what_comes(client: FlaskClient, seed: Any) -> None:

@@ -15,7 +15,15 @@ from clockmill.storage.engine import Database
 from clockmill.storage.tables import metadata
 
 RUN = "manual__2026-01-31T00:00:00+00:00"
-IDS = {"dag_id": "weather", "run_id": RUN, "task_id": "extract", "filename": "style.css", "verb": "stop", "ident": 1}
+IDS = {
+    "dag_id": "weather",
+    "run_id": RUN,
+    "task_id": "extract",
+    "filename": "style.css",
+    "verb": "stop",
+    "ident": 1,
+    "name": "default_pool",
+}
 
 
 @pytest.fixture
@@ -28,6 +36,7 @@ def history(seed: Any) -> None:
     run = seed.run("weather", RUN, backfill_id=IDS["ident"])
     task = seed.task(run, "extract", try_number=1)
     seed.attempt(run, task)
+    assert seed.callback(run) == IDS["ident"]
     seed.log("weather", RUN, "extract", "hello\n")
 
 

@@ -48,6 +48,7 @@ RUN_INDEXES = {
     "ix_dag_run_backfill_id": (["backfill_id", "logical_date"], "backfill_id IS NOT NULL"),
     "ix_dag_run_of_backfill": (["state", "backfill_id", "logical_date"], "backfill_id IS NOT NULL"),
     "ix_dag_run_running": (["dag_id", "id"], "state = 'running'"),
+    "ix_dag_run_failed": (["dag_id", "id"], "state = 'failed'"),
     "ix_dag_run_queued": (["dag_id", "run_after", "id"], "state = 'queued' AND backfill_id IS NULL"),
 }
 RUN_CHECKS = {
@@ -203,6 +204,7 @@ def _create_deadline() -> None:
     op.create_index("ix_deadline_dag_run_id", "deadline", ["dag_run_id"])
     op.create_index("ix_deadline_task_instance_id", "deadline", ["task_instance_id"])
     op.create_index("ix_deadline_open", "deadline", ["due_at"], **_where("missed_at IS NULL AND met_at IS NULL"))
+    op.create_index("ix_deadline_missed", "deadline", ["missed_at"], **_where("missed_at IS NOT NULL"))
     op.create_index("ix_deadline_warning", "deadline", ["warn_at"], **_where("warn_at IS NOT NULL"))
 
 
@@ -224,9 +226,11 @@ def _widen_dag_run() -> None:
         table.create_foreign_key("fk_dag_run_backfill_id", "backfill", ["backfill_id"], ["id"], ondelete="SET NULL")
     for name, (columns, condition) in RUN_INDEXES.items():
         op.create_index(name, "dag_run", columns, **_where(condition))
+    op.create_index("ix_dag_run_by_type", "dag_run", ["dag_id", "run_type", "id"])
 
 
 def _narrow_dag_run() -> None:
+    op.drop_index("ix_dag_run_by_type", "dag_run")
     for name in RUN_INDEXES:
         op.drop_index(name, "dag_run")
     with op.batch_alter_table("dag_run", **_remade("dag_run", RUN_CHECKS)) as table:
