@@ -158,7 +158,7 @@ def test_a_task_that_waits_says_for_what(client: FlaskClient, seed: Any, weather
     seed.task(weather, "report", "up_for_retry", try_number=1, max_tries=3, due_at=NOW + timedelta(minutes=5))
 
     assert "0 of 1 upstream tasks are done" in client.get(f"{PAGE}/tasks/load").text
-    assert "Try 1 of 3 failed; the next is due at 2026-01-31T12:05:00" in client.get(f"{PAGE}/tasks/report").text
+    assert "Try 1 of 3 failed; the next is due at 2026-01-31 12:05:00 UTC" in client.get(f"{PAGE}/tasks/report").text
 
 
 def test_what_happened_leaves_out_what_an_event_does_not_say(client: FlaskClient, seed: Any, weather: int) -> None:
