@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime
+
 from clockmill.clock import Clock
 from clockmill.errors import Conflict
 from clockmill.events import Event, EventKind
@@ -9,6 +12,7 @@ from clockmill.storage import dags
 from clockmill.storage.attempts import live_attempts_of_runs
 from clockmill.storage.engine import Connection, Database
 from clockmill.storage.events import append
+from clockmill.storage.failures import failed_in_a_row, failure_limits
 from clockmill.storage.runs import active_runs
 from clockmill.storage.versions import dag_state
 
@@ -30,6 +34,27 @@ def set_paused(database: Database, clock: Clock, dag_id: str, *, paused: bool, a
         return True
 
     return database.write(work)
+
+
+def pause_failing(connection: Connection, dag_ids: Collection[str], *, at: datetime, actor: str) -> set[str]:
+    """Pause those of these DAGs whose newest runs failed, as many as ``max_consecutive_failed_dag_runs`` says.
+
+    The caller holds the rows of the DAGs. Runs count in the order in which they were made, those that are over alone,
+    and since the DAG was last unpaused: who unpauses it gives it all of its chances again.
+
+    :returns: the DAGs that were paused.
+    """
+    paused = set()
+    for dag_id, limit in failure_limits(connection, dag_ids).items():
+        runs = failed_in_a_row(connection, dag_id, limit)
+        if len(runs) >= limit:
+            dags.set_paused_flag(connection, dag_id, paused=True)
+            detail = {
+                "reason": f"max_consecutive_failed_dag_runs={limit}: the newest runs failed: {', '.join(runs[:10])}"
+            }
+            append(connection, [Event(kind=EventKind.DAG_PAUSED, at=at, actor=actor, dag_id=dag_id, detail=detail)])
+            paused.add(dag_id)
+    return paused
 
 
 def delete_dag(database: Database, clock: Clock, dag_id: str, *, actor: str) -> None:

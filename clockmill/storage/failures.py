@@ -1,17 +1,14 @@
-"""How many runs of a DAG failed one after another, and pausing it for that."""
+"""How many runs of a DAG failed one after another, and why it was paused."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
 
 from sqlalchemy import Connection, Integer, String, bindparam, select
 
-from clockmill.events import Event, EventKind
+from clockmill.events import EventKind
 from clockmill.state import RunState
-from clockmill.storage import dags
 from clockmill.storage.conditions import FINISHED_RUN
-from clockmill.storage.events import append
 from clockmill.storage.tables import dag, dag_run, event
 
 _NEWEST_OVER = (
@@ -35,28 +32,9 @@ _LIMITS = select(dag.c.dag_id, dag.c.max_consecutive_failed).where(
 )
 
 
-def pause_failing(connection: Connection, dag_ids: Collection[str], *, at: datetime, actor: str) -> set[str]:
-    """Pause those of these DAGs whose newest runs failed, as many as ``max_consecutive_failed_dag_runs`` says.
-
-    The caller holds the rows of the DAGs. Runs count in the order in which they were made, those that are over alone,
-    and since the DAG was last unpaused: who unpauses it gives it all of its chances again. Those of a backfill do not
-    count: it has limits of its own, and the past says nothing about the next live run.
-
-    :returns: the DAGs that were paused.
-    """
-    paused = set()
-    for dag_id, limit in connection.execute(_LIMITS, {"dag_ids": sorted(dag_ids)}).all():
-        runs = _failed_in_a_row(connection, dag_id, limit)
-        if len(runs) < limit:
-            continue
-        dags.set_paused_flag(connection, dag_id, paused=True)
-        reason = f"max_consecutive_failed_dag_runs={limit}: the newest runs failed: {', '.join(runs[:10])}"
-        append(
-            connection,
-            [Event(kind=EventKind.DAG_PAUSED, at=at, actor=actor, dag_id=dag_id, detail={"reason": reason})],
-        )
-        paused.add(dag_id)
-    return paused
+def failure_limits(connection: Connection, dag_ids: Collection[str]) -> dict[str, int]:
+    """Those of these DAGs that have ``max_consecutive_failed_dag_runs`` and are not paused, with that number."""
+    return {row[0]: row[1] for row in connection.execute(_LIMITS, {"dag_ids": sorted(dag_ids)})}
 
 
 def why_paused(connection: Connection, dag_id: str) -> str:
@@ -65,8 +43,11 @@ def why_paused(connection: Connection, dag_id: str) -> str:
     return "" if row is None else str(row.detail.get("reason", ""))
 
 
-def _failed_in_a_row(connection: Connection, dag_id: str, limit: int) -> list[str]:
-    """The newest runs that are over, as far as they failed since the DAG was last unpaused."""
+def failed_in_a_row(connection: Connection, dag_id: str, limit: int) -> list[str]:
+    """The newest runs that are over, as far as they failed since the DAG was last unpaused.
+
+    Those of a backfill do not count: it has limits of its own, and the past says nothing about the next live run.
+    """
     unpaused = connection.execute(_NEWEST_EVENT, {"dag_id": dag_id, "kind": EventKind.DAG_UNPAUSED.value}).first()
     found = []
     for row in connection.execute(_NEWEST_OVER, {"dag_id": dag_id, "most": limit}):

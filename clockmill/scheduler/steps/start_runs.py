@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
+from clockmill.actions.dags import pause_failing
 from clockmill.scheduler.steps.backfills import runs_of_backfills, waiting_backfills
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import ACTOR
 from clockmill.state import RunState
 from clockmill.storage.dags import lock_dags
 from clockmill.storage.engine import Connection
-from clockmill.storage.failures import pause_failing
 from clockmill.storage.overlaps import dags_being_cancelled
 from clockmill.storage.runs import dags_with_queued_runs, oldest_queued, running_count
 
