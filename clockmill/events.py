@@ -18,7 +18,6 @@ class EventKind(StrEnum):
     RUN_CREATED = "run_created"
     RUN_STATE = "run_state"  #: a run went to another state
     RUN_NOTE = "run_note"  #: a person wrote or changed the note of a run
-    TASK_STATE = "task_state"  #: a task instance changed outside an attempt: skipped, cleared, marked
     TASK_RETRY = "task_retry"
     ATTEMPT_LOST = "attempt_lost"
     BACKFILL_CREATED = "backfill_created"

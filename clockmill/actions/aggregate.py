@@ -6,7 +6,7 @@ with the run's next revision, so that whoever keeps this run in memory can tell 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,9 @@ from clockmill.storage.records import NewTask, RunRow, TaskRow
 from clockmill.storage.rows import values_of
 from clockmill.storage.transitions import RunMove, add_tasks, move_runs, move_tasks
 from clockmill.storage.triggers import drop_triggers
+
+#: What a try of a task instance has to itself, as a new one begins.
+NEW_TRY: Mapping[str, Any] = {"reschedules": 0, "first_start": None, "resume": None}
 
 
 class RunAggregate:

@@ -19,6 +19,7 @@ from clockmill.actions.backfill_dates import (
     ticks_of,
 )
 from clockmill.actions.conf import checked_conf
+from clockmill.actions.schedules import refuse_run_type
 from clockmill.clock import Clock, iso
 from clockmill.errors import Conflict, NotFound, UsageError, did_you_mean
 from clockmill.events import Event, EventKind
@@ -175,11 +176,7 @@ def matching_tasks(document: Document, pattern: str) -> list[str]:
 
 
 def _check_document(request: BackfillRequest, document: Document) -> None:
-    allowed = document.allowed_run_types
-    if allowed is not None and RunType.BACKFILL not in allowed:
-        raise UsageError(
-            f"The DAG {request.dag_id!r} allows no backfill: its allowed_run_types are {', '.join(allowed)}."
-        )
+    refuse_run_type(document, RunType.BACKFILL)
     document.run_params(checked_conf(request.conf))
     past = [task.task_id for task in document.tasks if task.depends_on_past]
     if request.run_backwards and past:

@@ -16,7 +16,7 @@ from clockmill.actions.backfill_dates import DateAction, PlannedDate, backfill_s
 from clockmill.actions.carry_out import carry_out
 from clockmill.actions.clear import Clear
 from clockmill.actions.create import new_tasks
-from clockmill.actions.plan import RunPlan, Scene, Versions, cleared
+from clockmill.actions.plan import RunPlan, Scene, cleared, scenes
 from clockmill.actions.rerun import Rerun
 from clockmill.actions.selection import RunSelection, TaskSelection, setups_and_teardowns
 from clockmill.serde import Document
@@ -32,7 +32,6 @@ from clockmill.storage.backfills import (
     note_progress,
     note_settled,
 )
-from clockmill.storage.bulk import tasks_of_runs, tasks_with_attempts
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import RunRow
 from clockmill.storage.runs import load_tasks, lock_runs
@@ -133,12 +132,8 @@ def _repeat(connection: Connection, row: BackfillRow, ids: list[int], now: datet
 
 def _scenes(connection: Connection, row: BackfillRow, runs: Sequence[RunRow]) -> Iterator[Scene]:
     """What requests ask of these runs, each as a run of the backfill."""
-    ids = [run.id for run in runs]
-    tasks, busy = dict(tasks_of_runs(connection, ids)), tasks_with_attempts(connection, ids)
-    versions = Versions(connection, row.dag_id)
-    for run in runs:
-        mine = replace(run, backfill_id=row.id, conf=row.conf or run.conf)
-        yield Scene(run=mine, rows=tasks.get(run.id, []), busy=busy, versions=versions)
+    mine = [replace(run, backfill_id=row.id, conf=row.conf or run.conf) for run in runs]
+    return scenes(connection, row.dag_id, mine)
 
 
 def _with_left_out(scene: Scene, plan: RunPlan, pattern: str) -> RunPlan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from clockmill.actions.aggregate import RunAggregate
+from clockmill.actions.aggregate import NEW_TRY, RunAggregate
 from clockmill.actions.plan import RunPlan, TaskChange
 from clockmill.events import Event
 from clockmill.state import FINISHED_RUN_STATES, TaskState
@@ -19,13 +19,7 @@ from clockmill.storage.triggers import drop_triggers
 from clockmill.storage.xcoms import drop_xcoms
 
 #: What a task instance has of its last try, and is without once it changes by a person's hand.
-_NOTHING_LEFT: dict[str, Any] = {
-    "due_at": None,
-    "reschedules": 0,
-    "first_start": None,
-    "resume": None,
-    "leaves_out": None,
-}
+_NOTHING_LEFT: dict[str, Any] = {**NEW_TRY, "due_at": None, "leaves_out": None}
 _CLEARED = _NOTHING_LEFT | {"label": "", "crashes": 0, "scheduled_at": None, "start_date": None, "end_date": None}
 
 #: How many tasks an event names; their rows tell of all of them.

@@ -14,12 +14,12 @@ from datetime import datetime
 from typing import Protocol
 
 from clockmill.actions.carry_out import carry_out
-from clockmill.actions.plan import RunPlan, Scene, Versions
+from clockmill.actions.plan import RunPlan, Scene, scenes
 from clockmill.actions.selection import RunSelection
 from clockmill.clock import Clock
 from clockmill.errors import Conflict, NotFound, UsageError
 from clockmill.storage.batches import chunks
-from clockmill.storage.bulk import select_runs, tasks_of_runs, tasks_with_attempts
+from clockmill.storage.bulk import select_runs
 from clockmill.storage.engine import Connection, Database
 from clockmill.storage.records import RunRow
 from clockmill.storage.runs import lock_runs, runs_by_id
@@ -147,15 +147,11 @@ def _find(connection: Connection, selection: RunSelection) -> Sequence[int]:
 
 
 def _preview(connection: Connection, request: Request, runs: Sequence[RunRow]) -> Preview:
-    ids = [run.id for run in runs]
-    rows = dict(tasks_of_runs(connection, ids))
-    busy = tasks_with_attempts(connection, ids)
-    versions = Versions(connection, request.runs.dag_id)
     plans: list[RunPlan] = []
     missing: list[NotFound] = []
-    for run in runs:
+    for scene in scenes(connection, request.runs.dag_id, runs):
         try:
-            plan = request.plan(Scene(run=run, rows=rows.get(run.id, []), busy=busy, versions=versions))
+            plan = request.plan(scene)
         except NotFound as error:
             missing.append(error)
             continue

@@ -1,8 +1,8 @@
-"""What would become of one run: the words that requests answer in."""
+"""What would become of one run: what a request is asked about, and the words that it answers in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +10,7 @@ from clockmill.actions.selection import Chooser, TaskSelection
 from clockmill.events import EventKind
 from clockmill.serde import Document, decode
 from clockmill.state import Progress, RunState, TaskState
+from clockmill.storage.bulk import tasks_of_runs, tasks_with_attempts
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import NewTask, RunRow, TaskRow
 from clockmill.storage.versions import dag_state, version
@@ -63,6 +64,14 @@ class Scene:
     def document(self) -> Document:
         """The version that the run is pinned to."""
         return self.versions.document(self.run.version_id)
+
+
+def scenes(connection: Connection, dag_id: str, runs: Sequence[RunRow]) -> Iterator[Scene]:
+    """These runs of a DAG as they stand, read at once."""
+    ids = [run.id for run in runs]
+    rows, busy = dict(tasks_of_runs(connection, ids)), tasks_with_attempts(connection, ids)
+    versions = Versions(connection, dag_id)
+    return (Scene(run=run, rows=rows.get(run.id, []), busy=busy, versions=versions) for run in runs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

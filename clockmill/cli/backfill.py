@@ -193,10 +193,12 @@ def _warn_of_another(app: App, preview: BackfillPreview) -> None:
 
 
 def _warn_of(preview: BackfillPreview) -> None:
+    from clockmill.actions.backfill_dates import DateAction
+
     dag_id = preview.request.dag_id
     if preview.is_paused:
         warn(f"The DAG {dag_id!r} is paused: no run begins until 'clockmill dags unpause {dag_id}'.")
-    if all(each.action == "left" for each in preview.dates):
+    if preview.counts[DateAction.LEFT] == len(preview.dates):
         warn("All of these dates are left as they are; --reprocess-behavior runs them again.")
 
 

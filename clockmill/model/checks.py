@@ -57,14 +57,14 @@ def anything(value: Any) -> Any:
 def text(value: Any) -> str:
     """A string."""
     if not isinstance(value, str):
-        raise ValueError(f"must be a string, not {_shown(value)}")
+        raise ValueError(f"must be a string, not {shown(value)}")
     return value
 
 
 def flag(value: Any) -> bool:
     """True or False, and nothing that merely looks like it."""
     if not isinstance(value, bool):
-        raise ValueError(f"must be True or False, not {_shown(value)}")
+        raise ValueError(f"must be True or False, not {shown(value)}")
     return value
 
 
@@ -74,9 +74,9 @@ def whole(least: int | None = None) -> Check:
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
             bound = "" if least is None else f" of at least {least}"
-            raise ValueError(f"must be a whole number{bound}, not {_shown(value)}")
+            raise ValueError(f"must be a whole number{bound}, not {shown(value)}")
         if abs(value) > MOST:
-            raise ValueError(f"must be a whole number of at most {MOST}, not {_shown(value)}")
+            raise ValueError(f"must be a whole number of at most {MOST}, not {shown(value)}")
         return value
 
     return check
@@ -86,26 +86,26 @@ def backoff(value: Any) -> bool | float:
     """A multiplier of at least 1, or a flag."""
     if isinstance(value, (bool, int, float)) and (isinstance(value, bool) or 1 <= value <= MOST):
         return value
-    raise ValueError(f"must be True, False or a number of at least 1, not {_shown(value)}")
+    raise ValueError(f"must be True, False or a number of at least 1, not {shown(value)}")
 
 
 def part(value: Any) -> float:
     """A number from 0 to 1; True is all of it."""
     if isinstance(value, (bool, int, float)) and 0 <= value <= 1:
         return float(value)
-    raise ValueError(f"must be a number from 0 to 1, not {_shown(value)}")
+    raise ValueError(f"must be a number from 0 to 1, not {shown(value)}")
 
 
 def duration(value: Any) -> timedelta:
     """A ``timedelta`` or a number of seconds, not negative; what is added to a moment has to stay in the calendar."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not abs(value) <= LONGEST.total_seconds():  # nor is NaN
-            raise ValueError(f"must be at most {LONGEST.days} days, not {_shown(value)} seconds")
+            raise ValueError(f"must be at most {LONGEST.days} days, not {shown(value)} seconds")
         value = timedelta(seconds=value)
     if not isinstance(value, timedelta) or value < timedelta(0):
-        raise ValueError(f"must be a timedelta or a number of seconds, not negative, not {_shown(value)}")
+        raise ValueError(f"must be a timedelta or a number of seconds, not negative, not {shown(value)}")
     if value > LONGEST:
-        raise ValueError(f"must be at most {LONGEST.days} days, not {_shown(value)}")
+        raise ValueError(f"must be at most {LONGEST.days} days, not {shown(value)}")
     return value
 
 
@@ -119,7 +119,7 @@ def moment(value: Any) -> datetime:
     if isinstance(value, date) and not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day)  # noqa: DTZ001 - naive means the zone of the DAG
     if not isinstance(value, datetime):
-        raise ValueError(f"must be a datetime, not {_shown(value)}")
+        raise ValueError(f"must be a datetime, not {shown(value)}")
     return value
 
 
@@ -133,7 +133,7 @@ def one_of(choices: type[StrEnum]) -> Check:
             names = [str(choice) for choice in choices]
             near = nearest(str(value), names)
             hint = f"; perhaps you mean {near!r}" if near else ""
-            raise ValueError(f"must be one of {', '.join(names)}, not {_shown(value)}{hint}") from None
+            raise ValueError(f"must be one of {', '.join(names)}, not {shown(value)}{hint}") from None
 
     return check
 
@@ -156,14 +156,14 @@ def callbacks(value: Any) -> tuple[Callable[..., Any], ...]:
     several = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     for one in several:
         if not callable(one):
-            raise ValueError(f"must be a function or a list of functions, not {_shown(one)}")
+            raise ValueError(f"must be a function or a list of functions, not {shown(one)}")
     return several
 
 
 def function(value: Any) -> Callable[..., Any]:
     """A callable."""
     if not callable(value):
-        raise ValueError(f"must be a function, not {_shown(value)}")
+        raise ValueError(f"must be a function, not {shown(value)}")
     return value  # type: ignore[no-any-return]
 
 
@@ -171,7 +171,7 @@ def strings(value: Any) -> tuple[str, ...]:
     """Strings, each once, sorted; a single string is one of them."""
     several = {value} if isinstance(value, str) else value
     if not isinstance(several, (list, tuple, set, frozenset)) or not all(isinstance(one, str) for one in several):
-        raise ValueError(f"must be a list of strings, not {_shown(value)}")
+        raise ValueError(f"must be a list of strings, not {shown(value)}")
     return tuple(sorted(set(several)))
 
 
@@ -184,7 +184,7 @@ def paths(value: Any) -> tuple[str, ...]:
 def mapping(value: Any) -> dict[str, Any]:
     """A dictionary with string keys, copied."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ValueError(f"must be a dictionary with string keys, not {_shown(value)}")
+        raise ValueError(f"must be a dictionary with string keys, not {shown(value)}")
     return dict(value)
 
 
@@ -202,6 +202,7 @@ def optional(check: Check) -> Check:
     return wrapped
 
 
-def _shown(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+def shown(value: Any) -> str:
+    """``value`` as an error shows it, cut off when it is long."""
+    told = repr(value)
+    return told if len(told) <= 60 else f"{told[:57]}..."

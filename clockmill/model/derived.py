@@ -8,6 +8,7 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from clockmill.errors import DagDefinitionError, UsageError
+from clockmill.model.checks import shown
 from clockmill.model.context import Context
 from clockmill.model.xcom_arg import Reference, Values, XComArg, references
 
@@ -173,6 +174,4 @@ def values_of(owner: str, value: Any) -> Values:
         advice = "A set has no order; give sorted(...) of it."
     elif isinstance(value, str):
         advice = f"Give a list with it, [{value!r}], or pass it to partial() for all instances."
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    raise DagDefinitionError(f"{owner} is {shown}, which cannot be mapped over. {advice}")
+    raise DagDefinitionError(f"{owner} is {shown(value)}, which cannot be mapped over. {advice}")

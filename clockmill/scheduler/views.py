@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from clockmill.actions.aggregate import RunAggregate
+from clockmill.actions.aggregate import NEW_TRY, RunAggregate
 from clockmill.actions.create import lane_of, new_task
 from clockmill.actions.past import PastGate
 from clockmill.scheduler.plans import Plan, Plans
@@ -29,9 +29,6 @@ from clockmill.storage.engine import Connection
 from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.runs import load_tasks, lock_runs
 from clockmill.storage.xcoms import xcom_lengths
-
-#: What a try has to itself, as a new one begins.
-_NEW_TRY: dict[str, Any] = {"reschedules": 0, "first_start": None, "resume": None}
 
 
 class RunView:
@@ -75,7 +72,7 @@ class RunView:
         row = self.task(key)
         own: dict[str, Any] = {"start_date": row.first_start}
         if not same_try:
-            own = {"try_number": row.try_number + 1, "start_date": None, **_NEW_TRY}
+            own = {"try_number": row.try_number + 1, "start_date": None, **NEW_TRY}
         self.change(key, state=TaskState.SCHEDULED, due_at=None, scheduled_at=now, end_date=None, reason=reason, **own)
 
     def settle(self, connection: Connection, now: datetime) -> list[TaskRow]:
@@ -112,7 +109,7 @@ class RunView:
             case TaskState.SCHEDULED:
                 row = self.task(change.key)
                 values = {"try_number": row.try_number + 1, "scheduled_at": now, "end_date": None, "reason": ""}
-                values |= _NEW_TRY
+                values |= NEW_TRY
             case TaskState.SUCCESS:
                 values |= {"start_date": now, "try_number": 1, "reason": ""}
             case TaskState.NONE:

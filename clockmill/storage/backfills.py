@@ -115,7 +115,6 @@ class TakenDate:
     run_id: str
     state: RunState
     logical_date: datetime | None
-    backfill_id: int | None
 
 
 def taken_dates(connection: Connection, dag_id: str, first: datetime, last: datetime) -> dict[datetime, TakenDate]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,20 +40,6 @@ class XComLine:
     value: str
     size: int
     created_at: datetime
-
-
-def list_tasks(
-    connection: Connection, dag_run_id: int, *, states: Collection[str] = (), after: int = 0, limit: int = 500
-) -> list[TaskRow]:
-    """Task instances of a run in the order in which they were made.
-
-    :param states: only those in one of these states; all when empty.
-    :param after: the last row id of the page before.
-    """
-    statement = select(*TASK_COLUMNS).where(task_instance.c.dag_run_id == dag_run_id, task_instance.c.id > after)
-    if states:
-        statement = statement.where(task_instance.c.state.in_(sorted(states)))
-    return [task_row(row) for row in connection.execute(statement.order_by(task_instance.c.id).limit(limit))]
 
 
 def find_task(connection: Connection, dag_run_id: int, task_id: str, map_index: int | None) -> TaskRow | None:

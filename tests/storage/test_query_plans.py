@@ -193,7 +193,6 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "the runs of a DAG of one type": lambda c: pages.list_runs(c, "old", run_type="scheduled"),
     "deadlines that were missed lately": lambda c: deadlines.missed_since(c, NOW),
     "the next page of them": lambda c: pages.list_runs(c, "old", before=1500),
-    "a page of tasks": lambda c: run_pages.list_tasks(c, 1007, after=1000),
     "one task": lambda c: run_pages.find_task(c, 1007, "t", None),
     "how many tasks are in each state": lambda c: run_pages.count_states(c, 1007),
     "the attempts of a task": lambda c: run_pages.list_attempts(c, 1007),

@@ -240,8 +240,7 @@ class Advance:
 
     def _with_deadline(self, connection: Connection, agenda: Agenda, now: datetime) -> list[int]:
         """The runs that have a deadline to be looked at."""
-        found = runs_with_due(connection, now) if agenda.timers else []
-        return [run for run in found if run not in self._poisoned and (agenda.only is None or run in agenda.only)]
+        return self._workable(runs_with_due(connection, now), agenda) if agenda.timers else []
 
     def _stale(self, connection: Connection, outcomes: Outcomes, only: frozenset[int] | None) -> list[int]:
         known, aside = self._space.views.revision, self._poisoned
@@ -260,7 +259,11 @@ class Advance:
             fired = runs_with_fired(connection, _STALE_BATCH)
             outcomes.more |= len(fired) == _STALE_BATCH
             found += fired
-        return [run for run in found if run not in self._poisoned and (agenda.only is None or run in agenda.only)]
+        return self._workable(found, agenda)
+
+    def _workable(self, runs: Iterable[int], agenda: Agenda) -> list[int]:
+        """Those of these runs that can be worked on in this pass."""
+        return [run for run in runs if run not in self._poisoned and (agenda.only is None or run in agenda.only)]
 
     def _settle(
         self, connection: Connection, views: Iterable[RunView], effects: Effects, outcomes: Outcomes, now: datetime
