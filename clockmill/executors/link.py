@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clockmill.host import processes
+from clockmill.host.locks import is_held
 from clockmill.host.sockets import short_path
 from clockmill.host.wire import FrameReader, Message, encode
 from clockmill.ids import new_token
@@ -51,17 +52,7 @@ class SupervisorFiles:
 
     def is_dead(self) -> bool:
         """Whether the lock is free: a fact of the kernel, not a guess."""
-        try:
-            descriptor = os.open(self.path("lock"), os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(descriptor)
-        return True
+        return not is_held(self.path("lock"))
 
     def results(self) -> list[Message]:
         """The reports that the dead supervisor left."""

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from clockmill.host.locks import is_held
+
 #: A triggerer on another host counts as dead when its beat has stood still for so many seconds.
 SILENCE = 30.0
 
@@ -48,17 +50,8 @@ class LifeFile:
 
     def is_dead(self) -> bool | None:
         """Whether nobody holds it; None when there is no such file here, so that only its beat can tell."""
-        try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(descriptor)
-        return True
+        held = is_held(self._path)
+        return None if held is None else not held
 
     def remove(self) -> None:
         """Delete it; its triggerer has left, or is dead."""
