@@ -14,8 +14,9 @@ from clockmill.cli.base import EXIT_FAILED, Command, pass_app
 from clockmill.cli.output import output_option, show_record, show_rows, warn
 from clockmill.cli.params import conf_option, to_moment
 from clockmill.model.zones import in_utc
-from clockmill.state import RunState
+from clockmill.state import RunState, TaskState
 from clockmill.storage import pages
+from clockmill.storage.task_lines import list_lines
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from clockmill.storage.records import RunRow
 
 _PAGE = 500
+_MOST_NAMED = 5
 _COLUMNS = ["run_id", "state", "run_type", "logical_date", "run_after", "start_date", "end_date"]
 
 
@@ -77,6 +79,7 @@ def trigger(
     run = _wait(app, done.run) if wait else done.run
     show_record(_record(run), output)
     if wait and run.state is RunState.FAILED:
+        _tell_failure(app, run)
         context.exit(EXIT_FAILED)
 
 
@@ -84,6 +87,16 @@ def _wait(app: App, run: RunRow) -> RunRow:
     from clockmill.cli.progress import follow_run
 
     return follow_run(app, run)
+
+
+def _tell_failure(app: App, run: RunRow) -> None:
+    """Say on stderr why a run that was waited for failed, and what tells more."""
+    failed = app.read(lambda connection: list_lines(connection, run.id, states=[TaskState.FAILED]))
+    names = ", ".join(line.task_id for line in failed[:_MOST_NAMED]) + (" ..." if len(failed) > _MOST_NAMED else "")
+    told = "; ".join(filter(None, (run.reason, names and f"failed tasks: {names}")))
+    click.echo(f"The run {run.run_id!r} failed" + (f": {told}." if told else "."), err=True)
+    if failed:
+        click.echo(f"See 'clockmill why {run.dag_id} {run.run_id} {failed[0].task_id}'.", err=True)
 
 
 def _all_runs(app: App, dag_id: str, state: str) -> Iterator[RunLine]:

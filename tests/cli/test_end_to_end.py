@@ -94,6 +94,7 @@ def test_waiting_for_a_run_that_fails_ends_with_status_1(program: Any, running: 
     result = program("dags", "trigger", "bad", "--run-id", "one", "--wait")
 
     assert result.exit_code == 1
+    assert "The run 'one' failed: failed tasks: breaks.\nSee 'clockmill why bad one breaks'.\n" in result.stderr
     assert "ouch" in program.ok("tasks", "logs", "bad", "one", "breaks", "--follow")
     assert "finished" in program.ok("why", "bad", "one", "breaks")
 
