@@ -150,9 +150,13 @@ class RetryTask(TaskSignal):
     """Use one try and run again.
 
     :param after: how long to wait; the task's own ``retry_delay`` when None.
+    :raises UsageError: when it is no timedelta.
     """
 
     def __init__(self, message: str = "", *, after: timedelta | None = None) -> None:
+        given: Any = after
+        if given is not None and not isinstance(given, timedelta):
+            raise UsageError(f"RetryTask: after must be a timedelta, not {given!r}.")
         super().__init__(message)
         self.after = after
 
@@ -165,7 +169,8 @@ class RescheduleTask(TaskSignal):
     """
 
     def __init__(self, when: datetime) -> None:
-        if when.tzinfo is None:
+        given: Any = when
+        if not isinstance(given, datetime) or given.tzinfo is None:
             raise UsageError(f"RescheduleTask needs a time with a time zone, not {when}.")
         super().__init__(f"look again at {when}")
         self.when = when

@@ -106,7 +106,7 @@ def create(
 @backfill.command("list")
 @click.argument("dag_id", required=False)
 @click.option("--state", type=click.Choice([each.value for each in BackfillState]), help="Only those in this state.")
-@click.option("--limit", type=click.IntRange(1), help="Only so many, the newest.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), help="Only so many, the newest.")
 @output_option
 @pass_app
 def list_all(app: App, dag_id: str | None, state: str | None, limit: int | None, output: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from clockmill import DAG, BaseOperator, FailTask, RetryTask, SkipTask, get_current_context
-from clockmill.errors import TaskGone
+from clockmill.errors import TaskGone, UsageError
 from clockmill.protocols import AttemptReport, Workload, XComQuery
 from clockmill.runtime import pipeline
 from clockmill.testing import FakeClock
@@ -217,6 +217,8 @@ def test_the_task_chooses_how_it_ends() -> None:
     again = attempt(raising(RetryTask("later", after=timedelta(minutes=2))))
     assert (again.outcome, again.retry_after, again.no_retry) == ("failed", 120.0, False)
     assert attempt(raising(RetryTask())).retry_after is None
+    with pytest.raises(UsageError, match="after must be a timedelta, not nan"):
+        RetryTask("later", after=float("nan"))  # type: ignore[arg-type]
 
 
 def test_an_attempt_that_is_over_stops_quietly() -> None:
