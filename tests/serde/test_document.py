@@ -238,7 +238,7 @@ operator_arguments = st.fixed_dictionaries(
         "execution_timeout": st.none() | st.timedeltas(timedelta(0), timedelta(days=9)),
         "trigger_rule": st.sampled_from(sorted(TriggerRule)),
         "weight_rule": st.sampled_from(sorted(WeightRule)),
-        "priority_weight": st.integers(-(2**33), 2**33),
+        "priority_weight": st.integers(-(2**31) + 1, 2**31 - 1),
         "pool_slots": st.integers(1, 9),
         "executor_config": st.dictionaries(texts, json_values, max_size=3),
         "doc_md": st.none() | texts,
