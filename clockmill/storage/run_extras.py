@@ -6,8 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
+from clockmill.state import TaskKey, TaskState
 from clockmill.storage.rows import columns_of
 from clockmill.storage.run_pages import AttemptLine
 from clockmill.storage.tables import attempt, callback, deadline, task_instance, task_trigger
@@ -63,6 +64,33 @@ class WaitLine:
         return self.class_path.rpartition(".")[2]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskBrief:
+    """A task instance with little more than its state, so that many are read at once."""
+
+    id: int
+    task_id: str
+    scope: str
+    map_index: int
+    state: TaskState
+    leaves_out: list[str] | None
+
+    @property
+    def key(self) -> TaskKey:
+        """What tells it from the other task instances of its run."""
+        return TaskKey(self.task_id, self.map_index, self.scope)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
+
+_BRIEFS = (
+    select(*columns_of(TaskBrief, task_instance))
+    .where(task_instance.c.dag_run_id == bindparam("run"))
+    .order_by(task_instance.c.id)
+)
 _DEADLINES = (
     select(
         deadline.c.id,
@@ -91,6 +119,14 @@ _CALLBACKS = (
     .outerjoin(task_instance, task_instance.c.id == callback.c.task_instance_id)
     .order_by(callback.c.id.desc())
 )
+
+
+def task_briefs(connection: Connection, dag_run_id: int) -> list[TaskBrief]:
+    """Every task instance of a run, in the order in which they were made."""
+    return [
+        TaskBrief(id=row[0], task_id=row[1], scope=row[2], map_index=row[3], state=TaskState(row[4]), leaves_out=row[5])
+        for row in connection.execute(_BRIEFS, {"run": dag_run_id})
+    ]
 
 
 def list_deadlines(

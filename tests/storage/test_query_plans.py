@@ -200,6 +200,7 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "the deadlines of a run": lambda c: run_extras.list_deadlines(c, 1007),
     "the calls of a run": lambda c: run_extras.list_callbacks(c, 1007),
     "the calls of a task": lambda c: run_extras.list_callbacks(c, 1007, task_instance_id=1007),
+    "the states of the tasks of a run": lambda c: run_extras.task_briefs(c, 1007),
     "the attempts of a call": lambda c: run_extras.attempts_of_callback(c, 1007),
     "what tasks wait for": lambda c: run_extras.waits_of(c, [1007, 1008]),
     "the XComs of a task": lambda c: run_pages.list_xcoms(c, 1007, shown_chars=100),

@@ -18,8 +18,10 @@ from clockmill.actions.explain.waiting import explain_deferral, explain_reschedu
 from clockmill.errors import NoSuchInstance, NotFound
 from clockmill.state import RunState, TaskState
 from clockmill.storage.engine import Connection
-from clockmill.storage.records import TaskRow
-from clockmill.storage.runs import active_runs, find_run, load_tasks
+from clockmill.storage.records import RunRow, TaskRow
+from clockmill.storage.run_extras import TaskBrief, task_briefs
+from clockmill.storage.run_pages import find_task
+from clockmill.storage.runs import active_runs, find_run
 from clockmill.storage.versions import dag_state
 
 __all__ = ["Explanation", "Holder", "Subject", "explain"]
@@ -52,8 +54,8 @@ def explain(connection: Connection, dag_id: str, run_id: str, task_id: str, map_
     run = find_run(connection, dag_id, run_id)
     if run is None:
         raise NotFound("run", run_id, (row.run_id for row in active_runs(connection, dag_id)))
-    tasks = load_tasks(connection, run.id)
-    row = _instance(tasks, task_id, map_index)
+    tasks = task_briefs(connection, run.id)
+    row = _row(connection, run, _instance(tasks, task_id, map_index))
     answer = Explanation(dag_id=dag_id, run_id=run_id, task_id=task_id, state=row.state)
     subject = Subject(connection=connection, dag=dag, run=run, row=row, tasks=tasks)
     _fill(answer, subject)
@@ -63,7 +65,14 @@ def explain(connection: Connection, dag_id: str, run_id: str, task_id: str, map_
     return answer
 
 
-def _instance(tasks: Sequence[TaskRow], task_id: str, map_index: int) -> TaskRow:
+def _row(connection: Connection, run: RunRow, brief: TaskBrief) -> TaskRow:
+    row = find_task(connection, run.id, brief.task_id, brief.map_index)
+    if row is None:
+        raise NotFound("task", brief.name)
+    return row
+
+
+def _instance(tasks: Sequence[TaskBrief], task_id: str, map_index: int) -> TaskBrief:
     """The one that is meant; of a mapped task without a map index, the one that tells most about why it is not done."""
     named = [task for task in tasks if task.task_id == task_id]
     if not named:

@@ -11,6 +11,7 @@ from clockmill.clock import iso
 from clockmill.state import TaskState
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import RunRow, TaskRow
+from clockmill.storage.run_extras import TaskBrief
 from clockmill.storage.versions import DagState
 
 
@@ -53,7 +54,7 @@ class Subject:
     dag: DagState
     run: RunRow
     row: TaskRow
-    tasks: Sequence[TaskRow]
+    tasks: Sequence[TaskBrief]
 
 
 def holders_of(rows: Iterable[dict[str, Any]]) -> list[Holder]:
