@@ -21,7 +21,7 @@ cli = Root(
         "dags": ("clockmill.cli.dags:dags", "Show, trigger and steer DAGs and their runs."),
         "runs": ("clockmill.cli.runs:runs", "Mark, run again and stop runs; list their callbacks and deadlines."),
         "tasks": ("clockmill.cli.tasks:tasks", "Show, test, clear and mark tasks, and read their logs."),
-        "backfill": ("clockmill.cli.backfill:backfill", "Run a DAG for a stretch of the past."),
+        "backfill": ("clockmill.cli.backfill:backfill", "Run a DAG for a stretch of the past, and steer that."),
         "xcoms": ("clockmill.cli.xcoms:xcoms", "Read what tasks passed on."),
         "config": ("clockmill.cli.config:config", "Show the settings."),
         "variables": ("clockmill.cli.variables:variables", "Look after variables."),
