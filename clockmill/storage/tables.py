@@ -197,6 +197,7 @@ task_trigger = Table(
     Column("fired_at", Instant),  # set once, by compare-and-set
     Column("event", Text),  # JSON, see xcom.codec
     Column("error", Text),  # why it ended without an event
+    Column("crashes", Integer, nullable=False, server_default="0"),  # triggerers that died in the midst of its code
     Index("ix_task_trigger_dag_run_id", "dag_run_id"),
     Index("ix_task_trigger_fired", "fired_at", **where("fired_at IS NOT NULL")),
     Index("ix_task_trigger_waiting", "triggerer", "id", **where("fired_at IS NULL")),

@@ -247,6 +247,10 @@ _HELD = select(_T.id).where(_WAITS, _T.triggerer == bindparam("me"))
 _HOLDERS = select(_T.triggerer).where(_WAITS, _T.triggerer.is_not(None)).distinct()
 _HAND_BACK = update(task_trigger).where(_WAITS, _T.triggerer == bindparam("whose")).values(triggerer=None)
 
+_COUNT_CRASH = (
+    update(task_trigger).where(_WAITS, _T.id == bindparam("ident")).values(crashes=_T.crashes + 1).returning(_T.crashes)
+)
+
 
 def held_by(connection: Connection, triggerer: str) -> set[int]:
     """The triggers that a triggerer should be running."""
@@ -256,6 +260,12 @@ def held_by(connection: Connection, triggerer: str) -> set[int]:
 def holders(connection: Connection) -> set[str]:
     """The triggerers that should be running some."""
     return set(connection.execute(_HOLDERS).scalars())
+
+
+def count_crash(connection: Connection, ident: int) -> int:
+    """Note that a triggerer died in the midst of the code of a trigger; how often that was, 0 when it is gone."""
+    crashes: int | None = connection.execute(_COUNT_CRASH, {"ident": ident}).scalar_one_or_none()
+    return crashes or 0
 
 
 def hand_back(connection: Connection, triggerer: str) -> int:

@@ -57,7 +57,7 @@ def new_name() -> str:
     return f"{host_name()[: _LONGEST_NAME - len(tail)]}{tail}"
 
 
-_DEADLY = "RuntimeError: the process of the triggerer died while the code of this trigger was running"
+_DEADLY = "RuntimeError: the triggerer died again and again while the code of this trigger was running"
 
 
 @dataclass
@@ -249,15 +249,23 @@ class TriggererService:
     def _find(self, connection: Connection, moment: datetime, dead: list[str], known: set[int], room: int) -> Findings:
         beat(connection, NAME, self.name, moment, period_seconds=_PERIOD)
         for name in dead:
-            # A trigger that ends the process in which it runs would end the next one too, and all others never fire.
-            if culprit := LifeFile(self._folder, name).marked():
-                triggers.fire(connection, name, [Fired(id=culprit, error=_DEADLY)], moment)
+            self._judge(connection, name, moment)
             self._hand_back(connection, name)
         claimed = triggers.claim_triggers(connection, self.name, room) if room else []
         held = triggers.held_by(connection, self.name)
         # A claim whose commit nobody could tell about may have been one.
         forgotten = triggers.describe(connection, held - known - {one.id for one in claimed})
         return Findings(held, claimed + forgotten)
+
+    def _judge(self, connection: Connection, name: str, moment: datetime) -> None:
+        """Count the death of a triggerer against the trigger whose code was running, and end one that has too many.
+
+        It may have been killed from outside. A trigger that kills each triggerer keeps all others from firing.
+        """
+        culprit = LifeFile(self._folder, name).marked()
+        budget = self._settings.core.crash_budget
+        if culprit and triggers.count_crash(connection, culprit) > budget:
+            triggers.fire(connection, name, [Fired(id=culprit, error=_DEADLY)], moment)
 
     @staticmethod
     def _hand_back(connection: Connection, name: str) -> None:

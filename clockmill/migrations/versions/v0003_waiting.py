@@ -146,6 +146,7 @@ def _create_task_trigger() -> None:
         sa.Column("fired_at", sa.BigInteger()),
         sa.Column("event", sa.Text()),
         sa.Column("error", sa.Text()),
+        sa.Column("crashes", sa.Integer(), server_default="0", nullable=False),
         *_of_run_and_task("task_trigger"),
         sa.PrimaryKeyConstraint("id", name="pk_task_trigger"),
         sa.UniqueConstraint("task_instance_id", name="uq_task_trigger_task_instance_id"),
