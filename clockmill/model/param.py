@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from clockmill.errors import DagDefinitionError, UsageError, did_you_mean
-from clockmill.model.checking import problems_in_time
 from clockmill.model.schemas import schema_problem, value_problems
 
 
@@ -99,6 +98,8 @@ def resolve_params(params: Mapping[str, ParamLike], given: Mapping[str, Any]) ->
 
     :raises ParamError: when values are missing or do not satisfy their schemas; all of them in one message.
     """
+    from clockmill.model.checking import problems_in_time
+
     values = {name: param.default for name, param in params.items() if param.default is not NO_DEFAULT}
     values.update(given)
     problems: dict[str, list[str]] = {}

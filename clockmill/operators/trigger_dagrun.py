@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 from clockmill.clock import iso
@@ -192,6 +191,8 @@ class TriggerDagRunOperator(BaseOperator):
 
 def derived_run_id(ti: Any) -> str:
     """The id of the run that a task instance triggers: the same in each of its tries, and of no other task instance."""
+    from hashlib import sha256
+
     names = [ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index)]
     digest = sha256("\0".join(names).encode()).hexdigest()[:12]
     head = f"{RunType.OPERATOR_TRIGGERED}__{ti.dag_id}.{ti.task_id}__{ti.run_id}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from hashlib import sha256
+
+from clockmill.state.chance import chance
 
 #: A wait is never longer: an instant that far away can still be written down.
 LONGEST = timedelta(days=3650)
@@ -18,5 +19,4 @@ def backoff(base: timedelta, number: int, *, seed: str, longest: timedelta | Non
     """
     cap = LONGEST if longest is None else min(longest, LONGEST)
     seconds = base.total_seconds() * 2.0 ** (min(number, _MOST_DOUBLINGS) - 2)
-    share = int.from_bytes(sha256(f"{seed}/{number}".encode()).digest()[:8]) / 2**64
-    return timedelta(seconds=min(seconds * (1 + share), cap.total_seconds()))
+    return timedelta(seconds=min(seconds * (1 + chance(f"{seed}/{number}")), cap.total_seconds()))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
 
+from clockmill.state.chance import chance
 from clockmill.state.states import Outcome, TaskState
 
 MAX_BACKOFF_SECONDS = 24 * 3600.0
@@ -32,7 +32,7 @@ class Backoff:
         :param seed: what the jitter is made of; the same seed and try give the same delay, whoever works it out.
         """
         delay = self._full_delay(try_number)
-        return delay * (1.0 - self.jitter * _chance(f"{seed}/{try_number}")) if self.jitter else delay
+        return delay * (1.0 - self.jitter * chance(f"{seed}/{try_number}")) if self.jitter else delay
 
     def _full_delay(self, try_number: int) -> float:
         cap = self.max_delay if self.max_delay is not None else MAX_BACKOFF_SECONDS
@@ -44,11 +44,6 @@ class Backoff:
             if delay >= cap:
                 break
         return min(delay, cap)
-
-
-def _chance(seed: str) -> float:
-    """A number from 0 up to but not 1 that looks random and always is the same for the same seed."""
-    return int.from_bytes(blake2b(seed.encode("utf-8", "backslashreplace"), digest_size=6).digest()) / 2**48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

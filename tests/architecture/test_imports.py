@@ -8,6 +8,8 @@ import sys
 import pytest
 
 HEAVY = ["sqlalchemy", "flask", "celery", "jinja2", "croniter", "alembic", "click", "rich", "numpy", "pandas"]
+#: What a zygote loads, each process that is forked from it pays for; this brings the whole of OpenSSL.
+NOT_IN_A_ZYGOTE = ["_hashlib", "asyncio", "ssl"]
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -30,3 +32,12 @@ def loaded_after(statement: str) -> set[str]:
 )
 def test_what_a_dag_file_and_a_task_process_import_loads_nothing_heavy(statement: str) -> None:
     assert sorted(loaded_after(statement) & set(HEAVY)) == []
+
+
+def test_what_every_task_process_loads_stays_small() -> None:
+    loaded = loaded_after(
+        "from clockmill import DAG, task\n"
+        "from clockmill.operators.python import PythonOperator\n"
+        "import clockmill.runtime.zygote, clockmill.runtime.taskproc, clockmill.runtime.pipeline"
+    )
+    assert sorted(loaded & set(NOT_IN_A_ZYGOTE)) == []
