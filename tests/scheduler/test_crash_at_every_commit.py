@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
+from crashes import Crash, crash_at
 from sqlalchemy import select
 
 from clockmill import DAG
@@ -14,29 +14,11 @@ from clockmill.actions import backfill_runs
 from clockmill.actions.backfill import BackfillRequest, request_backfill
 from clockmill.actions.backfill_steer import resume_backfill
 from clockmill.operators.bash import BashOperator
-from clockmill.probes import arm
 from clockmill.state import BackfillState, RunState, TaskState
 from clockmill.storage import tables
 from clockmill.storage.backfill_pages import list_backfills
 
 SEVERAL = 60
-
-
-class Crash(BaseException):
-    """Stands for SIGKILL: nothing in the scheduler may catch it."""
-
-
-def crash_at(point: str, number: int) -> Callable[[], None]:
-    """Arm ``point`` so that its ``number``-th pass is the last thing that the scheduler does."""
-    seen = 0
-
-    def pass_point() -> None:
-        nonlocal seen
-        seen += 1
-        if seen == number:
-            raise Crash
-
-    return arm(point, pass_point)
 
 
 def diamond() -> DAG:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from crashes import Crash, crash_at
 from sqlalchemy import select
 
 from clockmill import DAG
 from clockmill.clock import iso
 from clockmill.operators.bash import BashOperator
-from clockmill.probes import arm
 from clockmill.state import RunState
 from clockmill.storage import tables, triggers
 from clockmill.storage.triggers import Fired
@@ -22,23 +21,6 @@ from clockmill.storage.xcoms import list_xcoms
 DEFER = {"class_path": "my.Trigger", "kwargs": "{}", "method": "go_on", "method_kwargs": "{}", "timeout": 3600.0}
 PUSHED = ("pushed", "1")
 SEVERAL = 40
-
-
-class Crash(BaseException):
-    """Stands for SIGKILL: nothing may catch it."""
-
-
-def crash_at(point: str, number: int) -> Callable[[], None]:
-    """Arm ``point`` so that its ``number``-th pass is the last thing that somebody does."""
-    seen = 0
-
-    def pass_point() -> None:
-        nonlocal seen
-        seen += 1
-        if seen == number:
-            raise Crash
-
-    return arm(point, pass_point)
 
 
 def execute(mill: Any, ledger: Counter[str]) -> None:
