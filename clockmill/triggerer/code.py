@@ -85,7 +85,7 @@ class TriggerCode:
                 yield root
             finally:
                 sys.path[:] = path_before
-                for name in [name for name, module in sys.modules.items() if _is_below(module, root)]:
+                for name in [name for name, module in sys.modules.copy().items() if _is_below(module, root)]:
                     modules[name] = sys.modules.pop(name)
 
     def _kept(self, key: tuple[str, str]) -> Modules:
