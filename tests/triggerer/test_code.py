@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -62,6 +63,18 @@ def test_each_bundle_has_modules_of_its_own_and_none_stays_in_the_way(code: Trig
     assert type(made[0]) is type(made[2])
     assert "helper" not in sys.modules
     assert (set(sys.modules), list(sys.path)) == before
+
+
+def test_modules_that_others_import_meanwhile_do_no_harm(code: TriggerCode, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lazy(ModuleType):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "__file__":
+                monkeypatch.setitem(sys.modules, f"imported_meanwhile_{len(sys.modules)}", ModuleType("m"))
+            return super().__getattribute__(name)
+
+    monkeypatch.setitem(sys.modules, "lazy", Lazy("lazy"))
+    made: Any = code.make(waiting("helper.Mine"))
+    assert made.version == 1
 
 
 def test_a_class_in_the_dag_file_is_found_under_the_name_that_a_task_knows_and_imported_once(
