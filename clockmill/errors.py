@@ -5,6 +5,7 @@ ClockmillError
 │   ├── ConfigError         a bad value or an unknown key in the configuration
 │   ├── NotFound            an id that does not exist; names the nearest one that does
 │   ├── Conflict            it exists already, or changed in between
+│   ├── EmptyRange          a range that ends before it begins; exit 2
 │   └── DatabaseError       the metadata database cannot be used as it is
 │       └── SchemaMismatch  its schema is older or newer than this program
 ├── DagDefinitionError      a DAG file says something impossible
@@ -93,6 +94,17 @@ class NoSuchInstance(NotFound):
 
 class Conflict(UsageError):
     """The thing exists already, or is not as it was when the person looked."""
+
+
+class EmptyRange(UsageError):
+    """A range of time ends before it begins: the arguments contradict each other, whatever is there.
+
+    :param first: its begin, as the person gave it.
+    :param last: its end.
+    """
+
+    def __init__(self, first: object, last: object) -> None:
+        super().__init__(f"The range from {first} to {last} ends before it begins.")
 
 
 class DatabaseError(UsageError):

@@ -9,7 +9,7 @@ from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
 from clockmill.actions.create import run_id_for
-from clockmill.errors import DagDefinitionError, UsageError
+from clockmill.errors import DagDefinitionError, EmptyRange, UsageError
 from clockmill.model.zones import YEARS, in_utc
 from clockmill.serde import Document
 from clockmill.serde.schedule import schedule_of
@@ -59,7 +59,8 @@ def instants(first: date, last: date, zone: str) -> tuple[datetime, datetime]:
 
     :param first: an instant, or a local time or day of ``zone``; a day begins at its first moment.
     :param last: likewise; a day ends at its last moment.
-    :raises UsageError: when the last one is before the first, or one is too far away.
+    :raises EmptyRange: when the last one is before the first.
+    :raises UsageError: when one is too far away.
     """
     for moment in (first, last):
         if moment.year not in YEARS:
@@ -69,7 +70,7 @@ def instants(first: date, last: date, zone: str) -> tuple[datetime, datetime]:
     if not isinstance(last, datetime):
         end = _instant(last + _DAY, zone) - _MICROSECOND
     if end < begin:
-        raise UsageError(f"The backfill ends at {last}, before it begins at {first}.")
+        raise EmptyRange(first, last)
     return begin, end
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from clockmill.errors import NotFound, UsageError
+from clockmill.errors import EmptyRange, NotFound, UsageError
 from clockmill.serde import Document
 from clockmill.state import FAILED_TASK_STATES, Graph, TaskState, ancestors, descendants
 from clockmill.state.graph import common_depth, cut, reach, setups_of, teardowns_of
@@ -22,12 +22,17 @@ class RunSelection:
     :param run_ids: only these; each has to exist.
     :param since: only those whose logical date is not before; a run without one counts by when it was due.
     :param until: only those whose logical date is not after.
+    :raises EmptyRange: when it is before ``since``.
     """
 
     dag_id: str
     run_ids: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.since is not None and self.until is not None and self.until < self.since:
+            raise EmptyRange(f"{self.since:%Y-%m-%d %H:%M:%S} UTC", f"{self.until:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from clockmill.cli.app import App
-from clockmill.errors import ClockmillError, UsageError, did_you_mean
+from clockmill.errors import ClockmillError, EmptyRange, UsageError, did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,7 +34,13 @@ def _keep_home(context: click.Context, _parameter: click.Parameter, value: Path 
 
 
 class Command(click.Command):
-    """A command that takes ``--home``."""
+    """A command that takes ``--home``, and tells of arguments that contradict each other as click does."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EmptyRange as error:
+            raise click.UsageError(str(error), ctx) from None
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx)[:-1], _home_option(), *super().get_params(ctx)[-1:]]

@@ -54,17 +54,20 @@ def logs(
     )
     if not path.exists() and not follow:
         raise NotFound("log file", str(path))
-    for data in reader.follow(path, app.clock, lambda: not follow or _is_over(app, run, row, number)):
-        sys.stdout.buffer.write(data)
+    shown = b""
+    for shown in reader.follow(path, app.clock, lambda: not follow or _is_over(app, run, row, number)):
+        sys.stdout.buffer.write(shown)
         sys.stdout.buffer.flush()
-    _tell_refusal(app, row, number)
+    _tell_refusal(app, row, number, shown)
 
 
-def _tell_refusal(app: App, row: TaskRow, number: int) -> None:
-    """Say when a try failed although its process did not, which the log, written by then, does not know."""
+def _tell_refusal(app: App, row: TaskRow, number: int, shown: bytes) -> None:
+    """Say when a try failed although its process did not, where the end of the log does not know that."""
     attempts = app.read(lambda connection: list_attempts(connection, row.id))
     last = next((each for each in reversed(attempts) if each.try_number == number), None)
-    if last is not None and last.state == AttemptState.FAILED and last.exit_code == 0:
+    if last is None or last.state != AttemptState.FAILED or last.exit_code != 0:
+        return
+    if " ".join(last.reason.splitlines()).encode() not in shown:
         click.echo(f"*** failed after the end of its process: {last.reason}", err=True)
 
 

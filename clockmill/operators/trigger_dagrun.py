@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from clockmill.clock import iso
-from clockmill.errors import ClockmillError, DagDefinitionError, RescheduleTask, UsageError
+from clockmill.errors import ClockmillError, DagDefinitionError, FailTask, RescheduleTask
 from clockmill.ids import MAX_ID_LENGTH, id_problem
 from clockmill.model import checks
 from clockmill.model.arguments import Duration
@@ -31,6 +31,7 @@ class TriggerDagRunOperator(BaseOperator):
 
     The run is made in the transaction that ends or suspends this task, once: its id is derived from this task
     instance, so a retry, a resumption or a crash finds the run that is there. While it waits, the task holds no slot.
+    A run that cannot be made fails the task with the reason, and without another try, but for a DAG that is paused.
 
     :param trigger_dag_id: the DAG; templated, as are the next four.
     :param trigger_run_id: the id of the run, in place of the derived one.
@@ -97,7 +98,7 @@ class TriggerDagRunOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         """Ask for the run; when it is to be waited for, look for it from the second time on.
 
-        :raises UsageError: when an argument that was filled in does not fit.
+        :raises FailTask: when an argument that was filled in does not fit; another try would fill in the same.
         :raises TriggeredRunFailed: when the run came to one of ``failed_states``.
         """
         ti = context["ti"]
@@ -150,13 +151,13 @@ class TriggerDagRunOperator(BaseOperator):
     def _run_id(self, context: Context) -> str:
         if self.trigger_run_id is not None:
             if problem := id_problem("run", self.trigger_run_id):
-                raise UsageError(f"Task {self.task_id!r}: {problem}")
+                raise FailTask(f"Task {self.task_id!r}: {problem}")
             return str(self.trigger_run_id)
         return derived_run_id(context["ti"])
 
     def _request(self, run_id: str) -> RunRequest:
         if problem := id_problem("DAG", self.trigger_dag_id):
-            raise UsageError(f"Task {self.task_id!r}: {problem}")
+            raise FailTask(f"Task {self.task_id!r}: {problem}")
         return RunRequest(
             dag_id=self.trigger_dag_id,
             run_id=run_id,
@@ -171,11 +172,11 @@ class TriggerDagRunOperator(BaseOperator):
     def _conf(self) -> dict[str, Any]:
         conf = {} if self.conf is None else self.conf
         if not isinstance(conf, Mapping):
-            raise UsageError(f"Task {self.task_id!r}: conf must be a dictionary, not {conf!r}.")
+            raise FailTask(f"Task {self.task_id!r}: conf must be a dictionary, not {conf!r}.")
         try:
             stored: dict[str, Any] = json.loads(json.dumps(dict(conf), allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
-            raise UsageError(f"Task {self.task_id!r}: conf cannot be stored as JSON: {error}.") from None
+            raise FailTask(f"Task {self.task_id!r}: conf cannot be stored as JSON: {error}.") from None
         return stored
 
     def _moment(self, name: str) -> str | None:
@@ -185,7 +186,7 @@ class TriggerDagRunOperator(BaseOperator):
         try:
             moment: datetime = checks.moment(value)
         except ValueError as error:
-            raise UsageError(f"Task {self.task_id!r}: {name} {error}.") from None
+            raise FailTask(f"Task {self.task_id!r}: {name} {error}.") from None
         return iso(moment if moment.tzinfo else moment.replace(tzinfo=self.local_zone()))
 
 

@@ -22,6 +22,7 @@ from clockmill.runtime.supervisor_gateway import GatewayThread
 from clockmill.runtime.supervisor_loop import READ, WRITE, Loop, Outbox
 from clockmill.runtime.supervisor_zygotes import ZygotePool
 from clockmill.runtime.task_result import checked_result
+from clockmill.state import Outcome
 
 _READ_BYTES = 1 << 16
 
@@ -199,7 +200,7 @@ class Runner:
         report = attempt.conclude(end, self._now())
         seconds = self._clock.monotonic() - attempt.begun
         attempt.log.note(
-            f"ended {report.outcome}: {report.reason.rstrip('.') + '; ' if report.reason else ''}"
+            f"ended {report.outcome}{_wish(report)}: {report.reason.rstrip('.') + '; ' if report.reason else ''}"
             f"{end.describe()}, {seconds:.3f} s, peak memory {megabytes(end.peak_kb)}"
         )
         attempt.log.close()
@@ -297,6 +298,14 @@ class Runner:
 
     def _now(self) -> str:
         return iso(self._clock.now())
+
+
+def _wish(report: AttemptReport) -> str:
+    """What a process that ended well still wants; whether it is granted, the scheduler adds."""
+    if not report.run_requests or report.outcome != Outcome.SUCCESS:
+        return ""
+    runs = len(report.run_requests)
+    return f", asking for {'a run' if runs == 1 else f'{runs} runs'}"
 
 
 def _never_ran(workload: Workload, ending: Ending, now: str) -> AttemptReport:

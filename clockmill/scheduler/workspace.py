@@ -12,6 +12,7 @@ from clockmill.config import Settings
 from clockmill.events import Event, EventKind
 from clockmill.executors.base import Executor
 from clockmill.protocols import Workload
+from clockmill.scheduler.log_notes import LogNote
 from clockmill.scheduler.plans import Plans
 from clockmill.scheduler.views import Views
 from clockmill.storage.engine import Database
@@ -54,6 +55,7 @@ class Effects:
 
     :param callbacks: the calls of authors' functions that what happened asks for.
     :param calls_wait: whether such calls are left for the next pass.
+    :param log_notes: what the logs of tries shall say besides.
     """
 
     workloads: dict[tuple[str, str], list[Workload]] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class Effects:
     triggers: list[NewTrigger] = field(default_factory=list)
     callbacks: list[NewCallback] = field(default_factory=list)
     calls_wait: bool = False
+    log_notes: list[LogNote] = field(default_factory=list)
 
     def wait_for(self, trigger: NewTrigger) -> None:
         """Let a deferred task wait; :attr:`triggers` that are there call the triggerers after the commit."""

@@ -40,7 +40,7 @@ def ask(mill, **options: Any) -> Any:
 
 NO_GOOD = [
     ({"dag_id": "dd"}, "There is no DAG 'dd'. Did you mean 'd'?"),
-    ({"last": date(2025, 11, 30)}, "before it begins"),
+    ({"last": date(2025, 11, 30)}, "ends before it begins"),
     ({"first": datetime(2025, 12, 1, 1, tzinfo=UTC), "last": date(2025, 12, 1)}, "has no date between"),
     ({"tasks": "laod"}, "Did you mean 'load'?"),
     ({"tasks": "["}, "is no regular expression"),

@@ -101,6 +101,11 @@ TWO_DAYS = ["create", "sales", "--from", "2024-01-01", "--to", "2024-01-02"]
         (["create", "slaes", "--from", "2024-01-01", "--to", "2024-01-02"], 1, "Did you mean 'sales'?"),
         (["create", "sales", "--from", "soon", "--to", "2024-01-02"], 2, "is not a time such as"),
         (["create", "sales", "--from", "2024-01-01"], 2, "'--to'"),
+        (
+            ["create", "sales", "--from", "2024-01-02", "--to", "2024-01-01"],
+            2,
+            "from 2024-01-02 to 2024-01-01 ends before",
+        ),
         ([*TWO_DAYS, "--stop-at", "0%"], 2, "more than 0"),
         ([*TWO_DAYS, "--canary", "3"], 1, "between 1 and 1"),
         ([*TWO_DAYS, "--tasks", "lod"], 1, "Did you mean 'load'?"),

@@ -120,6 +120,23 @@ def test_what_makes_no_sense_is_refused(program: Any, arguments: list[str], told
 
 
 @pytest.mark.usefixtures("etl")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["tasks", "clear", "etl"],
+        ["tasks", "mark", "etl", "load", "--state", "success"],
+        ["runs", "mark", "failed", "etl"],
+        ["runs", "rerun", "etl", "--from-failure"],
+        ["runs", "stop", "etl"],
+    ],
+)
+def test_a_range_that_ends_before_it_begins_is_refused(program: Any, command: list[str]) -> None:
+    swapped = [*command, "--from", "2026-01-02", "--to", "2026-01-01", "--yes"]
+    assert "from 2026-01-02 05:00:00 UTC to 2026-01-02 04:59:59 UTC ends" in program.refused(*swapped, status=2)
+    assert set(run_states(program).values()) == {"failed"}
+
+
+@pytest.mark.usefixtures("etl")
 def test_many_runs_are_cleared_at_once_and_said_so(program: Any) -> None:
     output = program.ok("tasks", "clear", "etl", "--from", "2026-01-02", "--task", "^load$", "--yes")
     assert output.splitlines()[-1] == "Cleared 2 task instances in 2 runs."

@@ -11,6 +11,7 @@ from clockmill import DAG, Param
 from clockmill.actions.dags import set_paused
 from clockmill.actions.explain import explain
 from clockmill.clock import iso
+from clockmill.logs.paths import path_for
 from clockmill.operators.bash import BashOperator
 from clockmill.protocols import RunRequest
 from clockmill.scheduler.steps.advance import Advance
@@ -39,6 +40,12 @@ def ask(mill: Mill, outcome: str = "success", *, dag_id: str = "other", **reques
     extra = {"look_again_at": "2026-01-01T01:00:00+00:00"} if outcome == "rescheduled" else {}
     mill.executor.finish("t", outcome, run_id="r1", run_requests=[asked.to_json()], **extra)
     mill.pump()
+
+
+def log_of(mill: Mill) -> list[str]:
+    """What the scheduler wrote to the log of the first try."""
+    path = path_for(mill.settings.logs_folder, dag_id="asks", run_id="r1", task_id="t")
+    return path.read_text().splitlines()
 
 
 def test_the_run_is_there_and_begins_when_the_task_has_ended(asking: Mill) -> None:
@@ -115,24 +122,30 @@ def test_many_that_ask_at_one_moment_get_runs_of_their_own(mill: Mill) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "state", "reason"),
+    ("request_", "reason"),
     [
-        ({"dag_id": "othre"}, TaskState.UP_FOR_RETRY, "There is no DAG 'othre'. Did you mean 'other'?"),
-        ({"conf": {"n": "x"}}, TaskState.FAILED, "'x' is not of type 'integer'"),
-        ({"run_id": "a/b"}, TaskState.FAILED, "The run id 'a/b' may hold only"),
-        ({"conf": {"x": "\0"}}, TaskState.FAILED, "The configuration of a run holds text that cannot be stored"),
+        ({"dag_id": "othre"}, "There is no DAG 'othre'. Did you mean 'other'?"),
+        ({"conf": {"n": "x"}}, "'x' is not of type 'integer'"),
+        ({"run_id": "a/b"}, "The run id 'a/b' may hold only"),
+        ({"conf": {"x": "\0"}}, "The configuration of a run holds text that cannot be stored"),
+        ({"logical_date": "2025-05-05T00:00:00+00:00"}, "already has the logical date"),
     ],
 )
-def test_a_run_that_cannot_be_made_fails_the_task_with_the_reason(
-    asking: Mill, request_: dict[str, Any], state: TaskState, reason: str
+def test_a_run_that_cannot_be_made_fails_the_task_with_the_reason_and_uses_no_retry(
+    asking: Mill, request_: dict[str, Any], reason: str
 ) -> None:
+    asking.trigger("other", "there", logical_date=datetime(2025, 5, 5, tzinfo=UTC))
     ask(asking, **request_)
     row = asking.row("asks", "t")
-    assert row.state is state
+    assert (row.state, row.try_number, row.max_tries) == (TaskState.FAILED, 1, 2)
     assert reason in row.reason
-    assert asking.runs("other") == []
-    if state is TaskState.FAILED:
-        assert asking.run_state("asks") is RunState.FAILED
+    assert [run.run_id for run in asking.runs("other")] == ["there"]
+    assert asking.run_state("asks") is RunState.FAILED
+    (line,) = log_of(asking)
+    assert line.endswith(
+        f"*** failed, because the run that it asked for was not made: {row.reason} "
+        "Another try would ask for the same, so there is none."
+    )
 
 
 def test_what_the_author_wants_called_at_a_failure_is_called_for_a_request_that_is_refused(mill: Mill) -> None:
@@ -149,18 +162,13 @@ def test_what_the_author_wants_called_at_a_failure_is_called_for_a_request_that_
     assert call.callback["context"]["reason"] == "There is no DAG 'other'."
 
 
-def test_a_logical_date_that_is_taken_fails_the_task(asking: Mill) -> None:
-    date = datetime(2025, 5, 5, tzinfo=UTC)
-    asking.trigger("other", "there", logical_date=date)
-    ask(asking, logical_date="2025-05-05T00:00:00+00:00")
-    assert "already has the logical date" in asking.row("asks", "t").reason
-
-
 def test_a_paused_dag_gets_a_run_that_waits_unless_that_shall_fail(asking: Mill) -> None:
     set_paused(asking.db, asking.clock, "other", paused=True, actor="test")
     ask(asking, fail_paused=True)
     assert asking.row("asks", "t").state is TaskState.UP_FOR_RETRY
     assert asking.row("asks", "t").reason == "DAG 'other' is paused, so its run would not begin."
+    (line,) = log_of(asking)
+    assert line.endswith("not made: DAG 'other' is paused, so its run would not begin.")
     asking.pass_time(minutes=5)
     ask(asking)
     assert asking.run_state("other", "wanted") is RunState.QUEUED
@@ -177,6 +185,8 @@ def test_a_run_that_somebody_else_made_is_taken_or_skips_the_task(asking: Mill) 
     asking.executor.finish("t", run_id="r2", run_requests=[asked])
     asking.pump()
     assert asking.states("asks", "r2") == {"t": TaskState.SUCCESS}
+    (line,) = log_of(asking)
+    assert "*** skipped, because the run that it asked for was not made: The run 'wanted'" in line
 
 
 def test_a_run_that_an_earlier_try_of_the_task_made_does_not_skip_it(asking: Mill) -> None:

@@ -16,6 +16,7 @@ from clockmill.events import EventKind
 from clockmill.executors.base import Started
 from clockmill.protocols import AttemptReport
 from clockmill.scheduler.agenda import Agenda
+from clockmill.scheduler.log_notes import write_notes
 from clockmill.scheduler.steps.admit import Admit
 from clockmill.scheduler.steps.callbacks import Callbacks, call_for_decided, call_for_run, has_ended
 from clockmill.scheduler.steps.collect import Inbox
@@ -161,6 +162,7 @@ class Advance:
         for ident, (name, _) in reports.items():
             effects.acknowledged.setdefault(name, []).append(ident)
         effects.perform(self._space.executors)
+        write_notes(self._space.settings.logs_folder, self._space.clock, effects.log_notes)
         if outcomes.failing_dags:
             self._space.database.write(lambda connection: pause_if_failing(connection, outcomes.failing_dags, now))
         if effects.triggers:
@@ -207,7 +209,7 @@ class Advance:
         for beginning in began:
             self._note_start(held[beginning.dag_run_id], beginning)
         ended = [Ended(report, attempts[ident]) for ident, (_, report) in reports.items() if ident in attempts]
-        ended, requested = make_requested(connection, ended, held, now)
+        ended, requested = make_requested(connection, ended, held, effects, now)
         if ended:
             self._take_in(connection, ended, held, effects, outcomes, now)
         self._stop(connection, stops, held, effects, "the run is over")

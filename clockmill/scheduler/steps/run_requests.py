@@ -15,10 +15,12 @@ from clockmill.actions.conf import checked_conf
 from clockmill.actions.run_again import run_again
 from clockmill.actions.trigger import TriggerOrder, trigger_in
 from clockmill.clock import parse_iso, parse_iso_or_none
-from clockmill.errors import NotFound, UsageError
+from clockmill.errors import UsageError
 from clockmill.protocols import AttemptReport, RunRequest
+from clockmill.scheduler.log_notes import LogNote
 from clockmill.scheduler.steps.reports import Ended, counts
 from clockmill.scheduler.views import RunView
+from clockmill.scheduler.workspace import Effects
 from clockmill.state import FINISHED_RUN_STATES, Outcome, RunType
 from clockmill.storage.dags import lock_dags
 from clockmill.storage.engine import Connection
@@ -36,7 +38,7 @@ class _Exists(Exception):
 
 
 class _NotNow(UsageError):
-    """It cannot be made now; another try may find it otherwise."""
+    """It cannot be made now, and a later try may find it otherwise while no DAG file changes."""
 
 
 @dataclass(slots=True)
@@ -63,34 +65,53 @@ def hold_dags_asked_for(connection: Connection, reports: Iterable[AttemptReport]
 
 
 def make_requested(
-    connection: Connection, ended: list[Ended], views: Mapping[int, RunView], now: datetime
+    connection: Connection, ended: list[Ended], views: Mapping[int, RunView], effects: Effects, now: datetime
 ) -> tuple[list[Ended], Requested]:
     """Make what the attempts ask for.
 
-    :returns: the reports as they are to be applied: where a request is refused, the attempt failed, or was skipped.
+    :returns: the reports as they are to be applied: where a request is refused, the attempt failed, or was skipped,
+        and its log says so.
     """
-    done = Requested()
-    return [_with_requests(connection, item, views, done, now) for item in ended], done
+    done, applied = Requested(), []
+    for item in ended:
+        verdict = _with_requests(connection, item, views, done, now)
+        if verdict is not None:
+            effects.log_notes.append(_note(views[item.attempt.dag_run_id], item, verdict))
+            item = replace(item, report=verdict)
+        applied.append(item)
+    return applied, done
 
 
 def _with_requests(
     connection: Connection, item: Ended, views: Mapping[int, RunView], done: Requested, now: datetime
-) -> Ended:
+) -> AttemptReport | None:
+    """Make what one attempt asks for; another report in place of its own when that is refused."""
     report = item.report
     asks = report.run_requests and report.outcome in _GOES_WELL and item.attempt.callback_id is None
     if not asks or not counts(item, views):
-        return item
+        return None
     view = views[item.attempt.dag_run_id]
     actor = "task:" + "/".join([view.run.dag_id, view.run.run_id, *_name(view, item)])
     try:
         for told in report.run_requests:
             _make(connection, RunRequest.from_json(told), actor, done, now)
     except _Exists as found:
-        return replace(item, report=_ended(report, Outcome.SKIPPED, str(found)))
+        return _ended(report, Outcome.SKIPPED, str(found))
     except UsageError as error:
-        is_final = not isinstance(error, (_NotNow, NotFound))
-        return replace(item, report=_ended(report, Outcome.FAILED, str(error), no_retry=is_final))
-    return item
+        return _ended(report, Outcome.FAILED, str(error), no_retry=not isinstance(error, _NotNow))
+    return None
+
+
+def _note(view: RunView, item: Ended, verdict: AttemptReport) -> LogNote:
+    key = view.key_of(item.attempt.task_instance_id)
+    final = " Another try would ask for the same, so there is none." if verdict.no_retry else ""
+    return LogNote(
+        dag_id=view.run.dag_id,
+        run_id=view.run.run_id,
+        task=key,
+        try_number=item.attempt.try_number,
+        text=f"{verdict.outcome}, because the run that it asked for was not made: {verdict.reason}{final}",
+    )
 
 
 def _name(view: RunView, item: Ended) -> tuple[str, ...]:
