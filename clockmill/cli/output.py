@@ -25,7 +25,7 @@ _UNBOUNDED = 10_000
 #: Framing and colouring more rows than this takes longer than finding them did.
 _MOST_FRAMED = 1_000
 
-#: The colours of the states, the same everywhere on a terminal.
+#: The colours of the states of runs, tasks, attempts, backfills and callbacks, the same everywhere on a terminal.
 STATE_STYLES = {
     "success": "green",
     "running": "bright_green",
@@ -36,6 +36,18 @@ STATE_STYLES = {
     "scheduled": "yellow",
     "up_for_retry": "yellow",
     "restarting": "yellow",
+    "none": "bright_black",
+    "removed": "bright_black",
+    "deferred": "medium_purple1",
+    "up_for_reschedule": "cyan",
+    "rescheduled": "cyan",
+    "stopping": "yellow",
+    "stopped": "bright_black",
+    "released": "bright_black",
+    "lost": "yellow",
+    "paused": "yellow",
+    "cancelled": "magenta",
+    "pending": "yellow",
 }
 
 output_option = click.option(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 
 import pytest
 
+from clockmill.state import TRANSITIONS
 from clockmill.webserver import display
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -81,3 +84,16 @@ def test_the_longest_run_has_the_tallest_bar_and_none_vanishes() -> None:
     assert display.heights([0.0, 5.0, 10.0], tallest=44, lowest=4) == [4, 24, 44]
     assert display.heights([0.0], tallest=44, lowest=4) == [4]
     assert display.heights([], tallest=44, lowest=4) == []
+
+
+STATES = sorted({str(state) for states in TRANSITIONS for state in states})
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_has_a_glyph_and_a_colour_in_each_theme(state: str) -> None:
+    folder = files("clockmill.webserver")
+    assert f'<symbol id="g-{state}"' in (folder / "templates" / "_glyphs.html").read_text()
+    style = (folder / "static" / "tokens.css").read_text()
+    (colour,) = re.findall(rf"^\.s-{state} {{ --c: var\((--\w+)\); }}$", style, re.MULTILINE)
+    themes = style.count("--page: ")
+    assert themes == style.count(f" {colour}: #") == 3
