@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from clockmill.errors import Conflict
-from clockmill.state import FINISHED_RUN_STATES, FINISHED_TASK_STATES, RunState, TaskKey, TaskState
+from clockmill.state import FINISHED_RUN_STATES, FINISHED_TASK_STATES, RunEnding, RunState, TaskKey, TaskState
 from clockmill.storage.engine import Connection
-from clockmill.storage.records import NewTask, RunRow, TaskRow
+from clockmill.storage.records import NewTask, RunMove, RunRow, TaskRow
 from clockmill.storage.rows import values_of
-from clockmill.storage.transitions import RunMove, add_tasks, move_runs, move_tasks
+from clockmill.storage.transitions import add_tasks, move_runs, move_tasks
 from clockmill.storage.triggers import drop_triggers
 
 #: What a try of a task instance has to itself, as a new one begins.
@@ -52,8 +52,13 @@ class RunAggregate:
         return self.run.state is not self._run_was
 
     def change_task(self, key: TaskKey, **changes: Any) -> TaskRow:
-        """Give columns of a task instance new values; returns the row as it will be written."""
+        """Give columns of a task instance new values; returns the row as it will be written.
+
+        In the state that it goes to it is not cut short, unless the changes say so.
+        """
         old = self.tasks[key]
+        if "state" in changes:
+            changes.setdefault("cut_short", False)
         if old.id not in self._new:
             self._changed.setdefault(old.id, old.state)
         new = replace(old, **changes, revision=self.run.revision + 1)
@@ -86,21 +91,34 @@ class RunAggregate:
         self.run = replace(self.run, **changes)
         self._run_changed = True
 
-    def finish_run(self, state: RunState, now: datetime, reason: str = "") -> None:
-        """End the run."""
-        self.change_run(state=state, end_date=now, deadline_at=None, reason=reason)
+    def note_ending(self, ending: RunEnding | None) -> None:
+        """Note why a run that still goes on is being ended, or that it is ended no more.
 
-    def give_up(self, now: datetime, reason: str) -> None:
+        One that has no time left, because the next run is due, ends for that all the same.
+        """
+        if self.run.ending not in (ending, RunEnding.OVERLAP):
+            self.change_run(ending=ending)
+
+    def finish_run(self, state: RunState, now: datetime, reason: str = "", ending: RunEnding | None = None) -> None:
+        """End the run.
+
+        :param ending: why it ends before its tasks came to their own end, if it does.
+        """
+        self.change_run(state=state, end_date=now, deadline_at=None, reason=reason, ending=ending)
+
+    def give_up(self, now: datetime, reason: str, ending: RunEnding) -> None:
         """End a run that has not begun: what is not finished is skipped, and the run fails."""
+        changes = {"state": TaskState.SKIPPED, "cut_short": True, "due_at": None, "end_date": now, "reason": reason}
         for key, task in list(self.tasks.items()):
             if task.state not in FINISHED_TASK_STATES:
-                self.change_task(key, state=TaskState.SKIPPED, due_at=None, end_date=now, reason=reason)
-        self.finish_run(RunState.FAILED, now, reason)
+                self.change_task(key, **changes)
+        self.finish_run(RunState.FAILED, now, reason, ending)
 
     def requeue_run(self) -> None:
         """Send a finished run back to wait for its turn, because some of its tasks were cleared."""
         if self.run.state in FINISHED_RUN_STATES:
-            self.change_run(state=RunState.QUEUED, end_date=None, deadline_at=None, start_date=None, reason="")
+            nothing = {"end_date": None, "deadline_at": None, "start_date": None, "ending": None, "reason": ""}
+            self.change_run(state=RunState.QUEUED, **nothing)
 
     def soonest_due(self) -> datetime | None:
         """The first timer among what was changed and not yet written."""
@@ -156,6 +174,7 @@ class RunAggregate:
             start_date=run.start_date,
             end_date=run.end_date,
             deadline_at=run.deadline_at,
+            ending=run.ending,
             reason=run.reason,
         )
 
@@ -174,6 +193,7 @@ def new_row(task: NewTask, ident: int, dag_run_id: int, revision: int) -> TaskRo
         reschedules=0,
         first_start=None,
         resume=None,
+        cut_short=False,
         leaves_out=None,
         scheduled_at=None,
         start_date=None,

@@ -20,9 +20,8 @@ from clockmill.actions.plan import RunPlan, Scene, cleared, scenes
 from clockmill.actions.rerun import Rerun
 from clockmill.actions.selection import RunSelection, TaskSelection, setups_and_teardowns
 from clockmill.serde import Document
-from clockmill.state import FINISHED_RUN_STATES, RunState, RunType, TaskKey, TaskState
+from clockmill.state import FINISHED_RUN_STATES, RunEnding, RunState, RunType, TaskKey, TaskState
 from clockmill.state.backfill import ReprocessBehavior
-from clockmill.state.reasons import RUN_STOPPED
 from clockmill.storage.backfills import (
     LANE,
     BackfillRow,
@@ -177,5 +176,6 @@ def take_back(connection: Connection, row: BackfillRow, now: datetime) -> int:
 
 def _give_up(connection: Connection, run: RunRow, row: BackfillRow, now: datetime) -> None:
     aggregate = RunAggregate(run, load_tasks(connection, run.id))
-    aggregate.give_up(now, f"{RUN_STOPPED}: the backfill {row.id} was cancelled before this run began")
+    reason = f"run stopped: the backfill {row.id} was cancelled before this run began"
+    aggregate.give_up(now, reason, RunEnding.BACKFILL)
     aggregate.flush(connection)

@@ -42,7 +42,7 @@ def write_plan(connection: Connection, plan: RunPlan, reason: str, now: datetime
     """
     aggregate = RunAggregate(plan.run, plan.rows)
     for change in plan.tasks:
-        aggregate.change_task(change.row.key, **_columns(change, reason, now))
+        aggregate.change_task(change.row.key, cut_short=plan.ending is not None, **_columns(change, reason, now))
     for task in plan.added:
         aggregate.add_task(task)
     _change_run(aggregate, plan, reason, now)
@@ -64,9 +64,10 @@ def _change_run(aggregate: RunAggregate, plan: RunPlan, reason: str, now: dateti
     if plan.version_id != plan.run.version_id:
         aggregate.change_run(version_id=plan.version_id)
     if plan.to is plan.run.state:
-        return
-    if plan.to in FINISHED_RUN_STATES:
-        aggregate.finish_run(plan.to, plan.run.end_date or now, reason)
+        if plan.ending is not None or plan.runs_again:
+            aggregate.note_ending(plan.ending)
+    elif plan.to in FINISHED_RUN_STATES:
+        aggregate.finish_run(plan.to, plan.run.end_date or now, reason, plan.ending)
     else:
         aggregate.requeue_run()
 

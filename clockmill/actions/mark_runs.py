@@ -13,12 +13,14 @@ from clockmill.state import (
     FAILED_TASK_STATES,
     FINISHED_RUN_STATES,
     FINISHED_TASK_STATES,
+    RunEnding,
     RunState,
     TaskState,
 )
 from clockmill.state.graph import common_depth, cut
-from clockmill.state.reasons import RUN_MARKED_FAILED, RUN_STOPPED
 from clockmill.storage.records import TaskRow
+
+_STOPPED = "run stopped"
 
 #: A task instance in one of these has begun a try that is not over.
 _BEGUN = frozenset(
@@ -38,8 +40,8 @@ class StopRuns:
     def plan(self, scene: Scene) -> RunPlan:
         """What would become of one run."""
         if scene.run.state in FINISHED_RUN_STATES:
-            return _plan(scene, [], scene.run.state, "", EventKind.RUN_STOPPED, RUN_STOPPED)
-        return _end(scene, EventKind.RUN_STOPPED, RUN_STOPPED)
+            return _plan(scene, [], scene.run.state, "", EventKind.RUN_STOPPED, _STOPPED)
+        return _end(scene, EventKind.RUN_STOPPED, _STOPPED, RunEnding.STOPPED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +61,12 @@ class MarkRuns:
         """What would become of one run."""
         is_over = scene.run.state in FINISHED_RUN_STATES
         if self.state is TaskState.FAILED and not is_over:
-            return replace(_end(scene, EventKind.RUN_MARKED, RUN_MARKED_FAILED), mark=self.state)
+            return replace(
+                _end(scene, EventKind.RUN_MARKED, f"run marked {self.state}", RunEnding.MARKED), mark=self.state
+            )
         if self.state is TaskState.FAILED:
-            return self._planned(scene, [], RunState.FAILED)
+            ending = None if scene.run.state is RunState.FAILED else RunEnding.MARKED
+            return replace(self._planned(scene, [], RunState.FAILED), ending=ending)
         spared = {row.id for row in _needed_teardowns(scene)}
         rows = [row for row in scene.rows if row.id not in spared]
         if self.state is TaskState.SKIPPED:
@@ -94,14 +99,16 @@ def _plan(scene: Scene, changes: Sequence[TaskChange], to: RunState, later: str,
     )
 
 
-def _end(scene: Scene, kind: EventKind, verb: str) -> RunPlan:
+def _end(scene: Scene, kind: EventKind, verb: str, ending: RunEnding) -> RunPlan:
     """A run that is to fail: at once, or when the teardowns that it needs are done."""
     open_rows = [row for row in scene.rows if row.state not in FINISHED_TASK_STATES]
     spared = {row.id for row in _needed_teardowns(scene)}
     changes = _ended(scene, [row for row in open_rows if row.id not in spared], bool(spared))
     if spared and _will_fail(scene, changes):
-        return _plan(scene, changes, scene.run.state, "fails when its teardowns are done", kind, verb)
-    return _plan(scene, _ended(scene, open_rows, False), RunState.FAILED, "", kind, verb)
+        plan = _plan(scene, changes, scene.run.state, "fails when its teardowns are done", kind, verb)
+    else:
+        plan = _plan(scene, _ended(scene, open_rows, False), RunState.FAILED, "", kind, verb)
+    return replace(plan, ending=ending)
 
 
 def _ended(scene: Scene, rows: Sequence[TaskRow], goes_on: bool) -> list[TaskChange]:

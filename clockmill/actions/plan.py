@@ -9,7 +9,7 @@ from functools import cached_property
 from clockmill.actions.selection import Chooser, TaskSelection
 from clockmill.events import EventKind
 from clockmill.serde import Document, decode
-from clockmill.state import Progress, RunState, TaskState
+from clockmill.state import FINISHED_TASK_STATES, Progress, RunEnding, RunState, TaskState
 from clockmill.storage.bulk import tasks_of_runs, tasks_with_attempts
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import NewTask, RunRow, TaskRow
@@ -103,6 +103,7 @@ class RunPlan:
     :param kind: the event that tells of it.
     :param verb: what is done, as reasons say it: ``marked failed``.
     :param mark: the state that a person gave, when one did.
+    :param ending: why the run is ended before its tasks came to their own end; the changes cut them short then.
     """
 
     run: RunRow
@@ -116,11 +117,17 @@ class RunPlan:
     kind: EventKind
     verb: str
     mark: TaskState | None = None
+    ending: RunEnding | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing changes."""
         return not self.tasks and not self.added and (self.to, self.version_id) == (self.run.state, self.run.version_id)
+
+    @property
+    def runs_again(self) -> bool:
+        """Whether the run gets something to do that it has not now."""
+        return bool(self.added) or any(change.to not in FINISHED_TASK_STATES for change in self.tasks)
 
     def said_of_run(self) -> str:
         """What becomes of the run itself, in words; empty when nothing does."""

@@ -9,7 +9,6 @@ from clockmill.actions.plan import RunPlan, Scene
 from clockmill.actions.repin import Repinned
 from clockmill.actions.selection import RunSelection, TaskSelection, grouped
 from clockmill.state import FAILED_TASK_STATES, FINISHED_TASK_STATES, TaskState
-from clockmill.state.reasons import CUT_SHORT
 from clockmill.storage.records import TaskRow
 
 _EVERYTHING = TaskSelection()
@@ -45,4 +44,4 @@ def _failed(scene: Scene) -> list[TaskRow]:
 
 
 def _is_cause(row: TaskRow) -> bool:
-    return row.state in FAILED_TASK_STATES or (row.state is TaskState.SKIPPED and row.reason.startswith(CUT_SHORT))
+    return row.cut_short or row.state in FAILED_TASK_STATES

@@ -36,6 +36,7 @@ from clockmill.state import (
     Graph,
     Outcome,
     Progress,
+    RunEnding,
     RunState,
     TaskKey,
     TaskState,
@@ -44,7 +45,6 @@ from clockmill.state import (
 )
 from clockmill.state.graph import depth_of
 from clockmill.state.progress import Placed
-from clockmill.state.reasons import FAIL_FAST
 from clockmill.xcom import length
 
 
@@ -308,7 +308,7 @@ class _Runner:
         for key, instance in self._run.tasks.items():
             is_waiting = instance.state in (TaskState.NONE, TaskState.SCHEDULED)
             if is_waiting and not self._graph[key.task_id].is_teardown:
-                instance.state, instance.reason = TaskState.SKIPPED, f"{FAIL_FAST}: {failed!r} failed"
+                instance.state, instance.reason = TaskState.SKIPPED, f"{RunEnding.FAIL_FAST}: {failed!r} failed"
                 self._progress.record(key, TaskState.SKIPPED)
 
 

@@ -122,7 +122,7 @@ class RunView:
             return
         outcome = self.progress.outcome(fail_fast=self.plan.document.fail_fast)
         if outcome in FINISHED_RUN_STATES:
-            self.aggregate.finish_run(outcome, now)
+            self.aggregate.finish_run(outcome, now, ending=self.run.ending if outcome is RunState.FAILED else None)
 
     def unfinished(self) -> list[TaskKey]:
         """The task instances that are not finished."""

@@ -63,6 +63,17 @@ class RunType(StrEnum):
     OPERATOR_TRIGGERED = "operator_triggered"
 
 
+class RunEnding(StrEnum):
+    """Why a run is ended, or was, before its tasks came to their own end."""
+
+    STOPPED = "stopped"  #: a person stopped it
+    MARKED = "marked"  #: a person marked it failed
+    OVERLAP = "overlap"  #: the next run is due, and ``overlap="cancel"`` wants that one in its place
+    TIMEOUT = "dagrun_timeout"  #: it took longer than its ``dagrun_timeout``
+    FAIL_FAST = "fail_fast"  #: one of its tasks failed, and ``fail_fast`` wants no others after that
+    BACKFILL = "backfill"  #: a person cancelled its backfill before it began
+
+
 class Outcome(StrEnum):
     """How a supervisor says that an attempt ended; each is also the attempt state that it leads to."""
 

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select
 
-from clockmill.state import RunState, RunType
-from clockmill.state.reasons import OVERLAP_CANCEL
+from clockmill.state import RunEnding, RunState, RunType
 from clockmill.storage.conditions import ACTIVE_RUN, FINISHED_RUN, LIVE_ATTEMPT
 from clockmill.storage.tables import attempt, dag, dag_run, lit, task_instance
 
@@ -36,7 +35,7 @@ _CANCELLING_DAGS = select(dag.c.dag_id).where(
 _BEING_CANCELLED = select(dag_run.c.dag_id).where(
     dag_run.c.state == lit(RunState.RUNNING),
     dag_run.c.dag_id.in_(bindparam("dag_ids", expanding=True)),
-    dag_run.c.reason.startswith(OVERLAP_CANCEL),
+    dag_run.c.ending == lit(RunEnding.OVERLAP),
 )
 _STILL_THERE = (
     select(dag_run.c.dag_id)

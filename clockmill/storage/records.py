@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from clockmill.state import AttemptState, RunState, RunType, TaskKey, TaskState
+from clockmill.state import AttemptState, RunEnding, RunState, RunType, TaskKey, TaskState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +30,26 @@ class RunRow:
     deadline_at: datetime | None
     max_active_tasks: int
     revision: int
+    ending: RunEnding | None
     reason: str
     note: str
     backfill_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMove:
+    """A run as it is written: every column that changes while it lives."""
+
+    id: int
+    old: RunState
+    new: RunState
+    revision: int
+    version_id: int
+    start_date: datetime | None
+    end_date: datetime | None
+    deadline_at: datetime | None
+    ending: RunEnding | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +80,7 @@ class TaskRow:
     max_active_per_run: int | None
     executor: str
     queue: str
+    cut_short: bool
     leaves_out: list[str] | None
     scheduled_at: datetime | None
     start_date: datetime | None

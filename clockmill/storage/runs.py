@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, or_, select, update
 
-from clockmill.state import RunState, RunType, TaskState
+from clockmill.state import RunEnding, RunState, RunType, TaskState
 from clockmill.storage.conditions import ACTIVE_RUN
 from clockmill.storage.deadlines import NEXT_DUE, NEXT_WARNING
 from clockmill.storage.records import RunRow, TaskRow
@@ -24,7 +24,9 @@ TASK_COLUMNS = columns_of(TaskRow, task_instance)
 def run_row(row: Row[Any]) -> RunRow:
     """The record of a result row that has all columns of a run."""
     values = dict(zip(_RUN_FIELDS, row, strict=False))
-    return RunRow(**{**values, "state": RunState(values["state"]), "run_type": RunType(values["run_type"])})
+    ending = None if values["ending"] is None else RunEnding(values["ending"])
+    known = {"state": RunState(values["state"]), "run_type": RunType(values["run_type"]), "ending": ending}
+    return RunRow(**{**values, **known})
 
 
 def task_row(row: Row[Any]) -> TaskRow:

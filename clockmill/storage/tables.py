@@ -25,7 +25,7 @@ from sqlalchemy import (
     true,
 )
 
-from clockmill.state import AttemptState, BackfillState, CallbackState, RunState, RunType, TaskState
+from clockmill.state import AttemptState, BackfillState, CallbackState, RunEnding, RunState, RunType, TaskState
 from clockmill.storage.columns import LIVE, Instant, Key, from_micros, key, lit, metadata, one_of, to_micros, where
 from clockmill.storage.dag_tables import (
     bundle,
@@ -119,6 +119,7 @@ dag_run = Table(
     Column("deadline_at", Instant),  # start_date + dagrun_timeout, while running
     Column("max_active_tasks", Integer, nullable=False, server_default="16"),
     Column("revision", BigInteger, nullable=False, server_default="0"),
+    Column("ending", String(20)),  # why we end it, or did; NULL: it ends as its tasks do
     Column("reason", Text, nullable=False, server_default=""),
     Column("note", Text, nullable=False, server_default=""),
     Column("created_by", Text, nullable=False, server_default=""),
@@ -127,6 +128,8 @@ dag_run = Table(
     UniqueConstraint("dag_id", "logical_date"),
     one_of("state", RunState),
     one_of("run_type", RunType),
+    one_of("ending", RunEnding),
+    CheckConstraint("ending IS NULL OR state <> 'success'", name="no_success_is_cut_short"),
     CheckConstraint("(state IN ('success', 'failed')) = (end_date IS NOT NULL)", name="ended_iff_finished"),
     Index("ix_dag_run_version_id", "version_id"),
     Index("ix_dag_run_backfill_id", "backfill_id", "logical_date", **where("backfill_id IS NOT NULL")),
@@ -167,6 +170,7 @@ task_instance = Table(
     Column("queue", String(250), nullable=False, server_default="default"),
     Column("max_active_per_dag", Integer),
     Column("max_active_per_run", Integer),
+    Column("cut_short", Boolean, nullable=False, server_default=false()),  # ended with its run, so a rerun owes it
     Column("leaves_out", JSON),  # task ids that this branch or short circuit skips
     Column("scheduled_at", Instant),
     Column("start_date", Instant),
@@ -175,6 +179,7 @@ task_instance = Table(
     UniqueConstraint("dag_run_id", "task_id", "scope", "map_index"),
     one_of("state", TaskState),
     CheckConstraint("(state IN ('up_for_retry', 'up_for_reschedule')) = (due_at IS NOT NULL)", name="due_iff_waiting"),
+    CheckConstraint("NOT cut_short OR state IN ('failed', 'skipped')", name="cut_short_is_over"),
     Index("ix_task_instance_ready", "lane", text("priority DESC"), "id", **where("state = 'scheduled'")),
     Index("ix_task_instance_due", "due_at", **where("due_at IS NOT NULL")),
 )

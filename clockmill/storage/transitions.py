@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert, select, update
 from clockmill.state import AttemptState, BackfillState, CallbackState, RunState, RunType, TaskKey, TaskState, is_legal
 from clockmill.state.states import TASK_TRANSITIONS
 from clockmill.storage.batches import Columns, insert_rows, update_rows
-from clockmill.storage.records import AttemptEnd, NewTask, TaskRow
+from clockmill.storage.records import AttemptEnd, NewTask, RunMove, TaskRow
 from clockmill.storage.rows import values_of
 from clockmill.storage.tables import attempt, backfill, callback, dag, dag_run, task_instance
 
@@ -117,21 +117,6 @@ def _first_values(task: NewTask, removed: str | None) -> dict[str, Any]:
     return {**values_of(task), "state": state.value, "reason": removed or ""}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunMove:
-    """A run as it is written: every column that changes while it lives."""
-
-    id: int
-    old: RunState
-    new: RunState
-    revision: int
-    version_id: int
-    start_date: datetime | None
-    end_date: datetime | None
-    deadline_at: datetime | None
-    reason: str
-
-
 _RUN_COLUMNS: Columns = (
     ("id", "bigint"),
     ("old", "text"),
@@ -141,6 +126,7 @@ _RUN_COLUMNS: Columns = (
     ("start_date", "bigint"),
     ("end_date", "bigint"),
     ("deadline_at", "bigint"),
+    ("ending", "text"),
     ("reason", "text"),
 )
 _RUN_ASSIGNED = tuple(name for name, _ in _RUN_COLUMNS if name not in {"id", "old"})
@@ -175,6 +161,7 @@ _TASK_COLUMNS: Columns = (
     ("reschedules", "integer"),
     ("first_start", "bigint"),
     ("resume", "json"),
+    ("cut_short", "boolean"),
     ("leaves_out", "json"),
     ("scheduled_at", "bigint"),
     ("start_date", "bigint"),

@@ -56,6 +56,11 @@ RUN_CHECKS = {
     "run_type_known": "run_type IN ('scheduled', 'manual', 'backfill', 'asset_triggered', 'operator_triggered')",
     "state_known": "state IN ('queued', 'running', 'success', 'failed')",
 }
+RUN_ENDING_CHECKS = {
+    "ending_known": "ending IN ('stopped', 'marked', 'overlap', 'dagrun_timeout', 'fail_fast', 'backfill')",
+    "no_success_is_cut_short": "ending IS NULL OR state <> 'success'",
+}
+CUT_SHORT_IS_OVER = "NOT cut_short OR state IN ('failed', 'skipped')"
 
 
 def upgrade() -> None:
@@ -222,9 +227,11 @@ def _narrow_dag() -> None:
 
 
 def _widen_dag_run() -> None:
-    with op.batch_alter_table("dag_run", **_remade("dag_run", RUN_CHECKS)) as table:
+    with op.batch_alter_table("dag_run", **_remade("dag_run", RUN_CHECKS | RUN_ENDING_CHECKS)) as table:
+        table.add_column(sa.Column("ending", sa.String(length=20)))
         table.add_column(sa.Column("backfill_id", Key))
         table.create_foreign_key("fk_dag_run_backfill_id", "backfill", ["backfill_id"], ["id"], ondelete="SET NULL")
+    _add_checks("dag_run", RUN_ENDING_CHECKS)
     for name, (columns, condition) in RUN_INDEXES.items():
         op.create_index(name, "dag_run", columns, **_where(condition))
     op.create_index("ix_dag_run_by_type", "dag_run", ["dag_id", "run_type", "id"])
@@ -234,14 +241,17 @@ def _narrow_dag_run() -> None:
     op.drop_index("ix_dag_run_by_type", "dag_run")
     for name in RUN_INDEXES:
         op.drop_index(name, "dag_run")
+    _drop_checks("dag_run", *RUN_ENDING_CHECKS)
     with op.batch_alter_table("dag_run", **_remade("dag_run", RUN_CHECKS)) as table:
         table.drop_constraint("fk_dag_run_backfill_id", type_="foreignkey")
         table.drop_column("backfill_id")
+        table.drop_column("ending")
 
 
 def _widen_task_instance() -> None:
     op.drop_index("ix_task_instance_ready", "task_instance")
-    checks = {"due_iff_waiting": DUE_IFF_WAITING, "state_known": TASK_STATE_KNOWN}
+    more = {"cut_short_is_over": CUT_SHORT_IS_OVER}
+    checks = {"due_iff_waiting": DUE_IFF_WAITING, "state_known": TASK_STATE_KNOWN, **more}
     with op.batch_alter_table("task_instance", **_remade("task_instance", checks)) as table:
         table.add_column(sa.Column("item", sa.Integer(), server_default="-1", nullable=False))
         table.add_column(sa.Column("label", sa.Text(), server_default="", nullable=False))
@@ -251,14 +261,18 @@ def _widen_task_instance() -> None:
         table.add_column(sa.Column("lane", sa.Integer(), server_default="0", nullable=False))
         table.add_column(sa.Column("max_active_per_dag", sa.Integer()))
         table.add_column(sa.Column("max_active_per_run", sa.Integer()))
+        table.add_column(sa.Column("cut_short", sa.Boolean(), server_default=sa.false(), nullable=False))
     _replace_check("task_instance", "due_iff_waiting", DUE_IFF_WAITING)
+    _add_checks("task_instance", more)
     _create_ready_index("lane", sa.text("priority DESC"), "id")
 
 
 def _narrow_task_instance() -> None:
     op.drop_index("ix_task_instance_ready", "task_instance")
+    _drop_checks("task_instance", "cut_short_is_over")
     checks = {"due_iff_waiting": DUE_IFF_RETRIED, "state_known": TASK_STATE_KNOWN}
     with op.batch_alter_table("task_instance", **_remade("task_instance", checks)) as table:
+        table.drop_column("cut_short")
         table.drop_column("max_active_per_run")
         table.drop_column("max_active_per_dag")
         table.drop_column("lane")
@@ -282,8 +296,7 @@ def _widen_attempt() -> None:
         table.alter_column("task_instance_id", existing_type=Key, nullable=True)
         table.create_foreign_key("fk_attempt_callback_id", "callback", ["callback_id"], ["id"], ondelete="CASCADE")
     _replace_check("attempt", "state_known", ATTEMPT_STATES)
-    if not _is_sqlite():
-        op.create_check_constraint("ck_attempt_one_work_item", "attempt", ONE_WORK_ITEM)
+    _add_checks("attempt", {"one_work_item": ONE_WORK_ITEM})
     op.create_index("ix_attempt_callback_id", "attempt", ["callback_id"], **_where("callback_id IS NOT NULL"))
     op.create_index("uq_attempt_live_callback", "attempt", ["callback_id"], unique=True, **_where(LIVE))
 
@@ -291,8 +304,7 @@ def _widen_attempt() -> None:
 def _narrow_attempt() -> None:
     op.drop_index("uq_attempt_live_callback", "attempt")
     op.drop_index("ix_attempt_callback_id", "attempt")
-    if not _is_sqlite():
-        op.drop_constraint("ck_attempt_one_work_item", "attempt", type_="check")
+    _drop_checks("attempt", "one_work_item")
     checks = {"ended_iff_over": ENDED_IFF_OVER, "state_known": OLD_ATTEMPT_STATES}
     with op.batch_alter_table("attempt", **_remade("attempt", checks)) as table:
         table.drop_constraint("fk_attempt_callback_id", type_="foreignkey")
@@ -344,6 +356,20 @@ def _replace_check(table: str, name: str, condition: str) -> None:
     if not _is_sqlite():
         op.drop_constraint(f"ck_{table}_{name}", table, type_="check")
         op.create_check_constraint(f"ck_{table}_{name}", table, condition)
+
+
+def _add_checks(table: str, checks: dict[str, str]) -> None:
+    """Add checks where the table was not made anew with them."""
+    if not _is_sqlite():
+        for name, condition in checks.items():
+            op.create_check_constraint(f"ck_{table}_{name}", table, condition)
+
+
+def _drop_checks(table: str, *names: str) -> None:
+    """Drop checks where the table is not made anew without them."""
+    if not _is_sqlite():
+        for name in names:
+            op.drop_constraint(f"ck_{table}_{name}", table, type_="check")
 
 
 def _is_sqlite() -> bool:

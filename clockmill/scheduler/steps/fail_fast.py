@@ -6,8 +6,7 @@ from datetime import datetime
 
 from clockmill.scheduler.steps.timers import STOPPABLE
 from clockmill.scheduler.views import RunView
-from clockmill.state import RunState, TaskState
-from clockmill.state.reasons import FAIL_FAST
+from clockmill.state import RunEnding, RunState, TaskState
 
 
 def fail_fast(view: RunView, now: datetime) -> list[int] | None:
@@ -24,15 +23,16 @@ def fail_fast(view: RunView, now: datetime) -> list[int] | None:
     failed = [row for row in view.aggregate.newly(TaskState.FAILED) if graph[row.task_id].counts_for_run]
     if not failed:
         return None
-    reason = f"{FAIL_FAST}: {min(row.name for row in failed)!r} failed"
+    reason = f"{RunEnding.FAIL_FAST}: {min(row.name for row in failed)!r} failed"
     stop = []
-    for key in view.unfinished():
-        if graph[key.task_id].is_teardown:
-            continue
+    cut = [key for key in view.unfinished() if not graph[key.task_id].is_teardown]
+    if cut:
+        view.aggregate.note_ending(RunEnding.FAIL_FAST)
+    for key in cut:
         row = view.task(key)
         is_busy = row.state in STOPPABLE
         if is_busy:
             stop.append(row.id)
         state = TaskState.FAILED if is_busy else TaskState.SKIPPED
-        view.change(key, state=state, due_at=None, end_date=now, reason=reason)
+        view.change(key, state=state, cut_short=True, due_at=None, end_date=now, reason=reason)
     return stop

@@ -10,8 +10,7 @@ from clockmill.events import EventKind
 from clockmill.model.arguments import Overlap
 from clockmill.scheduler.workspace import Effects
 from clockmill.serde import Document
-from clockmill.state import RunState, RunType
-from clockmill.state.reasons import OVERLAP_CANCEL
+from clockmill.state import RunEnding, RunState, RunType
 from clockmill.storage.engine import Connection
 from clockmill.storage.overlaps import ActiveRun, active_beside_backfills
 from clockmill.storage.records import RunRow
@@ -48,14 +47,14 @@ def cancel_older(connection: Connection, document: Document, run_id: str, now: d
     if document.overlap != Overlap.CANCEL:
         return
     active = [run for run in active_beside_backfills(connection, document.dag_id) if _is_scheduled(run)]
-    reason = f"{OVERLAP_CANCEL}: the run {run_id} is due"
+    reason = f"overlap=cancel: the run {run_id} is due"
     for row in lock_runs(connection, [run.id for run in active]):
         if row.state is RunState.QUEUED:
             _end_queued(connection, row, reason, now)
             effects.tell(EventKind.RUN_STATE, now, row, state=RunState.FAILED, reason=reason)
         elif row.state is RunState.RUNNING:
             aggregate = RunAggregate(row, ())
-            aggregate.change_run(deadline_at=now, reason=reason)
+            aggregate.change_run(deadline_at=now, ending=RunEnding.OVERLAP, reason=reason)
             aggregate.flush(connection)
 
 
@@ -65,5 +64,5 @@ def _is_scheduled(run: ActiveRun) -> bool:
 
 def _end_queued(connection: Connection, row: RunRow, reason: str, now: datetime) -> None:
     aggregate = RunAggregate(row, load_tasks(connection, row.id))
-    aggregate.give_up(now, reason)
+    aggregate.give_up(now, reason, RunEnding.OVERLAP)
     aggregate.flush(connection)

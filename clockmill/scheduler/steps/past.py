@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from clockmill.scheduler.agenda import Agenda
 from clockmill.scheduler.views import RunView, Views
-from clockmill.state import PAST_IS_DONE, RunState, TaskState
+from clockmill.state import PAST_IS_DONE, RunEnding, RunState, TaskState
 from clockmill.storage.dags import lock_dags
 from clockmill.storage.engine import Connection
 from clockmill.storage.past import next_running, previous_revisions, queued_before
@@ -122,8 +122,8 @@ def give_way(views: Mapping[int, RunView], swaps: Mapping[int, int]) -> list[int
 
 
 def _is_idle(view: RunView) -> bool:
-    """Whether a run goes and nothing of it does."""
-    is_running = view.run.state is RunState.RUNNING
+    """Whether a run goes and nothing of it does; one that is ended for the next one has no place to give."""
+    is_running = view.run.state is RunState.RUNNING and view.run.ending is not RunEnding.OVERLAP
     return is_running and all(view.task(key).state is TaskState.NONE for key in view.unfinished())
 
 

@@ -50,6 +50,5 @@ def start_run(view: RunView, now: datetime) -> None:
     if view.run.state is not RunState.QUEUED:
         return
     timeout = view.plan.dagrun_timeout
-    view.aggregate.change_run(
-        state=RunState.RUNNING, start_date=now, deadline_at=None if timeout is None else now + timeout
-    )
+    deadline_at = None if timeout is None else now + timeout
+    view.aggregate.change_run(state=RunState.RUNNING, start_date=now, deadline_at=deadline_at, reason="")

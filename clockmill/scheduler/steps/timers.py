@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from clockmill.scheduler.views import RunView
-from clockmill.state import RunState, TaskState
-from clockmill.state.reasons import DAGRUN_TIMEOUT
+from clockmill.state import RunEnding, RunState, TaskState
 
 #: An attempt is live in these states.
 STOPPABLE = frozenset({TaskState.RUNNING, TaskState.QUEUED, TaskState.RESTARTING})
@@ -20,7 +19,7 @@ def begin_due_tries(view: RunView, now: datetime) -> None:
 
 
 def time_out(view: RunView, now: datetime) -> list[int]:
-    """End a run that took longer than its ``dagrun_timeout``, or has no more time for the reason that it was given.
+    """End a run that took longer than its ``dagrun_timeout``, or has no more time because the next one is due.
 
     :returns: the task instances whose attempts are to be stopped.
     """
@@ -28,12 +27,14 @@ def time_out(view: RunView, now: datetime) -> list[int]:
     if run.state is not RunState.RUNNING or run.deadline_at is None or run.deadline_at > now:
         return []
     allowed: timedelta = run.deadline_at - (run.start_date or run.deadline_at)
-    reason = run.reason or f"{DAGRUN_TIMEOUT}: the run took longer than {allowed}"
+    ending, reason = RunEnding.TIMEOUT, f"{RunEnding.TIMEOUT}: the run took longer than {allowed}"
+    if run.ending is RunEnding.OVERLAP:
+        ending, reason = run.ending, run.reason
     stop = []
     for key in view.unfinished():
         row = view.task(key)
         if row.state in STOPPABLE:
             stop.append(row.id)
-        view.change(key, state=TaskState.SKIPPED, due_at=None, end_date=now, reason=reason)
-    view.aggregate.finish_run(RunState.FAILED, now, reason)
+        view.change(key, state=TaskState.SKIPPED, cut_short=True, due_at=None, end_date=now, reason=reason)
+    view.aggregate.finish_run(RunState.FAILED, now, reason, ending)
     return stop
