@@ -150,8 +150,8 @@ class SchedulerService:
         self._again = outcomes.more or outcomes.finished_runs > 0
         if agenda.timers:
             self._deadline = self._space.database.read(partial(next_deadline, now=self._space.clock.now()))
-        elif outcomes.next_due is not None:
-            self._deadline = min(self._deadline or outcomes.next_due, outcomes.next_due)
+        else:
+            self._deadline = _soonest(self._deadline, outcomes.next_due, self._open_runs.next_due)
 
     def _housekeeping(self, now: float) -> None:
         if now >= self._beat_due:
@@ -230,3 +230,7 @@ class SchedulerService:
         ready, _, _ = select.select(filenos, [], [], max(0.0, seconds))
         if self._bell.fileno() in ready:
             self._bell.recv(64)
+
+
+def _soonest(*moments: datetime | None) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)

@@ -179,6 +179,13 @@ def has_active_run(connection: Connection, dag_id: str) -> bool:
     return connection.execute(statement).first() is not None
 
 
+def newest_run_times(connection: Connection, dag_id: str) -> tuple[datetime, datetime | None] | None:
+    """When the newest run of a DAG was due and when it ended, or None when it never ran."""
+    statement = select(dag_run.c.run_after, dag_run.c.end_date).where(dag_run.c.dag_id == dag_id)
+    row = connection.execute(statement.order_by(dag_run.c.id.desc()).limit(1)).first()
+    return None if row is None else (row.run_after, row.end_date)
+
+
 def taken_run(connection: Connection, dag_id: str, run_id: str, logical_date: datetime | None) -> RunRow | None:
     """The run that already has that run id or that logical date, or None."""
     same = [dag_run.c.run_id == run_id]

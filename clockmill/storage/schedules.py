@@ -60,13 +60,9 @@ def hold_due_dag(connection: Connection, dag_id: str, now: datetime) -> DueDag |
     return None if row is None or row.version_id is None else DueDag(**row._mapping)
 
 
-def set_next_tick(connection: Connection, dag_id: str, tick: Tick | None, *, due: datetime | None = None) -> None:
-    """Note the tick that comes next, or that none does.
-
-    :param due: when the scheduler is to look at it; at its ``run_after`` when None.
-    """
-    values = next_tick_columns(tick) if due is None else next_tick_columns(tick) | {"next_run_after": due}
-    connection.execute(update(dag).where(dag.c.dag_id == dag_id).values(**values))
+def set_next_tick(connection: Connection, dag_id: str, tick: Tick | None) -> None:
+    """Note the tick that comes next, or that none does."""
+    connection.execute(update(dag).where(dag.c.dag_id == dag_id).values(**next_tick_columns(tick)))
 
 
 def next_tick_columns(tick: Tick | None) -> dict[str, Any]:

@@ -137,13 +137,35 @@ class _Plain:
 
 @dataclass(frozen=True)
 class ContinuousTimetable(_Plain):
-    """Always due: the next run begins when the one before is over, for the DAG may have one active run only.
+    """Always due: the next run begins soon after the one before is over, for the DAG may have one active run only.
 
     Every moment is a tick, so the ticks of a stretch of time are only its last one: there is nothing to catch up.
+
+    :param min_gap: how long after the end of a run the next one begins at the earliest. A DAG with nothing to do would
+        make hundreds of runs a minute without one.
+    :raises DagDefinitionError: when it is not a ``timedelta``, or negative.
     """
 
+    min_gap: timedelta = timedelta(seconds=1)
     kind: ClassVar[str] = "continuous"
     summary: ClassVar[str] = "@continuous"
+
+    def __post_init__(self) -> None:
+        given: object = self.min_gap
+        if not isinstance(given, timedelta) or given < timedelta(0):
+            raise DagDefinitionError(
+                f"ContinuousTimetable(min_gap={self.min_gap!r}): give a timedelta that is not negative, "
+                "such as timedelta(seconds=30)."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """This timetable as JSON."""
+        return {"type": self.kind, "min_gap": self.min_gap.total_seconds()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The timetable that :meth:`to_dict` wrote."""
+        return cls(timedelta(seconds=data["min_gap"])) if "min_gap" in data else cls()
 
     def next_after(self, moment: datetime) -> Tick | None:
         """A tick right after ``moment``."""

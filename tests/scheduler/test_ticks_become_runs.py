@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from sqlalchemy import update
 
 from clockmill import DAG
 from clockmill.operators.bash import BashOperator
+from clockmill.operators.empty import EmptyOperator
 from clockmill.storage import tables
 from clockmill.storage.schedules import save_ticks, short_of_ticks
 from clockmill.testing.executor import ScriptedExecutor
-from clockmill.timetables import CustomTimetable, Schedule, tick_list
+from clockmill.timetables import ContinuousTimetable, CustomTimetable, Schedule, tick_list
 
 
 def ticking(dag_id: str = "d", schedule: object = "@hourly", **arguments: object) -> DAG:
@@ -80,17 +83,74 @@ def test_once_runs_once(mill) -> None:
     assert len(mill.runs("d")) == 1
 
 
-def test_a_continuous_dag_runs_again_when_its_run_is_over(mill) -> None:
-    with DAG("d", schedule="@continuous", start_date=datetime(2025, 1, 1, tzinfo=UTC), max_active_runs=1) as dag:
+def continuous(schedule: object = "@continuous", **kwargs: Any) -> DAG:
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    with DAG("d", schedule=schedule, start_date=start, max_active_runs=1, **kwargs) as dag:
         BashOperator(task_id="t", bash_command="true")
-    mill.add(dag)
+    return dag
+
+
+@pytest.mark.parametrize("catchup", [False, True])
+@pytest.mark.parametrize(("schedule", "gap"), [("@continuous", 1), (ContinuousTimetable(timedelta(minutes=5)), 300)])
+def test_a_continuous_dag_runs_again_when_its_run_is_over_and_the_gap_has_passed(
+    mill, schedule: object, gap: int, catchup: bool
+) -> None:
+    mill.add(continuous(schedule, catchup=catchup))
     mill.pump()
     assert len(mill.runs("d")) == 1
     mill.pass_time(hours=1)
     assert len(mill.runs("d")) == 1
     mill.finish("t")
-    mill.pass_time(seconds=1)
+    ended = mill.clock.now()
+    mill.pass_time(seconds=gap - 0.000001)
+    assert len(mill.runs("d")) == 1
+    mill.pass_time(seconds=0.000001)
+    assert [row.logical_date for row in mill.runs("d")][1:] == [ended + timedelta(seconds=gap)]
+    assert mill.events("ticks_dropped") == []
+
+
+def test_the_gap_of_a_continuous_dag_is_slept_through_and_not_a_moment_longer(mill) -> None:
+    mill.add(continuous())
+    mill.pump()
+    mill.executor.finish("t")
+    for _ in range(5):  # nobody calls: what is due has to be known from the pass in which the run ended
+        mill.service.run_once()
+    assert mill.service._deadline == mill.clock.now() + timedelta(seconds=1)
+    mill.clock.advance(1)
+    mill.service.run_once()
     assert len(mill.runs("d")) == 2
+
+
+def test_the_gap_counts_from_a_run_by_hand_and_over_a_pause_too(mill) -> None:
+    mill.add(continuous(), paused=True)
+    mill.trigger("d")
+    mill.db.write(lambda c: c.execute(update(tables.dag).values(is_paused=False)))
+    mill.pump()
+    mill.finish("t")
+    mill.pass_time(seconds=0.5)
+    mill.db.write(lambda c: c.execute(update(tables.dag).values(next_run_after=mill.clock.now())))
+    mill.pump()
+    assert [row.run_id for row in mill.runs("d")] == ["r1"]
+    mill.pass_time(seconds=0.5)
+    assert len(mill.runs("d")) == 2
+
+
+def test_a_continuous_dag_with_nothing_to_do_runs_once_a_second(mill) -> None:
+    with DAG("d", schedule="@continuous", start_date=datetime(2025, 1, 1, tzinfo=UTC), max_active_runs=1) as dag:
+        EmptyOperator(task_id="nothing")
+    mill.add(dag)
+    for _ in range(20):
+        mill.pass_time(seconds=0.25)
+    assert len(mill.runs("d")) == 5
+
+
+def test_a_continuous_dag_without_a_gap_still_gives_each_run_a_moment_of_its_own(mill) -> None:
+    mill.add(continuous(ContinuousTimetable(timedelta(0))))
+    mill.pump()
+    mill.finish("t")
+    assert len(mill.runs("d")) == 1
+    mill.pass_time(seconds=0.000001)
+    assert len({row.logical_date for row in mill.runs("d")}) == 2
 
 
 class Hours(CustomTimetable):

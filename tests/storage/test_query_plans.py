@@ -169,6 +169,7 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "running runs": runs.running_revisions,
     "how many runs of a DAG run": lambda c: runs.running_count(c, "old"),
     "whether a DAG has an active run": lambda c: runs.has_active_run(c, "old"),
+    "when the newest run of a DAG ended": lambda c: runs.newest_run_times(c, "old"),
     "DAGs that are due": lambda c: schedules.due_dags(c, NOW),
     "DAGs that run one after another": lambda c: schedules.idle_dags(c, "@continuous"),
     "runs that may overlap": lambda c: overlaps.active_beside_backfills(c, "old"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -41,6 +42,7 @@ TIMETABLES = [
     OnceTimetable(utc(2024, 6, 1)),
     OnceTimetable(),
     ContinuousTimetable(),
+    ContinuousTimetable(timedelta(minutes=5)),
     NullTimetable(),
 ]
 
@@ -184,6 +186,12 @@ def test_continuous_is_due_at_once_and_never_twice_for_the_same_moment() -> None
     following = timetable.next_after(now)
     assert following is not None and now < following.run_after <= now + timedelta(seconds=1)
     assert len(list(timetable.ticks_between(utc(2020, 1, 1), now))) == 1
+
+
+@pytest.mark.parametrize("gap", [timedelta(seconds=-1), 30])
+def test_a_gap_that_is_no_length_is_refused_where_it_is_written(gap: Any) -> None:
+    with pytest.raises(DagDefinitionError, match="give a timedelta that is not negative"):
+        ContinuousTimetable(gap)
 
 
 def test_no_schedule_is_never_due() -> None:

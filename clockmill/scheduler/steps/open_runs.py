@@ -11,13 +11,14 @@ from clockmill.actions.schedules import allows, schedule_for
 from clockmill.clock import iso, iso_or_none
 from clockmill.events import EventKind
 from clockmill.scheduler.plans import Plan
+from clockmill.scheduler.steps.continuous import continuous_tick, due_continuously
 from clockmill.scheduler.steps.overlap import cancel_older, is_left_out
 from clockmill.scheduler.ticks import TickPlan, plan_ticks
 from clockmill.scheduler.workspace import ACTOR, Effects, Workspace
 from clockmill.state import RunType
 from clockmill.storage.engine import Connection, DatabaseUnavailable
 from clockmill.storage.events import append
-from clockmill.storage.runs import has_active_run, taken_run
+from clockmill.storage.runs import taken_run
 from clockmill.storage.schedules import DueDag, due_dags, hold_due_dag, idle_dags, set_next_tick
 from clockmill.timetables import Tick
 
@@ -25,11 +26,15 @@ log = logging.getLogger(__name__)
 
 
 class OpenRuns:
-    """Each due tick becomes exactly one run, or an event that says why not."""
+    """Each due tick becomes exactly one run, or an event that says why not.
+
+    ``next_due`` is the first tick that was noted in the last pass, or None.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._space = workspace
         self._poisoned: dict[str, int] = {}
+        self.next_due: datetime | None = None
 
     def run_once(self) -> int:
         """Deal with every DAG that is due now, one transaction each; returns how many runs were made."""
@@ -49,35 +54,44 @@ class OpenRuns:
             return 0
 
     def _renew_continuous(self, now: datetime) -> None:
-        """A continuous DAG is due again as soon as its run is over."""
-        for dag_id, version_id in self._space.database.read(partial(idle_dags, schedule="@continuous")):
+        """A continuous DAG is due again once its run is over and the gap has passed."""
+        idle = self._space.database.read(partial(idle_dags, schedule="@continuous"))
+        ticks = [
             self._space.database.write(partial(self._renew, dag_id=dag_id, version_id=version_id, now=now))
+            for dag_id, version_id in idle
+        ]
+        self.next_due = min((tick.run_after for tick in ticks if tick is not None), default=None)
 
-    def _renew(self, connection: Connection, dag_id: str, version_id: int, now: datetime) -> None:
+    def _renew(self, connection: Connection, dag_id: str, version_id: int, now: datetime) -> Tick | None:
         plan = self._space.plans.get(connection, version_id)
-        tick = plan.schedule.next_after(now) if allows(plan.document, RunType.SCHEDULED) else None
+        if not allows(plan.document, RunType.SCHEDULED):
+            return None
+        tick = continuous_tick(connection, plan, now)
         if tick is not None:
-            set_next_tick(connection, dag_id, tick, due=now)
+            set_next_tick(connection, dag_id, tick)
+        return tick
 
     def _open(self, connection: Connection, dag_id: str, now: datetime) -> int:
         due = hold_due_dag(connection, dag_id, now)
         if due is None:
             return 0
         plan = self._space.plans.get(connection, due.version_id)
-        if plan.schedule.timetable.kind == "continuous" and has_active_run(connection, dag_id):
-            set_next_tick(connection, dag_id, None)
-            return 0
         if not allows(plan.document, RunType.SCHEDULED):  # another version did when the tick was noted
             set_next_tick(connection, dag_id, None)
             return 0
-        schedule, document = schedule_for(connection, plan.document), plan.document
-        ticks = plan_ticks(schedule, Tick.from_dict(due.next_tick), now, catchup=document.catchup)
         effects = Effects()
+        ticks = self._due_ticks(connection, plan, due, now)
         _tell_dropped(ticks, dag_id, now, effects)
         made = sum(self._make(connection, plan, tick, now, effects) for tick in ticks.make)
         set_next_tick(connection, dag_id, ticks.next)
         append(connection, effects.events)
         return made
+
+    def _due_ticks(self, connection: Connection, plan: Plan, due: DueDag, now: datetime) -> TickPlan:
+        tick = Tick.from_dict(due.next_tick)
+        if plan.schedule.timetable.kind == "continuous":
+            return due_continuously(connection, plan, tick, now)
+        return plan_ticks(schedule_for(connection, plan.document), tick, now, catchup=plan.document.catchup)
 
     def _make(self, connection: Connection, plan: Plan, tick: Tick, now: datetime, effects: Effects) -> int:
         dag_id = plan.document.dag_id
