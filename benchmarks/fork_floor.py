@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.figures import Figure
 from clockmill.executors.base import Finished
 from clockmill.executors.local import LocalExecutor
+from clockmill.executors.setup import ExecutorSetup
 from clockmill.ids import new_attempt_id, new_token
 from clockmill.protocols import Workload
 
@@ -88,7 +89,10 @@ def _work(executor: LocalExecutor, workloads: list[Workload]) -> None:
 
 def _executor_rate(folder: Path) -> float:
     """No-op tasks per second of the executor alone."""
-    executor = LocalExecutor(run_folder=folder / "run", home=folder, slots=_SLOTS, gateway="none:none", gateway_spec={})
+    setup = ExecutorSetup(
+        name="local", run_folder=folder / "run", home=folder, slots=_SLOTS, gateway="none:none", gateway_spec={}
+    )
+    executor = LocalExecutor(setup)
     executor.start(1)
     try:
         _work(executor, [_workload(folder, number) for number in range(_WARM_UP)])

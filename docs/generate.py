@@ -144,6 +144,14 @@ def configuration_page() -> str:
     for section, options in groupby(OPTIONS, key=lambda each: each.section):
         lines += ["", f"## `[{section}]`", ""]
         lines += _table(("option", "type", "default", "meaning"), (_option_row(each) for each in options))
+    lines += [
+        "",
+        "## `[executor.NAME]`",
+        "",
+        "What one of the executors of `[core] executor` is told. `slots` is how many tasks it runs at once, `[core]",
+        "parallelism` when it is not set; the other options are its own. In the environment they are",
+        "`CLOCKMILL__EXECUTOR__NAME__OPTION`, with `_` for each `-` of the name.",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -90,24 +90,30 @@ def make_keys(settings: Settings) -> None:
 def make_executors(settings: Settings, database: Database, clock: Clock) -> dict[str, Executor]:
     """The executors that the settings name, the default first.
 
-    :raises UsageError: when there is none of that name.
+    :raises UsageError: when there is none of that name, or its options are no good.
     """
+    from clockmill.config.executors import executor_options, refuse_misspelt_sections
     from clockmill.executors import registry
+    from clockmill.executors.setup import ExecutorSetup
     from clockmill.storage.gateway import FACTORY, gateway_spec
 
-    name = settings.core.executor
-    cls = registry.load(name)
-    return {
-        name: cls(
-            run_folder=settings.run_folder,
+    def setup(name: str) -> ExecutorSetup:
+        slots, options = executor_options(settings, name)
+        return ExecutorSetup(
+            name=name,
             home=settings.home,
-            slots=settings.core.parallelism,
+            run_folder=settings.run_folder / "executors" / name,
+            slots=slots,
             gateway=FACTORY,
             gateway_spec=gateway_spec(database, settings.keys_folder / KEY_FILE),
             orphan_grace=settings.scheduler.orphan_grace_seconds,
             clock=clock,
+            options=options,
         )
-    }
+
+    chosen = registry.chosen(settings.core.executor)
+    refuse_misspelt_sections(settings, chosen)
+    return {name: registry.load(target)(setup(name)) for name, target in chosen.items()}
 
 
 def make_scheduler(settings: Settings, database: Database, clock: Clock, *, grace: float | None) -> SchedulerService:

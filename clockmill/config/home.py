@@ -15,6 +15,10 @@ _HEAD = """\
 # Settings of Clockmill. What is commented out shows its default.
 # An environment variable CLOCKMILL__SECTION__KEY wins over this file, and the command line over both.
 """
+_TAIL = """
+# A section [executor.NAME] is about one of the executors: slots says how many tasks it runs at once, in place of
+# [core] parallelism; its other options are its own.
+"""
 
 
 def default_toml() -> str:
@@ -24,7 +28,7 @@ def default_toml() -> str:
         summary = (SECTIONS[section].__doc__ or "").partition(": ")[2]
         parts.append(f"\n# {summary[:1].upper()}{summary[1:]}\n[{section}]\n")
         parts += [_entry(each) for each in options]
-    return "".join(parts)
+    return "".join([*parts, _TAIL])
 
 
 def create_home(settings: Settings) -> list[Path]:

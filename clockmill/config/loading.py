@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from clockmill.config import executors
 from clockmill.config.options import Option, Source
 from clockmill.config.settings import OPTIONS, SECTIONS, Settings
 from clockmill.errors import ConfigError, did_you_mean
@@ -41,7 +43,7 @@ def load(
     collector.add_overrides(overrides)
     if collector.problems:
         raise ConfigError("\n".join(collector.problems))
-    return _settings(found, collector.values, collector.sources)
+    return replace(_settings(found, collector.values, collector.sources), executors=collector.executors)
 
 
 def _settings(home: Path, values: Mapping[str, Any], sources: Mapping[str, Source]) -> Settings:
@@ -59,6 +61,7 @@ class _Collector:
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.sources: dict[str, Source] = {}
+        self.executors: dict[str, dict[str, Any]] = {}
         self.problems: list[str] = []
 
     def add_file(self, path: Path) -> None:
@@ -76,6 +79,9 @@ class _Collector:
         for variable in sorted(environ):
             if not variable.startswith(_PREFIX):
                 continue
+            if told := executors.from_environment(variable):
+                self.executors.setdefault(told[0], {})[told[1]] = environ[variable]
+                continue
             known = _BY_VARIABLE.get(variable)
             if known is None:
                 hint = did_you_mean(variable, _BY_VARIABLE)
@@ -90,6 +96,13 @@ class _Collector:
                 self.problems.append(f"There is no option {path!r}.{did_you_mean(path, _BY_PATH)}")
                 continue
             self._take_text(known, Source.COMMAND_LINE, "the command line", text)
+
+    def _take_executors(self, path: Path, content: object) -> None:
+        for told in executors.from_toml(content):
+            if isinstance(told, str):
+                self.problems.append(f"{path}: {told}")
+            else:
+                self.executors.setdefault(told[0], {})[told[1]] = told[2]
 
     def _take_text(self, known: Option, source: Source, where: str, text: str) -> None:
         self._take(known, source, where, lambda: known.from_text(text), text)
@@ -108,7 +121,9 @@ class _Collector:
 
     def _entries(self, path: Path) -> Iterator[tuple[str, str, object]]:
         for section, content in self._parsed(path).items():
-            if section not in SECTIONS:
+            if section == executors.SECTION:
+                self._take_executors(path, content)
+            elif section not in SECTIONS:
                 what = "section" if isinstance(content, dict) else "option outside of a section"
                 hint = did_you_mean(section, SECTIONS)
                 self.problems.append(f"{path}: there is no {what} {section!r}.{hint}")

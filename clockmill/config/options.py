@@ -79,7 +79,7 @@ class Option:
         :raises ValueError: saying which values are allowed.
         """
         if self.kind is bool:
-            return _truth(text)
+            return truth(text)
         try:
             value = self.kind(text)
         except ValueError:
@@ -131,7 +131,11 @@ class Option:
         return f"{words} of at least {low:g}" if low is not None else words
 
 
-def _truth(text: str) -> bool:
+def truth(text: str) -> bool:
+    """Whether a word means true.
+
+    :raises ValueError: when it means neither true nor false.
+    """
     word = text.strip().lower()
     if word not in _YES | _NO:
         raise ValueError("must be true or false.")

@@ -20,8 +20,14 @@ class CoreSettings:
     dags_folder: Path = option(  # noqa: RUF009
         Path("dags"), "The folder of DAG files; a relative path is taken from the home.", default_text="HOME/dags"
     )
-    executor: str = option("local", "The executor that runs tasks which name none themselves.")
-    parallelism: int = option(32, "How many tasks the local executor runs at once.", minimum=1, maximum=10_000)
+    executor: str = option(
+        "local",
+        "The executors, with commas between; the first runs the tasks that name none themselves. Each is a name, or "
+        "NAME:MODULE:CLASS.",
+    )
+    parallelism: int = option(
+        32, "How many tasks an executor runs at once whose section sets no slots.", minimum=1, maximum=10_000
+    )
     dags_are_paused_at_creation: bool = option(False, "Whether a new DAG starts paused.")
     max_map_length: int = option(10_000, "The most instances of a mapped task or group.", minimum=1, maximum=1_000_000)
     max_xcom_bytes: int = option(1_048_576, "The largest XCom value.", unit="bytes", minimum=1, maximum=1 << 30)
@@ -147,6 +153,7 @@ class Settings:
     """Every setting of one home, validated as a whole.
 
     :param home: the folder that everything of this installation lives in, absolute.
+    :param executors: the sections ``[executor.NAME]`` as they stand; see :mod:`clockmill.config.executors`.
     :param sources: where the value of each option (``section.name``) comes from.
     """
 
@@ -158,6 +165,7 @@ class Settings:
     dags: DagsSettings = field(default_factory=DagsSettings)
     webserver: WebserverSettings = field(default_factory=WebserverSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
+    executors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -63,7 +63,13 @@ ExecutorEvent = Started | Finished | SupervisorUp | SupervisorDown
 
 
 class Executor(Protocol):
-    """What the scheduler asks of an executor. No method blocks for longer than a socket write."""
+    """What the scheduler asks of an executor. No method blocks for longer than a socket write.
+
+    The class is called with one :class:`~clockmill.executors.setup.ExecutorSetup`. It may have a static method
+    ``check_config(config)``: while a DAG file is parsed, that is called with each ``executor_config`` that is not
+    empty of a task that goes to this executor, and raises :class:`ValueError` with a sentence that says what is wrong.
+    It runs in the process that parses, so its module should be light to import.
+    """
 
     name: str
 

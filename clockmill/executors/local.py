@@ -6,12 +6,10 @@ import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from clockmill.clock import Clock, SystemClock
 from clockmill.executors.base import ExecutorEvent, Finished, Started, SupervisorDown, SupervisorInfo, SupervisorUp
 from clockmill.executors.link import SupervisorFiles, SupervisorLink, find_all, home_mark, launch
+from clockmill.executors.setup import ExecutorSetup
 from clockmill.host import processes
 from clockmill.host.wire import Message
 from clockmill.protocols import AttemptReport, Workload
@@ -42,34 +40,21 @@ class LocalExecutor:
     It has no thread and never waits: it makes progress whenever :meth:`events` is called, which
     :meth:`filenos` tell the time for.
 
-    :param run_folder: where supervisors keep their locks and sockets (``HOME/run``).
-    :param home: the working directory of supervisors and tasks.
-    :param slots: how many attempts run at once.
-    :param orphan_grace: seconds that a supervisor goes on without a scheduler.
-    :param gateway: ``module:function`` that a supervisor calls with ``gateway_spec`` to open the task gateway.
+    :param setup: of it, all but ``options`` is used: there are none.
+    :raises ConfigError: when an option is set.
     """
 
-    name = "local"
-
-    def __init__(
-        self,
-        *,
-        run_folder: Path,
-        home: Path,
-        slots: int,
-        gateway: str,
-        gateway_spec: dict[str, Any],
-        orphan_grace: float = 600.0,
-        clock: Clock | None = None,
-    ) -> None:
-        self._clock = clock or SystemClock()
-        self._folder = run_folder / "supervisors"
+    def __init__(self, setup: ExecutorSetup) -> None:
+        setup.read_options({})
+        self.name = setup.name
+        self._clock = setup.clock
+        self._folder = setup.run_folder / "supervisors"
         self._settings = {
-            "home": str(home),
-            "slots": slots,
-            "orphan_grace": orphan_grace,
-            "gateway": gateway,
-            "gateway_spec": gateway_spec,
+            "home": str(setup.home),
+            "slots": setup.slots,
+            "orphan_grace": setup.orphan_grace,
+            "gateway": setup.gateway,
+            "gateway_spec": dict(setup.gateway_spec),
         }
         self._epoch: int | None = None
         self._failures = 0

@@ -1,13 +1,44 @@
-"""Executors by name, from the entry-point group ``clockmill.executors``; none is imported before it is asked for."""
+"""Executors by name: what ``[core] executor`` says, and the classes that it means.
+
+A class is known by a short name, which its package gives it under the entry-point group ``clockmill.executors``, or by
+where it is. None is imported before it is asked for.
+"""
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 from clockmill.errors import ConfigError, did_you_mean
 
 GROUP = "clockmill.executors"
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_HOW = "write local, or my_name:my_package.module:MyExecutor for a class of your own"
+
+
+def chosen(text: str) -> dict[str, str]:
+    """The executors that ``[core] executor`` names: name -> where its class is found, the default first.
+
+    ``local,batch:my_pkg.module:MyExecutor`` names two. ``batch:my_pkg.module.MyExecutor`` means the same, and
+    ``second:local`` is one more of a kind that is known by a name.
+
+    :raises ConfigError: when it cannot be understood, or a name comes twice.
+    """
+    found: dict[str, str] = {}
+    for entry in (part.strip() for part in text.split(",")):
+        name, _, target = (part.strip() for part in entry.partition(":"))
+        if not _NAME.fullmatch(name) or (":" in entry and not target):
+            raise ConfigError(f"[core] executor: {entry!r} names no executor; {_HOW}.")
+        if name in found:
+            raise ConfigError(
+                f"[core] executor names {name!r} twice; give one of them a name of its own: other:{entry}."
+            )
+        found[name] = target or name
+    return found
 
 
 def names() -> list[str]:
@@ -15,23 +46,45 @@ def names() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
-def load(name: str) -> type[Any]:
-    """The executor class of that name.
+def load(target: str) -> type[Any]:
+    """The executor class that is meant by an entry point's name, ``module:Class`` or ``module.Class``.
 
-    :raises ConfigError: when no package offers it, or the one that does cannot be imported.
+    :raises ConfigError: when there is none, or it cannot be imported.
     """
-    found = entry_points(group=GROUP, name=name)
-    if not found:
-        known = names()
-        raise ConfigError(
-            f"There is no executor {name!r}.{did_you_mean(name, known)} Installed: {', '.join(known) or 'none'}."
-        )
-    return _load(next(iter(found)))
+    for point in entry_points(group=GROUP, name=target):
+        return _load(point.value, f"{target!r} ({point.value})")
+    if ":" in target or "." in target:
+        return _load(target, repr(target))
+    known = names()
+    raise ConfigError(
+        f"There is no executor {target!r}.{did_you_mean(target, known)} Installed: {', '.join(known) or 'none'}; "
+        f"{_HOW}."
+    )
 
 
-def _load(point: EntryPoint) -> type[Any]:
+def _load(place: str, shown: str) -> type[Any]:
+    module_name, _, class_name = place.partition(":") if ":" in place else place.rpartition(".")
     try:
-        loaded: type[Any] = point.load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"The executor {point.name!r} ({point.value}) cannot be loaded: {error}.") from error
+        module = import_module(module_name)
+    except Exception as error:  # noqa: BLE001 - it may be anybody's module
+        raise ConfigError(f"The executor {shown} cannot be loaded: {type(error).__name__}: {error}.") from error
+    loaded = getattr(module, class_name, None)
+    if not isinstance(loaded, type):
+        hint = did_you_mean(class_name, vars(module))
+        raise ConfigError(f"The executor {shown} cannot be loaded: {module_name} has no class {class_name!r}.{hint}")
     return loaded
+
+
+def config_problem(target: str, config: Mapping[str, Any]) -> str | None:
+    """What an executor class finds wrong with the ``executor_config`` of a task; None when nothing.
+
+    :raises ConfigError: when there is no such class.
+    """
+    check = getattr(load(target), "check_config", None)
+    if check is None:
+        return None
+    try:
+        check(config)
+    except ValueError as error:
+        return str(error)
+    return None

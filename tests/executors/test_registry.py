@@ -1,4 +1,4 @@
-"""Executors are found by name, and a wrong name is answered with the nearest."""
+"""Executors are chosen by what the configuration says, and whatever is wrong with that is told with the nearest name."""
 
 from __future__ import annotations
 
@@ -23,15 +23,44 @@ def offered(monkeypatch):
     monkeypatch.setattr(registry, "entry_points", lambda **chosen: points.select(**chosen))
 
 
-def test_an_executor_is_found_by_its_name():
-    assert registry.load("local") is LocalExecutor
+@pytest.mark.parametrize(
+    "target", ["local", "clockmill.executors.local:LocalExecutor", "clockmill.executors.local.LocalExecutor"]
+)
+def test_an_executor_is_found_by_its_name_and_by_where_its_class_is(target):
+    assert registry.load(target) is LocalExecutor
 
 
-def test_a_wrong_name_is_answered_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"There is no executor 'locl'\. Did you mean 'local'\?"):
-        registry.load("locl")
+def test_several_are_chosen_with_commas_and_the_first_is_the_default():
+    text = "local, second:local ,batch:my_pkg.mod:MyExecutor,other:my_pkg.mod.MyExecutor"
+    assert list(registry.chosen(text).items()) == [
+        ("local", "local"),
+        ("second", "local"),
+        ("batch", "my_pkg.mod:MyExecutor"),
+        ("other", "my_pkg.mod.MyExecutor"),
+    ]
 
 
-def test_an_executor_that_cannot_be_imported_is_named():
-    with pytest.raises(ConfigError, match=r"'broken' \(no_such_module:Executor\) cannot be loaded"):
-        registry.load("broken")
+@pytest.mark.parametrize("text", ["", "local,", "local,,second:local", "batch:", ":local", "my_pkg.mod:Mine", "a b"])
+def test_what_names_no_executor_is_refused(text):
+    with pytest.raises(ConfigError, match=r"\[core\] executor: '.*' names no executor; write local, or my_name:my_pac"):
+        registry.chosen(text)
+
+
+def test_a_name_cannot_be_given_twice():
+    with pytest.raises(ConfigError, match=r"names 'local' twice; give one of them a name of its own"):
+        registry.chosen("local,local")
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("locl", r"There is no executor 'locl'\. Did you mean 'local'\? Installed: broken, local;"),
+        ("broken", r"'broken' \(no_such_module:Executor\) cannot be loaded: ModuleNotFoundError"),
+        ("clockmill.executors.locl:LocalExecutor", r"cannot be loaded: ModuleNotFoundError: No module named 'clock"),
+        ("clockmill.executors.local:LocalExecuter", r"no class 'LocalExecuter'\. Did you mean 'LocalExecutor'\?"),
+        ("clockmill.executors.local:launch", r"clockmill\.executors\.local has no class 'launch'"),
+    ],
+)
+def test_an_executor_that_cannot_be_had_is_named(target, told):
+    with pytest.raises(ConfigError, match=told):
+        registry.load(target)

@@ -265,7 +265,7 @@ class Mill:
         attempts = {each.id for each in self.evidence().attempts}
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
         assert [pid for pid in pids if mark_of(pid, "ATTEMPT_ID") in attempts] == []
-        assert sorted(path.name for path in (self.home / "run" / "supervisors").iterdir()) == []
+        assert sorted(path.name for path in (self.home / "run" / "executors" / "local" / "supervisors").iterdir()) == []
 
     def tell(self) -> str:
         """What is to be known when a test fails."""

@@ -14,6 +14,7 @@ import pytest
 from clockmill.clock import SystemClock
 from clockmill.executors.base import ExecutorEvent, Finished, SupervisorDown, SupervisorUp
 from clockmill.executors.local import LocalExecutor
+from clockmill.executors.setup import ExecutorSetup
 from clockmill.ids import new_attempt_id, new_token
 from clockmill.protocols import AttemptReport, Workload
 
@@ -36,6 +37,7 @@ class Bench:
     def executor(self, **options: Any) -> LocalExecutor:
         """A started executor, as a new scheduler has it."""
         settings: dict[str, Any] = {
+            "name": "local",
             "run_folder": self.home / "run",
             "home": self.home,
             "slots": 4,
@@ -43,7 +45,7 @@ class Bench:
             "gateway_spec": {},
             "orphan_grace": 60.0,
         }
-        executor = LocalExecutor(**(settings | options))
+        executor = LocalExecutor(ExecutorSetup(**(settings | options)))
         self.epoch += 1
         executor.start(self.epoch)
         self.executors.append(executor)
