@@ -138,6 +138,10 @@ class TaskGone(ClockmillError):
     """The attempt is over or belongs to somebody else; its process stops at once."""
 
 
+class WorkerGone(ClockmillError):
+    """The worker was silent for too long and was given up; what it holds belongs to others now."""
+
+
 class GatewayUnavailable(ClockmillError):
     """The task gateway could not be asked; the caller waits and tries again."""
 

@@ -22,7 +22,7 @@ from clockmill.storage.engine import Database
 log = logging.getLogger(__name__)
 
 #: The revisions of this program, oldest first; a test compares them with the files in ``versions``.
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 #: The revision of an empty database, in the words of Alembic.
 BASE = "base"
 

@@ -1,7 +1,7 @@
 """The tables of the metadata database.
 
 Instants are stored as UTC. A state column has a CHECK from the enum in ``clockmill.state``, and only
-``storage/transitions.py`` writes it. What is hot has a partial index on live rows, and every foreign key an index.
+``storage/transitions`` writes it. What is hot has a partial index on live rows, and every foreign key an index.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
-    true,
 )
 
 from clockmill.state import AttemptState, BackfillState, CallbackState, RunEnding, RunState, RunType, TaskState
@@ -36,6 +35,7 @@ from clockmill.storage.dag_tables import (
     import_error,
     parsed_file,
 )
+from clockmill.storage.worker_tables import offer, supervisor, worker_report
 
 __all__ = [
     "Instant",
@@ -58,6 +58,7 @@ __all__ = [
     "import_error",
     "lit",
     "metadata",
+    "offer",
     "parsed_file",
     "pool",
     "supervisor",
@@ -65,6 +66,7 @@ __all__ = [
     "task_trigger",
     "to_micros",
     "variable",
+    "worker_report",
     "xcom",
 ]
 
@@ -248,22 +250,6 @@ deadline = Table(
     Index("ix_deadline_open", "due_at", **where("missed_at IS NULL AND met_at IS NULL")),
     Index("ix_deadline_missed", "missed_at", **where("missed_at IS NOT NULL")),
     Index("ix_deadline_warning", "warn_at", **where("warn_at IS NOT NULL")),
-)
-
-supervisor = Table(
-    "supervisor",
-    metadata,
-    Column("id", String(64), primary_key=True),
-    Column("executor", String(250), nullable=False),
-    Column("host", String(250), nullable=False),
-    Column("boot_id", String(64), nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("slots", Integer, nullable=False),
-    Column("epoch", BigInteger, nullable=False),  # of the scheduler that controls it
-    Column("beat", BigInteger, nullable=False, server_default="0"),
-    Column("is_alive", Boolean, nullable=False, server_default=true()),
-    Column("started_at", Instant, nullable=False),
-    Index("ix_supervisor_executor", "executor", "host"),
 )
 
 attempt = Table(

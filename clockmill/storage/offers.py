@@ -1,0 +1,126 @@
+"""Attempts that wait for a worker to claim them, and when their doorbells are rung again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, update
+
+from clockmill.storage.conditions import LIVE_ATTEMPT
+from clockmill.storage.tables import Instant, attempt, offer, supervisor
+
+_O = offer.c
+
+#: Seconds until a doorbell that nobody answered is rung again; it doubles with each time.
+_FIRST_REPEAT = 15.0
+_LONGEST_REPEAT = 3600.0
+#: However many workers there are, so many attempts may wait for one: the first worker to come finds something to do.
+_LEAST_ROOM = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewOffer:
+    """An attempt that is offered to the workers of a queue.
+
+    :param workload: as JSON; the worker puts the paths of its own host in.
+    """
+
+    attempt_id: str
+    executor: str
+    queue: str
+    priority: int
+    workload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOffer:
+    """What a doorbell says."""
+
+    attempt_id: str
+    token: str
+    executor: str
+    queue: str
+    priority: int
+
+
+def insert_offers(connection: Connection, offers: Sequence[NewOffer], now: datetime) -> None:
+    """Offer attempts."""
+    if not offers:
+        return
+    again = now + timedelta(seconds=_FIRST_REPEAT)
+    rows = [
+        {
+            "attempt_id": new.attempt_id,
+            "executor": new.executor,
+            "queue": new.queue,
+            "priority": new.priority,
+            "workload": new.workload,
+            "offer_at": again,
+        }
+        for new in offers
+    ]
+    connection.execute(insert(offer), rows)
+
+
+_DROP = delete(offer).where(_O.attempt_id.in_(bindparam("ids", expanding=True)))
+
+
+def drop_offers(connection: Connection, attempt_ids: Collection[str]) -> None:
+    """Forget the offers of attempts that are over."""
+    if attempt_ids:
+        connection.execute(_DROP, {"ids": sorted(attempt_ids)})
+
+
+_DUE = (
+    select(_O.attempt_id, _O.executor, _O.queue, _O.priority, _O.offers, attempt.c.token)
+    .join(attempt, attempt.c.id == _O.attempt_id)
+    .where(_O.offer_at.is_not(None), _O.offer_at <= bindparam("now", type_=Instant))
+    .order_by(_O.offer_at)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(of=offer, skip_locked=True)
+)
+_RING = (
+    update(offer)
+    .where(_O.attempt_id == bindparam("ident"), _O.offer_at.is_not(None))
+    .values(offers=_O.offers + 1, offer_at=bindparam("again", type_=Instant))
+)
+
+
+def ring_again(connection: Connection, now: datetime, limit: int) -> list[OpenOffer]:
+    """The offers that nobody has claimed for long enough; each is due again after twice the time."""
+    due = connection.execute(_DUE, {"now": now, "most": limit}).all()
+    if due:
+        connection.execute(_RING, [{"ident": row.attempt_id, "again": now + _pause(row.offers)} for row in due])
+    return [
+        OpenOffer(
+            attempt_id=row.attempt_id, token=row.token, executor=row.executor, queue=row.queue, priority=row.priority
+        )
+        for row in due
+    ]
+
+
+def _pause(offers: int) -> timedelta:
+    return timedelta(seconds=min(_FIRST_REPEAT * 2 ** min(offers, 20), _LONGEST_REPEAT))
+
+
+NEXT_RING = select(func.min(_O.offer_at)).where(_O.offer_at.is_not(None))
+
+_SLOTS = (
+    select(supervisor.c.executor, func.sum(supervisor.c.slots))
+    .where(supervisor.c.is_alive, ~supervisor.c.is_draining)
+    .group_by(supervisor.c.executor)
+)
+_LIVE = select(attempt.c.executor, func.count()).where(LIVE_ATTEMPT).group_by(attempt.c.executor)
+
+
+def room_for_offers(connection: Connection, executors: Iterable[str]) -> dict[str, int]:
+    """How many attempts more may be made for each of these executors.
+
+    As many again as its workers can run are kept waiting for them: more would only take from the order of priorities.
+    """
+    slots: dict[str, int] = dict(connection.execute(_SLOTS).tuples().all())
+    live: dict[str, int] = dict(connection.execute(_LIVE).tuples().all())
+    return {name: max(0, max(_LEAST_ROOM, 2 * slots.get(name, 0)) - live.get(name, 0)) for name in executors}

@@ -1,0 +1,198 @@
+"""What workers do: they come, claim what is offered, say what became of it, and go.
+
+A worker writes its own row, the claim of an attempt and its reports; everything else follows from the reports, which a
+scheduler applies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Integer, and_, bindparam, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from clockmill.protocols import AttemptReport, WorkerInfo
+from clockmill.state import AttemptState, Outcome
+from clockmill.storage.conditions import LIVE_ATTEMPT
+from clockmill.storage.supervisors import bury
+from clockmill.storage.tables import attempt, lit, offer, supervisor, worker_report
+from clockmill.storage.transitions import claim_attempts
+
+_S, _A, _O = supervisor.c, attempt.c, offer.c
+
+STARTED, FINISHED = "started", "finished"
+
+
+# --- coming and going ------------------------------------------------------------------------------------------------
+
+
+def register_worker(connection: Connection, worker: WorkerInfo, now: datetime) -> None:
+    """Note a worker; doing it again changes nothing but what it says of itself."""
+    values: dict[str, Any] = {
+        "executor": worker.executor,
+        "host": worker.host,
+        "boot_id": worker.boot_id,
+        "pid": worker.pid,
+        "slots": worker.slots,
+        "queues": worker.queues,
+        "resources": worker.resources,
+        "version": worker.version,
+        "seen_at": now,
+    }
+    again = update(supervisor).where(_S.id == worker.id).values(**values)
+    if connection.execute(again).rowcount == 0:
+        connection.execute(insert(supervisor).values(id=worker.id, epoch=0, started_at=now, **values))
+
+
+def take_over(connection: Connection, old: str, new: str, held: Sequence[tuple[str, str]], reason: str) -> None:
+    """Give a worker what another one, which is surely gone, had and it found running; the rest of that is lost.
+
+    :param held: ``(attempt id, token)``.
+    """
+    bury(connection, old)
+    kept = dict(held)
+    for row in connection.execute(select(_A.id, _A.token).where(LIVE_ATTEMPT, _A.supervisor_id == old)).all():
+        if kept.get(row.id) == row.token:
+            connection.execute(update(attempt).where(_A.id == row.id).values(supervisor_id=new))
+        else:
+            report_lost(connection, row.id, row.token, reason)
+
+
+_HOLD = select(_S.is_alive, _S.executor, _S.queues, _S.is_draining).where(_S.id == bindparam("id")).with_for_update()
+_BEAT = (
+    update(supervisor)
+    .where(_S.id == bindparam("worker"))
+    .values(
+        beat=bindparam("number"),
+        busy=bindparam("busy_now"),
+        is_draining=bindparam("draining"),
+        seen_at=bindparam("now"),
+    )
+)
+
+
+def beat_worker(
+    connection: Connection, worker_id: str, *, beat: int, busy: int, is_draining: bool, now: datetime
+) -> tuple[str, list[str]] | None:
+    """Take in a sign of life, and hold the worker's row until the end of the transaction.
+
+    :returns: its executor and its queues; None when it was given up.
+    """
+    row = connection.execute(_HOLD, {"id": worker_id}).one_or_none()
+    if row is None or not row.is_alive:
+        return None
+    told = {"worker": worker_id, "number": beat, "busy_now": busy, "draining": is_draining, "now": now}
+    connection.execute(_BEAT, told)
+    return row.executor, row.queues
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+_OPEN = (
+    select(_O.attempt_id, _A.token)
+    .join(attempt, _A.id == _O.attempt_id)
+    .where(
+        _O.offer_at.is_not(None),
+        _O.executor == bindparam("executor"),
+        _O.queue.in_(bindparam("queues", expanding=True)),
+    )
+    .order_by(_O.priority.desc(), _O.attempt_id)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(of=offer, skip_locked=True)
+)
+_CLAIMED = update(offer).where(_O.attempt_id.in_(bindparam("ids", expanding=True))).values(offer_at=None)
+
+
+def claim_offers(connection: Connection, worker_id: str, claims: Sequence[tuple[str, str]], now: datetime) -> set[str]:
+    """Give a worker the attempts that nobody has claimed yet; its row is held.
+
+    :param claims: ``(attempt id, token)``.
+    :returns: the ids of those that it got.
+    """
+    won = claim_attempts(connection, worker_id, claims, now) if claims else set()
+    if won:
+        connection.execute(_CLAIMED, {"ids": sorted(won)})
+    return won
+
+
+def claim_any(
+    connection: Connection, worker_id: str, executor: str, queues: Collection[str], most: int, now: datetime
+) -> set[str]:
+    """Give a worker the most urgent offers of its queues, ``most`` at most; returns their ids."""
+    found = connection.execute(_OPEN, {"executor": executor, "queues": sorted(queues), "most": most})
+    return claim_offers(connection, worker_id, [(row.attempt_id, row.token) for row in found.all()], now)
+
+
+_HELD = (
+    select(_A.id, _A.state, _O.workload)
+    .join(offer, _O.attempt_id == _A.id)
+    .where(LIVE_ATTEMPT, _A.supervisor_id == bindparam("worker"))
+    .order_by(_O.priority.desc(), _A.id)
+)
+
+
+def held_by(connection: Connection, worker_id: str) -> list[tuple[str, bool, dict[str, Any]]]:
+    """What is a worker's own: ``(attempt id, whether it is to be stopped, workload)``, the most urgent first."""
+    rows = connection.execute(_HELD, {"worker": worker_id})
+    return [(row.id, row.state == AttemptState.STOPPING, row.workload) for row in rows]
+
+
+# --- reports ---------------------------------------------------------------------------------------------------------
+
+_IS_LIVE = select(_A.id, _A.token).where(_A.id.in_(bindparam("ids", expanding=True)), LIVE_ATTEMPT)
+
+
+def store_reports(connection: Connection, kind: str, reports: Sequence[tuple[str, str, dict[str, Any]]]) -> int:
+    """Keep what workers say of live attempts, for a scheduler to apply; a second report of the same kind is dropped.
+
+    :param reports: ``(attempt id, token, body)``; those with another token are dropped.
+    :returns: how many are of live attempts.
+    """
+    if not reports:
+        return 0
+    live = dict(connection.execute(_IS_LIVE, {"ids": sorted({ident for ident, _, _ in reports})}).tuples().all())
+    rows = [
+        {"attempt_id": ident, "kind": kind, "body": json.dumps(body)}
+        for ident, token, body in reports
+        if live.get(ident) == token
+    ]
+    if rows:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(worker_report).on_conflict_do_nothing(), rows)
+    return len(rows)
+
+
+def report_lost(connection: Connection, attempt_id: str, token: str, reason: str) -> None:
+    """Say that an attempt went down with its worker."""
+    report = AttemptReport(attempt_id=attempt_id, token=token, outcome=Outcome.LOST.value, reason=reason)
+    store_reports(connection, FINISHED, [(attempt_id, token, report.to_json())])
+
+
+_WAITING = (
+    select(worker_report.c.kind, worker_report.c.body, worker_report.c.attempt_id, _A.token, _A.executor)
+    .join(attempt, _A.id == worker_report.c.attempt_id)
+    .order_by(worker_report.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
+
+
+def waiting_reports(connection: Connection, limit: int) -> list[tuple[str, str, dict[str, Any]]]:
+    """``(executor, kind, body)`` of the oldest reports that no scheduler has applied yet."""
+    rows = connection.execute(_WAITING, {"most": limit})
+    return [(row.executor, row.kind, json.loads(row.body)) for row in rows]
+
+
+# --- those that are gone ---------------------------------------------------------------------------------------------
+
+_BEATS = select(_S.id, _S.beat).where(_S.is_alive, _S.executor.in_(bindparam("executors", expanding=True)))
+_UNCLAIMED_STOPPING = select(_A.id, _A.token, _A.executor).where(
+    LIVE_ATTEMPT, and_(_A.state == lit(AttemptState.STOPPING), _A.supervisor_id.is_(None))
+)
+
+
+def beats(connection: Connection, executors: Collection[str]) -> dict[str, int]:
+    """The number of the last beat of each living worker of these executors."""
+    return dict(connection.execute(_BEATS, {"executors": sorted(executors)}).tuples().all())
