@@ -31,7 +31,6 @@ __all__ = [
     "NewBackfill",
     "NewCallback",
     "NewRun",
-    "RunMove",
     "add_tasks",
     "claim_attempts",
     "create_attempts",
