@@ -16,7 +16,6 @@ from clockmill.storage.transitions.callbacks import CallbackMove, NewCallback, c
 from clockmill.storage.transitions.legality import IllegalTransition
 from clockmill.storage.transitions.runs import (
     NewRun,
-    RunMove,
     add_tasks,
     create_run,
     create_runs,
