@@ -18,7 +18,7 @@ from clockmill.actions.rerun import Rerun
 from clockmill.actions.selection import RunSelection, TaskSelection
 from clockmill.errors import Conflict, NotFound
 from clockmill.operators.bash import BashOperator
-from clockmill.state import RunState, TaskState
+from clockmill.state import RunEnding, RunState, TaskState
 from clockmill.storage import tables
 
 NONE, SUCCESS, FAILED, SKIPPED = TaskState.NONE, TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED
@@ -378,8 +378,19 @@ def test_a_teardown_that_has_something_to_clean_up_still_does_before_the_stopped
         ("second", "none", "failed"),
     ]
     assert mill.executor.running() == ["delete"]
+    assert mill.run("d").ending is RunEnding.STOPPED
     mill.finish("delete")
-    assert mill.run_state("d") is RunState.FAILED
+    assert (mill.run_state("d"), mill.run("d").ending) == (RunState.FAILED, RunEnding.STOPPED)
+
+
+def test_a_run_that_was_being_stopped_and_has_its_tasks_cleared_is_ended_no_more(mill: Any) -> None:
+    mill.add(cluster_dag())
+    mill.trigger("d")
+    mill.finish("create")
+    mill.change(StopRuns(runs=runs()))
+    mill.change(Clear(runs=runs(), tasks=tasks("second")))
+    assert (mill.run_state("d"), mill.run("d").ending) == (RunState.RUNNING, None)
+    assert [mill.row("d", name).cut_short for name in ("first", "second")] == [True, False]
 
 
 def test_a_teardown_is_stopped_too_when_it_is_all_that_is_left_or_has_nothing_to_clean_up(mill: Any) -> None:
@@ -456,28 +467,35 @@ def test_a_run_goes_on_from_its_failure_and_keeps_its_successes(mill: Any) -> No
     assert [mill.row("d", name).try_number for name in ("a", "b", "told")] == [1, 2, 1]
 
 
-@pytest.mark.parametrize("cut_short", ["stop", "mark", "timeout", "fail_fast"])
-def test_what_was_cut_short_goes_on_too(mill: Any, cut_short: str) -> None:
+@pytest.mark.parametrize(
+    "cut_short", [RunEnding.STOPPED, RunEnding.MARKED, RunEnding.TIMEOUT, RunEnding.FAIL_FAST], ids=str
+)
+def test_what_was_cut_short_goes_on_too(mill: Any, cut_short: RunEnding) -> None:
     with DAG("d", schedule=None, dagrun_timeout=timedelta(minutes=1), fail_fast=True) as dag:
         bash("a") >> bash("b")
+        bash("c") >> bash("rest")
         bash("x") >> bash("y")
     mill.add(dag)
     mill.trigger("d")
     mill.finish("x")
     mill.finish("y")
-    if cut_short == "timeout":
+    if cut_short is RunEnding.TIMEOUT:
         mill.pass_time(minutes=1)
-    elif cut_short == "fail_fast":
+    elif cut_short is RunEnding.FAIL_FAST:
         mill.finish("a", "failed")
-    elif cut_short == "stop":
+    elif cut_short is RunEnding.STOPPED:
         mill.change(StopRuns(runs=runs()))
     else:
         mill.change(MarkRuns(runs=runs(), state=FAILED))
-    assert mill.run_state("d") is RunState.FAILED
+    assert (mill.run_state("d"), mill.run("d").ending) == (RunState.FAILED, cut_short)
+    assert [row.task_id for row in mill.rows("d") if row.cut_short] == (
+        ["c", "rest"] if cut_short is RunEnding.FAIL_FAST else ["a", "b", "c", "rest"]
+    )
     mill.change(Rerun(runs=runs(), from_failure=True))
-    mill.finish("a")
-    mill.finish("b")
-    assert mill.run_state("d") is RunState.SUCCESS
+    for name in ("a", "b", "c", "rest"):
+        mill.finish(name)
+    assert (mill.run_state("d"), mill.run("d").ending) == (RunState.SUCCESS, None)
+    assert not any(row.cut_short for row in mill.rows("d"))
     assert [mill.row("d", name).try_number for name in "xy"] == [1, 1]
 
 
@@ -486,6 +504,14 @@ def test_a_task_that_a_person_skipped_stays_skipped_when_the_run_goes_on(mill: A
     mill.trigger("d")
     mill.change(MarkTasks(runs=runs(), tasks=tasks("a"), state=SKIPPED))
     assert mill.run_state("d") is RunState.SUCCESS
+    assert mill.change(Rerun(runs=runs(), from_failure=True)).is_empty
+
+
+def test_a_task_that_skipped_itself_stays_skipped_whatever_it_says(mill: Any) -> None:
+    mill.add(chain_dag())
+    mill.trigger("d")
+    mill.finish("a", "skipped", reason="run stopped: fail_fast")
+    assert mill.row("d", "a").reason == "run stopped: fail_fast"
     assert mill.change(Rerun(runs=runs(), from_failure=True)).is_empty
 
 

@@ -300,7 +300,15 @@ class Events(RuleBasedStateMachine):
     @rule(data=st.data(), from_failure=st.booleans())
     def runs_are_run_again(self, data: st.DataObject, from_failure: bool) -> None:
         if runs := self.some_runs(data):
-            self.change(Rerun(runs=runs, from_failure=from_failure))
+            request = Rerun(runs=runs, from_failure=from_failure)
+            shown = self.world.mill.db.read(lambda c: preview(c, request))
+            again = {change.row.id for plan in shown.plans for change in plan.tasks}
+            assert again >= self.cut_short_in(runs.run_ids), "a rerun leaves out what was cut short"
+            self.change(request)
+
+    def cut_short_in(self, run_ids: tuple[str, ...]) -> set[int]:
+        chosen = {row.id for row in self.world.rows(tables.dag_run) if row.run_id in run_ids}
+        return {row.id for row in self.world.rows(tables.task_instance) if row.cut_short and row.dag_run_id in chosen}
 
     def some_runs(self, data: st.DataObject) -> RunSelection | None:
         known = [row.run_id for row in self.world.rows(tables.dag_run)]
@@ -367,6 +375,13 @@ class Events(RuleBasedStateMachine):
         for row in self.world.rows(tables.task_instance):
             assert row.try_number <= row.max_tries
             assert row.crashes <= self.world.mill.settings.core.crash_budget + 1
+
+    @invariant()
+    def what_is_ended_failed_and_what_was_cut_short_is_over(self) -> None:
+        for run in self.world.rows(tables.dag_run):
+            assert run.ending is None or run.state != RunState.SUCCESS
+        for row in self.world.rows(tables.task_instance):
+            assert not row.cut_short or row.state in {TaskState.FAILED, TaskState.SKIPPED}
 
     @invariant()
     def every_tick_has_exactly_one_run(self) -> None:

@@ -9,9 +9,11 @@ from sqlalchemy import update
 
 from clockmill import DAG
 from clockmill.actions.explain import explain
+from clockmill.actions.rerun import Rerun
+from clockmill.actions.selection import RunSelection
 from clockmill.errors import DagDefinitionError, UsageError
 from clockmill.operators.bash import BashOperator
-from clockmill.state import RunState, TaskState
+from clockmill.state import RunEnding, RunState, TaskState
 from clockmill.storage import tables
 
 FIRST, SECOND, THIRD = (f"scheduled__2026-01-01T0{hour}:00:00+00:00" for hour in (1, 2, 3))
@@ -85,6 +87,10 @@ def test_cancel_ends_the_older_run_and_the_new_one_begins_when_its_tasks_are_gon
     assert mill.executor.workload("a").run_id == SECOND
     reasons = [event.detail["reason"] for event in mill.events("run_state") if event.run_id == FIRST]
     assert reasons == [f"overlap=cancel: the run {SECOND} is due"]
+    assert mill.run("d", FIRST).ending is RunEnding.OVERLAP
+    assert [row.cut_short for row in mill.rows("d", FIRST)] == [True, True]
+    mill.change(Rerun(runs=RunSelection(dag_id="d", run_ids=(FIRST,)), from_failure=True))
+    assert (states(mill), mill.run("d", FIRST).ending) == ({FIRST: "running", SECOND: "running"}, None)
 
 
 def test_cancel_ends_a_run_that_still_waits_and_leaves_runs_by_hand_alone(mill) -> None:
@@ -93,7 +99,8 @@ def test_cancel_ends_a_run_that_still_waits_and_leaves_runs_by_hand_alone(mill) 
     mill.pass_time(hours=1)
     mill.pass_time(hours=1)
     assert states(mill) == {"r1": "running", FIRST: "failed", SECOND: "queued"}
-    assert set(mill.states("d", FIRST).values()) == {TaskState.SKIPPED}
+    assert mill.run("d", FIRST).ending is RunEnding.OVERLAP
+    assert [(row.state, row.cut_short) for row in mill.rows("d", FIRST)] == [(TaskState.SKIPPED, True)] * 2
     mill.finish("a")
     mill.finish("b")
     assert states(mill) == {"r1": "success", FIRST: "failed", SECOND: "running"}

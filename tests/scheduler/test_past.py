@@ -13,7 +13,7 @@ from clockmill.actions.explain import explain
 from clockmill.operators.bash import BashOperator
 from clockmill.operators.empty import EmptyOperator
 from clockmill.operators.python import ShortCircuitOperator
-from clockmill.state import RunState, TaskState
+from clockmill.state import RunEnding, RunState, TaskState
 from clockmill.storage import tables
 from clockmill.testing.executor import ScriptedExecutor
 
@@ -279,6 +279,25 @@ def test_a_run_that_only_waits_gives_its_place_to_the_earlier_run_that_was_clear
     finish(mill, "b", 1)
     finish(mill, "b", 2)
     assert [mill.run_state("d", name) for name in ("r1", "r2")] == [RunState.SUCCESS] * 2
+
+
+def test_a_run_that_gave_its_place_and_then_takes_too_long_failed_for_that(mill) -> None:
+    with DAG("d", schedule=None, max_active_runs=1, dagrun_timeout=timedelta(hours=1)) as dag:
+        BashOperator(task_id="a", bash_command="true", depends_on_past=True)
+    mill.add(dag)
+    run(mill, 1)
+    finish(mill, "a", 1)
+    run(mill, 2)
+    finish(mill, "a", 2, "rescheduled", look_again_at="2026-01-01T00:10:00+00:00")
+    clear(mill, 1)
+    mill.clear("d", "a", run_id="r2")
+    assert [mill.run_state("d", name) for name in ("r1", "r2")] == [RunState.RUNNING, RunState.QUEUED]
+    finish(mill, "a", 1)
+    assert (mill.run_state("d", "r2"), mill.run("d", "r2").reason) == (RunState.RUNNING, "")
+    mill.pass_time(hours=1)
+    late = mill.run("d", "r2")
+    assert (late.state, late.ending) == (RunState.FAILED, RunEnding.TIMEOUT)
+    assert late.reason == "dagrun_timeout: the run took longer than 1:00:00"
 
 
 def test_the_first_run_of_a_backfill_waits_for_nothing_and_the_others_do(mill) -> None:
