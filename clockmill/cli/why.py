@@ -34,7 +34,8 @@ def why(app: App, dag_id: str, run_id: str, task_id: str, map_index: int, output
 
     from clockmill.actions.explain import explain
 
-    answer = app.read(lambda connection: explain(connection, dag_id, run_id, task_id, map_index))
+    default = app.settings.default_executor
+    answer = app.read(lambda c: explain(c, dag_id, run_id, task_id, map_index, default_executor=default))
     if output == "text":
         click.echo(_screen(answer))
     else:

@@ -193,6 +193,7 @@ def make_web_server(
         logs_folder=settings.logs_folder,
         dags_folder=settings.dags_folder,
         allowed_hosts=frozenset({settings.webserver.host, host_name()}),
+        default_executor=settings.default_executor,
         components=(*ALWAYS_THERE, *services),
     )
     actions = WebActions(database, clock, settings.run_folder)

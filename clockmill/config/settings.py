@@ -169,6 +169,11 @@ class Settings:
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False, repr=False)
 
     @property
+    def default_executor(self) -> str:
+        """The name of the executor for tasks that name none."""
+        return self.core.executor.split(",")[0].split(":")[0].strip()
+
+    @property
     def dags_folder(self) -> Path:
         """The folder of DAG files, absolute."""
         return self.home / self.core.dags_folder

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clockmill.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 GROUP = "clockmill.executors"
 
@@ -41,9 +43,11 @@ def chosen(text: str) -> dict[str, str]:
     return found
 
 
-def names() -> list[str]:
-    """The names under which installed packages offer executors."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
+def installed() -> EntryPoints:
+    """What installed packages offer."""
+    from importlib.metadata import entry_points  # which is slow to load, and a list of names does without
+
+    return entry_points(group=GROUP)
 
 
 def load(target: str) -> type[Any]:
@@ -51,11 +55,13 @@ def load(target: str) -> type[Any]:
 
     :raises ConfigError: when there is none, or it cannot be imported.
     """
-    for point in entry_points(group=GROUP, name=target):
-        return _load(point.value, f"{target!r} ({point.value})")
+    points = installed()
+    if target in points.names:
+        place = points[target].value
+        return _load(place, f"{target!r} ({place})")
     if ":" in target or "." in target:
         return _load(target, repr(target))
-    known = names()
+    known = sorted(points.names)
     raise ConfigError(
         f"There is no executor {target!r}.{did_you_mean(target, known)} Installed: {', '.join(known) or 'none'}; "
         f"{_HOW}."

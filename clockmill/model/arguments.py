@@ -46,6 +46,7 @@ class DagArguments(TypedDict, total=False):
     user_defined_macros: dict[str, Any] | None
     user_defined_filters: dict[str, Any] | None
     default_args: Mapping[str, Any] | None
+    executor: str | None
     max_active_tasks: int | None
     max_active_runs: int | None
     max_consecutive_failed_dag_runs: int
@@ -96,6 +97,7 @@ DAG_CHECKS: dict[str, checks.Check] = {
     "user_defined_macros": checks.optional(checks.mapping),
     "user_defined_filters": checks.optional(checks.mapping),
     "default_args": checks.optional(checks.mapping),
+    "executor": checks.optional(checks.text),
     "max_active_tasks": checks.optional(checks.whole(1)),
     "max_active_runs": checks.optional(checks.whole(1)),
     "max_consecutive_failed_dag_runs": checks.whole(0),

@@ -52,6 +52,7 @@ class DAG:
     template_undefined: type | None = None
     user_defined_macros: Mapping[str, Any] | None = None
     user_defined_filters: Mapping[str, Any] | None = None
+    executor: str | None = None
     max_active_tasks: int | None = None
     max_active_runs: int | None = None
     max_consecutive_failed_dag_runs: int = 0
@@ -196,7 +197,8 @@ class DAG:
 
     def default_layers(self) -> list[Mapping[str, Any]]:
         """The default arguments that every operator of this DAG is given; see ``TaskGroup.default_layers``."""
-        return [{name: value for name, value in self.default_args.items() if name != "params"}]
+        own = {} if self.executor is None else {"executor": self.executor}
+        return [own | {name: value for name, value in self.default_args.items() if name != "params"}]
 
     def note_defaults_used(self, names: Iterable[str]) -> None:
         """Remember that an operator takes arguments of these names."""

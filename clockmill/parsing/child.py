@@ -24,6 +24,7 @@ from clockmill.host import processes
 from clockmill.model.dag import DAG
 from clockmill.model.loader import load_dags
 from clockmill.parsing.dependencies import Folder, Recorder, dependencies_of, looks_like_a_dag
+from clockmill.parsing.executors import refuse_wrong_executors
 from clockmill.parsing.results import Dependencies, FileError, ParsedDag, ParseResult
 from clockmill.serde import dumps, encode
 from clockmill.timetables import AuthoredTimetable, Schedule, TickList, tick_list
@@ -53,6 +54,7 @@ class Job:
     :param root: the folder of the bundle.
     :param file: relative to it.
     :param timeout: seconds.
+    :param executors: ``[core] executor``.
     :param now: the present instant as ISO 8601 text; what the clock of the machine says when empty.
     :param positions: how far DAGs have come, by id, as ISO 8601 text; those that are known and have a next tick.
     """
@@ -64,6 +66,7 @@ class Job:
     memory_mb: int
     max_document_mb: int
     max_map_length: int = 10_000
+    executors: str = "local"
     now: str = ""
     positions: Mapping[str, str] = field(default_factory=dict)
 
@@ -170,6 +173,7 @@ def _encoded(job: Job, dag: DAG) -> ParsedDag | FileError:
     try:
         dag.refuse_long_maps(job.max_map_length)
         text = dumps(encode(dag))
+        refuse_wrong_executors(dag, job.executors)
         size = len(text.encode())
         ticks = _ticks(job, dag)
     except ClockmillError as error:

@@ -88,10 +88,18 @@ class ParsingCrew:
     :param memory_mb: for one file.
     :param max_document_mb: for one DAG.
     :param max_map_length: how many instances the lists in a file may ask for.
+    :param executors: those that tasks may name, as ``[core] executor`` has them.
     """
 
     def __init__(
-        self, at_once: int, *, timeout: float, memory_mb: int, max_document_mb: int, max_map_length: int = 10_000
+        self,
+        at_once: int,
+        *,
+        timeout: float,
+        memory_mb: int,
+        max_document_mb: int,
+        max_map_length: int = 10_000,
+        executors: str = "local",
     ) -> None:
         self._at_once = at_once
         self._limits = Job(
@@ -102,6 +110,7 @@ class ParsingCrew:
             memory_mb=memory_mb,
             max_document_mb=max_document_mb,
             max_map_length=max_map_length,
+            executors=executors,
         )
         self._positions: Mapping[str, Mapping[str, str]] = {}
         self._idle_since: float | None = None

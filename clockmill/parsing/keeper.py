@@ -158,7 +158,7 @@ class FolderKeeper:
 
     def _fingerprints(self, bundle: Bundle) -> Fingerprints:
         python = ".".join(map(str, sys.version_info[:2]))
-        return Fingerprints(bundle, f"{clockmill.__version__} {python}")
+        return Fingerprints(bundle, f"{clockmill.__version__} {python} {self._settings.core.executor}")
 
     # --- problems of the folder ------------------------------------------------------------------------------------
 

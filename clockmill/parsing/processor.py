@@ -12,6 +12,7 @@ from threading import Event as Flag
 from clockmill.bundles import BundleStore
 from clockmill.clock import Clock
 from clockmill.config import Settings
+from clockmill.executors import registry
 from clockmill.host.processes import this_process
 from clockmill.parsing.crew import ParsingCrew
 from clockmill.parsing.keeper import FolderKeeper
@@ -40,11 +41,13 @@ class DagProcessor:
     :param settings: ``core``, ``dags`` and the folders of it are used.
     :param wake_scheduler: called after each commit that a scheduler should know of; by default it wakes all
         schedulers of this database.
+    :raises ConfigError: when ``[core] executor`` cannot be understood.
     """
 
     def __init__(
         self, database: Database, clock: Clock, settings: Settings, *, wake_scheduler: Callable[[], None] | None = None
     ) -> None:
+        registry.chosen(settings.core.executor)
         self._database = database
         self._clock = clock
         self._settings = settings
@@ -56,6 +59,7 @@ class DagProcessor:
             memory_mb=settings.dags.parse_memory_mb,
             max_document_mb=settings.dags.max_document_mb,
             max_map_length=settings.core.max_map_length,
+            executors=settings.core.executor,
         )
         self._stop = Flag()
         self._keeper = FolderKeeper(

@@ -33,6 +33,7 @@ class WebOptions:
     :param dags_folder: named where there is no DAG yet.
     :param allowed_hosts: host names, without a port, that requests may use besides ``localhost`` and addresses in
         numbers.
+    :param default_executor: the name of the one for tasks that name none.
     :param components: services without which ``/health`` is not healthy, also before their first loop.
     """
 
@@ -40,6 +41,7 @@ class WebOptions:
     logs_folder: Path
     dags_folder: Path
     allowed_hosts: frozenset[str] = frozenset()
+    default_executor: str = ""
     components: tuple[str, ...] = ALWAYS_THERE
 
 

@@ -118,7 +118,11 @@ def show_task(dag_id: str, run_id: str, task_id: str) -> str:
 
 def _why(run: RunRow, task: TaskRow) -> Explanation:
     """What the task waits for, who holds it, or when it is due."""
-    return current_site().database.read(lambda c: explain(c, run.dag_id, run.run_id, task.task_id, task.map_index))
+    site = current_site()
+    default = site.options.default_executor
+    return site.database.read(
+        lambda c: explain(c, run.dag_id, run.run_id, task.task_id, task.map_index, default_executor=default)
+    )
 
 
 def _neighbours(run: RunRow, task_id: str) -> tuple[list[TaskLine], list[TaskLine]]:

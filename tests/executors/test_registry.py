@@ -20,7 +20,7 @@ def offered(monkeypatch):
             EntryPoint("broken", "no_such_module:Executor", registry.GROUP),
         ]
     )
-    monkeypatch.setattr(registry, "entry_points", lambda **chosen: points.select(**chosen))
+    monkeypatch.setattr(registry, "installed", lambda: points)
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,13 @@ _TELLING = (
 )
 
 
-def explain(connection: Connection, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Explanation:
+def explain(
+    connection: Connection, dag_id: str, run_id: str, task_id: str, map_index: int = -1, *, default_executor: str = ""
+) -> Explanation:
     """Why a task instance is where it is.
 
     :param map_index: which instance of a mapped task; with -1, the first that is not finished.
+    :param default_executor: the one for tasks that name none; without, all slots count for those.
     :raises NotFound: when there is no such DAG, run, task or instance.
     """
     dag = dag_state(connection, dag_id)
@@ -57,7 +60,7 @@ def explain(connection: Connection, dag_id: str, run_id: str, task_id: str, map_
     tasks = task_briefs(connection, run.id)
     row = _row(connection, run, _instance(tasks, task_id, map_index))
     answer = Explanation(dag_id=dag_id, run_id=run_id, task_id=task_id, state=row.state)
-    subject = Subject(connection=connection, dag=dag, run=run, row=row, tasks=tasks)
+    subject = Subject(connection=connection, dag=dag, run=run, row=row, tasks=tasks, default_executor=default_executor)
     _fill(answer, subject)
     if row.map_index != map_index:
         answer.details.insert(0, _one_of_many(subject))

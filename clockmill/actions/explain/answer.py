@@ -48,6 +48,7 @@ class Subject:
     """The task instance that is asked about, with all that a reason may need.
 
     :param tasks: every task instance of its run, itself included.
+    :param default_executor: of tasks that name none; empty when there is one executor alone.
     """
 
     connection: Connection
@@ -55,6 +56,7 @@ class Subject:
     run: RunRow
     row: TaskRow
     tasks: Sequence[TaskBrief]
+    default_executor: str = ""
 
 
 def holders_of(rows: Iterable[dict[str, Any]]) -> list[Holder]:

@@ -107,7 +107,7 @@ def _task(subject: Subject) -> Iterator[_Reason]:
 
 
 def _executor(subject: Subject) -> Iterator[_Reason]:
-    connection, name = subject.connection, subject.row.executor
+    connection, name = subject.connection, subject.row.executor or subject.default_executor
     slots, busy = slots_of(connection, name)
     shown = f"the executor {name!r}" if name else "the executor"
     if slots == 0 and name:
