@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Table, create_engine, insert, text
@@ -18,8 +19,18 @@ from clockmill.migrations import runner
 from clockmill.state import FINISHED_RUN_STATES, LIVE_ATTEMPT_STATES
 from clockmill.storage import tables
 from clockmill.storage.engine import Database
-from clockmill.testing.servers import PostgresServer, ServerMissing, postgres_server
+from clockmill.testing.servers import (
+    PostgresServer,
+    RabbitServer,
+    RedisServer,
+    Server,
+    ServerMissing,
+    postgres_server,
+    rabbit_server,
+    redis_server,
+)
 
+S = TypeVar("S", bound=Server)
 _TEMPLATE = "clockmill_template"
 
 
@@ -34,13 +45,28 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server for the whole test run; skips where none is installed, fails there in CI."""
-    try:
-        with postgres_server() as server:
-            yield server
-    except ServerMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    yield from _running(postgres_server)
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """A Redis server for the whole test run, as found or left by another test; skips where none is installed."""
+    yield from _running(redis_server)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitServer]:
+    """A RabbitMQ server for the whole test run, as found or left by another test; skips where none is installed."""
+    yield from _running(rabbit_server)
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker(request: pytest.FixtureRequest) -> RedisServer | RabbitServer:
+    """Each broker in turn, with nothing in it and with all clients cut off; give the test the mark ``broker``."""
+    server: RedisServer | RabbitServer = request.getfixturevalue(request.param)
+    server.drop_connections()
+    server.wipe()
+    return server
 
 
 @pytest.fixture(scope="session")
@@ -182,6 +208,16 @@ def make_rows() -> type[Rows]:
 def rows(database: Database) -> Rows:
     """Makes rows in the database of this test."""
     return Rows(database)
+
+
+def _running(make: Callable[[], AbstractContextManager[S]]) -> Iterator[S]:
+    try:
+        with make() as server:
+            yield server
+    except ServerMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
 
 
 def _migrate(url: str) -> None:
