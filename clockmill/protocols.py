@@ -41,6 +41,7 @@ class Workload(_Record):
     :param kill_grace: seconds between TERM and KILL.
     :param item: which element of its expansion a mapped task takes, from 0; -1 when it takes none.
     :param scope: which instance of the mapped groups around it the task belongs to: ``"2"``, ``"2.0"``; empty outside.
+    :param run_as_user: the user whose rights its process has, where the executor can change them; else None.
     :param resume: how a deferred task goes on: ``method``, ``kwargs`` (JSON text) and ``event`` (JSON text) or
         ``error`` (its first line says it all; :data:`TRIGGER_TIMEOUT` when nothing came in time). ``xcoms`` are the
         pairs that the try has pushed so far, over deferrals and reschedules. None at the beginning of a try.
@@ -71,6 +72,7 @@ class Workload(_Record):
     kill_grace: float = 5.0
     max_xcom_bytes: int = 1 << 20
     executor_config: dict[str, Any] = field(default_factory=dict)
+    run_as_user: str | None = None
     resume: dict[str, Any] | None = None
     callback: dict[str, Any] | None = None
     context: dict[str, Any] = field(default_factory=dict)

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from clockmill.executors.base import ExecutorEvent, Finished, Started, SupervisorDown, SupervisorInfo, SupervisorUp
 from clockmill.executors.link import SupervisorFiles, SupervisorLink, find_all, home_mark, launch
@@ -44,6 +45,9 @@ class LocalExecutor:
     :raises ConfigError: when an option is set.
     """
 
+    #: How its supervisors start attempts: ``zygote`` forks them, ``fresh`` gives each an interpreter of its own.
+    starter: ClassVar[str] = "zygote"
+
     def __init__(self, setup: ExecutorSetup) -> None:
         setup.read_options({})
         self.name = setup.name
@@ -55,6 +59,7 @@ class LocalExecutor:
             "orphan_grace": setup.orphan_grace,
             "gateway": setup.gateway,
             "gateway_spec": dict(setup.gateway_spec),
+            "starter": self.starter,
         }
         self._epoch: int | None = None
         self._failures = 0

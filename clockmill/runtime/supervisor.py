@@ -46,6 +46,7 @@ class Settings:
     :param results: where reports that nobody acknowledged are left at the end.
     :param orphan_grace: seconds without a scheduler after which everything is stopped.
     :param gateway: ``module:function`` that opens the task gateway from ``gateway_spec``.
+    :param starter: ``zygote``: attempts are forked; ``fresh``: each gets an interpreter of its own.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Settings:
     orphan_grace: float
     gateway: str
     gateway_spec: dict[str, Any]
+    starter: str = "zygote"
 
 
 class Supervisor:
@@ -76,6 +78,7 @@ class Supervisor:
             settings.id,
             settings.slots,
             self._gateway,
+            starter=settings.starter,
             on_started=self._started,
             on_finished=self._finished,
         )

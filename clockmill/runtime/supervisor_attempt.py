@@ -11,6 +11,7 @@ from typing import Any, Literal
 from clockmill.host.wire import FrameReader
 from clockmill.logs.writer import LogWriter
 from clockmill.protocols import AttemptReport, Workload
+from clockmill.runtime.limits import blames_memory, cpu_is_over, memory_note
 from clockmill.runtime.supervisor_loop import Outbox
 
 #: An attempt that is over sooner is reported by its end alone.
@@ -65,6 +66,7 @@ class Exit:
 class Attempt:
     """The record of a live attempt; instants are monotonic seconds, ``inf`` when nothing is due.
 
+    :param limits: what of ``executor_config`` holds for its processes.
     :param tell_at: when it is worth telling that the user's code has started.
     :param limit_at: when it has taken too long.
     :param kill_at: when the grace after TERM, or after its report, is over.
@@ -77,6 +79,7 @@ class Attempt:
     output: int
     outbox: Outbox
     begun: float
+    limits: dict[str, Any] = field(default_factory=dict)
     reader: FrameReader = field(default_factory=lambda: FrameReader(MAX_TASK_MESSAGE_BYTES))
     started_at: str | None = None
     is_told: bool = False
@@ -142,7 +145,7 @@ class Attempt:
             "cpu_seconds": end.cpu,
         }
         if self.ending is None and self.result is not None:
-            return AttemptReport.from_json(self.result | self._identity() | facts)
+            return AttemptReport.from_json(self.result | self._identity() | facts | self._blame(end))
         outcome, reason = self._verdict(end)
         return AttemptReport(
             **self._identity(), **facts, outcome=outcome, reason=reason, started_at=self.started_at, ended_at=now_iso
@@ -156,8 +159,19 @@ class Attempt:
             return self.ending.outcome, self.ending.reason
         if end.signal is None:
             return "failed", f"It exited with code {end.code} before it reported."
-        perhaps = " (perhaps out of memory)" if end.signal == signal.SIGKILL else ""
-        return "lost", f"It was killed by {signal_name(end.signal)}{perhaps}; its peak was {megabytes(end.peak_kb)}."
+        if reason := cpu_is_over(self.limits, end.signal, end.cpu):
+            return "failed", reason
+        note = memory_note(self.limits)
+        perhaps = "perhaps out of memory" if end.signal == signal.SIGKILL or note else ""
+        told = f" ({': '.join(filter(None, [perhaps, note]))})" if perhaps else ""
+        return "lost", f"It was killed by {signal_name(end.signal)}{told}; its peak was {megabytes(end.peak_kb)}."
+
+    def _blame(self, end: Exit) -> dict[str, str]:
+        """The reason of a task that ran against its limit of memory, with the limit and its peak."""
+        reason, note = (self.result or {}).get("reason", ""), memory_note(self.limits)
+        if not note or not blames_memory(reason):
+            return {}
+        return {"reason": f"{reason.rstrip('.')} ({note}; its peak was {megabytes(end.peak_kb)})"}
 
 
 def signal_name(number: int) -> str:

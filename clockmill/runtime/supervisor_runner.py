@@ -31,6 +31,7 @@ class Runner:
     """The attempts that a supervisor holds.
 
     :param slots: how many run at once; what comes on top waits here.
+    :param starter: how attempts are started; see :class:`~clockmill.runtime.supervisor_zygotes.ZygotePool`.
     :param on_started: called with an attempt whose user code has been running for a moment.
     :param on_finished: called with the report of an attempt whose processes are gone.
     """
@@ -43,6 +44,7 @@ class Runner:
         slots: int,
         gateway: GatewayThread,
         *,
+        starter: str,
         on_started: Callable[[Attempt], None],
         on_finished: Callable[[AttemptReport], None],
     ) -> None:
@@ -57,7 +59,9 @@ class Runner:
         self._live: dict[str, Attempt] = {}
         self._starting_at_once = 2 * len(os.sched_getaffinity(0))
         self._bereft: set[str] = set()  # their zygote is dead; their processes may not be gone yet
-        self._zygotes = ZygotePool(loop, clock, supervisor_id, on_message=self._zygote_said, on_loss=self._zygote_lost)
+        self._zygotes = ZygotePool(
+            loop, clock, supervisor_id, starter=starter, on_message=self._zygote_said, on_loss=self._zygote_lost
+        )
 
     # --- orders ---------------------------------------------------------------------------------------------------
 
@@ -149,7 +153,7 @@ class Runner:
         os.set_blocking(output, False)
         attempt = self._record(workload, control.detach(), output)
         self._zygotes.fork(workload, theirs.detach(), writer)
-        attempt.outbox.put(encode([workload.to_json()]))
+        attempt.outbox.put(encode(self._zygotes.opening(workload)))
 
     def _record(self, workload: Workload, control: int, output: int) -> Attempt:
         log = LogWriter(Path(workload.log_path), self._clock)
@@ -163,6 +167,7 @@ class Runner:
             output=output,
             outbox=Outbox(self._loop, control),
             begun=self._clock.monotonic(),
+            limits=self._zygotes.limits_of(workload),
         )
         self._live[attempt.id] = attempt
         return attempt

@@ -1,4 +1,7 @@
-"""The zygotes of a supervisor: a base one that is always there, and preloaded ones for busy DAG files."""
+"""The zygotes of a supervisor: a base one that is always there, and preloaded ones for busy DAG files.
+
+Where each attempt gets a fresh interpreter, a launcher takes the place of the base one, and nothing is preloaded.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ from clockmill.protocols import Workload
 from clockmill.runtime.supervisor_loop import READ, WRITE, Loop
 
 FileKey = tuple[str, str]
+#: How attempts are started -> the program that does it.
+STARTERS = {"zygote": "clockmill.runtime.zygote", "fresh": "clockmill.runtime.launcher"}
 
 _MESSAGE_BYTES = 65536
 #: So many attempts of one file within so many seconds make it busy.
@@ -35,10 +40,13 @@ _MAX_RESTART_SECONDS = 10.0
 class Zygote:
     """The supervisor's end of one zygote process.
 
+    :param program: the module that it runs.
     :param key: bundle and file that it has loaded, None for the base zygote.
     """
 
-    def __init__(self, loop: Loop, supervisor_id: str, key: FileKey | None, heard: Callable[[Zygote], None]) -> None:
+    def __init__(
+        self, loop: Loop, supervisor_id: str, program: str, key: FileKey | None, heard: Callable[[Zygote], None]
+    ) -> None:
         self.key = key
         self.attempts: set[str] = set()
         self.is_ready = False
@@ -47,7 +55,7 @@ class Zygote:
         self._waiting: deque[tuple[bytes, Sequence[int]]] = deque()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self.pid = _spawn(supervisor_id, theirs.fileno())
+            self.pid = _spawn(program, supervisor_id, theirs.fileno())
         ours.setblocking(False)
         self._link = ours
         loop.watch(ours.fileno(), READ, lambda ready: self._serve(ready, heard))
@@ -104,14 +112,14 @@ def _close(descriptors: Sequence[int]) -> None:
         os.close(descriptor)
 
 
-def _spawn(supervisor_id: str, link: int) -> int:
+def _spawn(program: str, supervisor_id: str, link: int) -> int:
     environment = processes.clean_environment(os.environ.items())
-    # The room in which a child writes its own id, so that /proc shows it: see runtime.zygote.
+    # The room in which a child writes its own id, so that /proc shows it: see runtime.nursery.
     environment[processes.ATTEMPT_MARK] = "0" * 32
     environment[processes.SUPERVISOR_MARK] = supervisor_id
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-P", "-m", "clockmill.runtime.zygote", str(os.getpid())],
+        [sys.executable, "-P", "-m", program, str(os.getpid())],
         environment,
         file_actions=[(os.POSIX_SPAWN_DUP2, link, 0), (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)],
     )
@@ -128,6 +136,7 @@ class _Use:
 class ZygotePool:
     """Chooses the zygote for each attempt and keeps the zygotes alive.
 
+    :param starter: which of :data:`STARTERS` starts attempts.
     :param on_message: called with each message about an attempt.
     :param on_loss: called with the ids of the attempts whose zygote died; their processes may still be dying.
     """
@@ -138,12 +147,15 @@ class ZygotePool:
         clock: Clock,
         supervisor_id: str,
         *,
+        starter: str,
         on_message: Callable[[dict[str, Any]], None],
         on_loss: Callable[[set[str]], None],
     ) -> None:
         self._loop = loop
         self._clock = clock
         self._supervisor_id = supervisor_id
+        self._program = STARTERS[starter]
+        self._is_fresh = starter == "fresh"
         self._on_message = on_message
         self._on_loss = on_loss
         self._uses: dict[FileKey, _Use] = {}
@@ -168,6 +180,17 @@ class ZygotePool:
         self._by_attempt[workload.attempt_id] = zygote
         zygote.send({"op": "fork", "id": workload.attempt_id}, (control, output))
         return True
+
+    def opening(self, workload: Workload) -> list[dict[str, Any]]:
+        """What the process of an attempt is told first."""
+        if not self._is_fresh:
+            return [workload.to_json()]
+        plan = {"attempt_id": workload.attempt_id, "config": workload.executor_config, "user": workload.run_as_user}
+        return [plan, workload.to_json()]
+
+    def limits_of(self, workload: Workload) -> dict[str, Any]:
+        """The part of the workload's ``executor_config`` that is made to hold."""
+        return workload.executor_config if self._is_fresh else {}
 
     def signal(self, attempt_id: str, number: int) -> None:
         """Signal the process group of an attempt; its zygote does it, which knows that the group is still that one."""
@@ -220,6 +243,8 @@ class ZygotePool:
         self._base = None
 
     def _choose(self, workload: Workload) -> Zygote | None:
+        if self._is_fresh:
+            return self._base
         key = (workload.bundle, workload.file)
         now = self._clock.monotonic()
         zygote = self._preloaded.get(key)
@@ -271,7 +296,7 @@ class ZygotePool:
         return zygote
 
     def _new(self, key: FileKey | None) -> Zygote:
-        zygote = Zygote(self._loop, self._supervisor_id, key, self._heard)
+        zygote = Zygote(self._loop, self._supervisor_id, self._program, key, self._heard)
         self._pids.add(zygote.pid)
         zygote.used_at = self._clock.monotonic()
         return zygote

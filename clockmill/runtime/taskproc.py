@@ -59,9 +59,18 @@ def run_child(zygote: int, control: int, output: int, load: Loader) -> NoReturn:
     :param control: the socket to the supervisor.
     :param output: where standard output and error go.
     """
+    _be_task(lambda: _settle(zygote, control, output), load)
+
+
+def run_fresh() -> NoReturn:
+    """Be the task process in an interpreter of its own, which the launcher has put in its place. Never returns."""
+    _be_task(_settle_in, lambda workload: find_dag(load_file(Path(workload.bundle_path), workload.file), workload))
+
+
+def _be_task(settle: Callable[[], None], load: Loader) -> NoReturn:
     code = 1
     try:
-        _settle(zygote, control, output)
+        settle()
         channel = SocketChannel(socket.socket(fileno=CONTROL_FD), SystemClock())
         workload = channel.workload()
         _introduce(workload)
@@ -102,6 +111,11 @@ def _settle(zygote: int, control: int, output: int) -> None:
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
     gc.enable()
+
+
+def _settle_in() -> None:
+    os.set_inheritable(CONTROL_FD, False)
+    prepare_output()
 
 
 def _introduce(workload: Workload) -> None:

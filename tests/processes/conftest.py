@@ -15,17 +15,20 @@ from clockmill.clock import SystemClock
 from clockmill.executors.base import ExecutorEvent, Finished, SupervisorDown, SupervisorUp
 from clockmill.executors.local import LocalExecutor
 from clockmill.executors.setup import ExecutorSetup
+from clockmill.executors.subprocess import SubprocessExecutor
 from clockmill.ids import new_attempt_id, new_token
 from clockmill.protocols import AttemptReport, Workload
 
 PATIENCE = 20.0
+KINDS: dict[str, type[LocalExecutor]] = {"local": LocalExecutor, "subprocess": SubprocessExecutor}
 
 
 class Bench:
     """Submits the functions of a DAG file as attempts and waits for events."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, kind: str = "local") -> None:
         self.home = home
+        self.kind = kind
         self.bundle = home / "bundle"
         self.bundle.mkdir(parents=True)
         self.clock = SystemClock()
@@ -45,7 +48,7 @@ class Bench:
             "gateway_spec": {},
             "orphan_grace": 60.0,
         }
-        executor = LocalExecutor(ExecutorSetup(**(settings | options)))
+        executor = KINDS[self.kind](ExecutorSetup(**(settings | options)))
         self.epoch += 1
         executor.start(self.epoch)
         self.executors.append(executor)
@@ -164,7 +167,13 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
+def kind() -> str:
+    """Which executor the bench has; a test that is for several of them overrides it by its parameter."""
+    return "local"
+
+
+@pytest.fixture
+def bench(tmp_path: Path, kind: str) -> Iterator[Bench]:
+    bench = Bench(tmp_path, kind)
     yield bench
     bench.close()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+pytestmark = pytest.mark.parametrize("kind", ["local", "subprocess"])
+
 
 def test_a_task_runs_and_its_end_is_reported(bench):
     bench.dag_file("def hello(): print('hello, world')")

@@ -11,7 +11,7 @@ from clockmill.executors.base import Started, SupervisorUp
 from clockmill.host.processes import ATTEMPT_MARK, SUPERVISOR_MARK, children_of, marked
 from clockmill.testing.clock import FakeClock
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.parametrize("kind", ["local", "subprocess"])]
 
 WAIT = "import signal\ndef wait():\n    print('waiting', flush=True)\n    signal.pause()\n"
 #: Ends as soon as somebody opens the named pipe beside it for writing.

@@ -11,7 +11,7 @@ import pytest
 from clockmill.executors.base import SupervisorDown
 from clockmill.host.processes import ATTEMPT_MARK, marked
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.parametrize("kind", ["local", "subprocess"])]
 
 
 def left_of(report) -> list[int]:

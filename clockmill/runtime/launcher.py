@@ -1,0 +1,98 @@
+"""The launcher: a nursery whose children become fresh interpreters, one for each attempt.
+
+Run by a supervisor as ``python -m clockmill.runtime.launcher SUPERVISOR_PID`` with the link to it as standard input. It
+is trusted and small, and never runs code of a DAG's author: a child of it applies what ``executor_config`` asks for to
+itself, and becomes the Python that is wanted. So each attempt costs the start of one interpreter, and no other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from clockmill.host import launching, processes, wire
+from clockmill.runtime.nursery import Nursery, take_over
+
+CONTROL_FD = 3
+_PROGRAM = str(Path(__file__).with_name("freshproc.py"))
+_LENGTH = struct.Struct(">I")
+_DEFAULT_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
+
+
+class Launcher(Nursery):
+    """Starts a Python for each attempt."""
+
+    def run_child(self, control: int, output: int) -> NoReturn:
+        """Become the Python of the attempt, or tell why not."""
+        try:
+            _settle(control, output)
+            _become(_read_plan(), self._pid)
+        except (launching.LaunchError, ValueError, OSError) as error:
+            _tell(f"It could not be started: {error}")
+        finally:
+            os._exit(1)
+
+
+def _settle(control: int, output: int) -> None:
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in _DEFAULT_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    # Copies far from the targets: a plain dup2 could overwrite one source with another's target. They, and all else
+    # that this process has open, are closed by the exec.
+    control, output = (fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10) for descriptor in (control, output))
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.dup2(control, CONTROL_FD)
+
+
+def _read_plan() -> dict[str, Any]:
+    """The first frame, and not a byte of the next: that one is for the Python which this process becomes."""
+    (length,) = _LENGTH.unpack(_read_exactly(_LENGTH.size))
+    plan: dict[str, Any] = json.loads(_read_exactly(length))
+    return plan
+
+
+def _read_exactly(count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = os.read(CONTROL_FD, count - len(data))
+        if not piece:
+            raise ValueError("its supervisor is gone.")
+        data += piece
+    return data
+
+
+def _become(plan: Mapping[str, Any], parent: int) -> None:
+    config = plan["config"]
+    launching.check(config)  # the document may have been made for another executor
+    python = launching.interpreter(config, os.environ)
+    login = launching.apply(config, plan["user"])
+    environment = launching.environment_for(config, python, os.environ | login)
+    # Becoming another user would have undone this.
+    processes.die_with_parent(parent)
+    environment[processes.ATTEMPT_MARK] = plan["attempt_id"]
+    try:
+        os.execve(python, [python, _PROGRAM], environment)
+    except OSError as error:
+        raise launching.LaunchError(f"{python!r} cannot be executed: {error.strerror}.") from None
+
+
+def _tell(reason: str) -> None:
+    message = {"op": "result", "result": {"outcome": "failed", "reason": reason}}
+    os.write(CONTROL_FD, wire.encode([message]))
+
+
+def main() -> None:
+    """Take over the link and serve."""
+    Launcher(*take_over()).serve()
+
+
+if __name__ == "__main__":
+    main()
