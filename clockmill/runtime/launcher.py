@@ -7,7 +7,6 @@ itself, and becomes the Python that is wanted. So each attempt costs the start o
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -17,39 +16,24 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from clockmill.host import launching, processes, wire
-from clockmill.runtime.nursery import Nursery, take_over
+from clockmill.runtime.nursery import CONTROL_FD, Nursery, take_over
 
-CONTROL_FD = 3
 _PROGRAM = str(Path(__file__).with_name("freshproc.py"))
 _LENGTH = struct.Struct(">I")
-_DEFAULT_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
+#: What every Python ignores, and a program that is started does not expect to be ignored.
+_IGNORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Launcher(Nursery):
     """Starts a Python for each attempt."""
 
-    def run_child(self, control: int, output: int) -> NoReturn:
+    def run_child(self) -> NoReturn:
         """Become the Python of the attempt, or tell why not."""
         try:
-            _settle(control, output)
             _become(_read_plan(), self._pid)
         except (launching.LaunchError, ValueError, OSError) as error:
             _tell(f"It could not be started: {error}")
-        finally:
-            os._exit(1)
-
-
-def _settle(control: int, output: int) -> None:
-    os.setsid()
-    signal.set_wakeup_fd(-1)
-    for number in _DEFAULT_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    # Copies far from the targets: a plain dup2 could overwrite one source with another's target. They, and all else
-    # that this process has open, are closed by the exec.
-    control, output = (fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10) for descriptor in (control, output))
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.dup2(control, CONTROL_FD)
+        os._exit(1)
 
 
 def _read_plan() -> dict[str, Any]:
@@ -75,7 +59,10 @@ def _become(plan: Mapping[str, Any], parent: int) -> None:
     python = launching.interpreter(config, os.environ)
     login = launching.apply(config, plan["user"])
     environment = launching.environment_for(config, python, os.environ | login)
-    # Becoming another user would have undone this.
+    os.set_inheritable(CONTROL_FD, True)
+    for number in _IGNORED_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    # Becoming another user has undone this.
     processes.die_with_parent(parent)
     environment[processes.ATTEMPT_MARK] = plan["attempt_id"]
     try:

@@ -22,7 +22,10 @@ from typing import Any, NoReturn
 from clockmill import probes
 from clockmill.host import processes, sockets
 
+#: Where the process of an attempt has its socket to the supervisor.
+CONTROL_FD = 3
 _MESSAGE_BYTES = 65536
+_OUR_SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
 
 
 class EnvironmentMark:
@@ -87,12 +90,8 @@ class Nursery:
         self._ended: list[_Ended] = []
 
     @abstractmethod
-    def run_child(self, control: int, output: int) -> NoReturn:
-        """Be the process of an attempt, right after the fork.
-
-        :param control: the socket to the supervisor.
-        :param output: where standard output and error go.
-        """
+    def run_child(self) -> NoReturn:
+        """Be the process of an attempt, right after the fork: with its own descriptors, and no other, in place."""
 
     def obey(self, message: dict[str, Any]) -> None:
         """Carry out an order that only this kind of process knows."""
@@ -148,12 +147,28 @@ class Nursery:
             pid = -1
             self.tell({"op": "failed", "id": attempt_id, "problem": error.strerror})
         if pid == 0:
-            self._mark.write(attempt_id)
-            self.run_child(control, output)
+            self._be_child(attempt_id, control, output)
         os.close(control)
         os.close(output)
         if pid > 0:
             self._children.add(pid, attempt_id)
+
+    def _be_child(self, attempt_id: str, control: int, output: int) -> NoReturn:
+        try:
+            self._mark.write(attempt_id)
+            os.setsid()
+            processes.die_with_parent(self._pid)
+            signal.set_wakeup_fd(-1)
+            for number in _OUR_SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.dup2(control, CONTROL_FD, inheritable=False)
+            os.closerange(CONTROL_FD + 1, os.sysconf("SC_OPEN_MAX"))
+            self.run_child()
+        finally:
+            os._exit(1)
 
     # --- ends -----------------------------------------------------------------------------------------------------
 

@@ -297,7 +297,7 @@ class Runner:
     def _zygote_lost(self, attempt_ids: set[str]) -> None:
         for attempt_id in attempt_ids & self._live.keys():
             attempt = self._live[attempt_id]
-            attempt.ending = attempt.ending or Ending("lost", "The zygote that ran it died.")
+            attempt.ending = attempt.ending or Ending("lost", f"The {self._zygotes.kind} that ran it died.")
             self._bereft.add(attempt_id)
         self.reap()
 

@@ -181,6 +181,11 @@ class ZygotePool:
         zygote.send({"op": "fork", "id": workload.attempt_id}, (control, output))
         return True
 
+    @property
+    def kind(self) -> str:
+        """What the processes here are called."""
+        return "launcher" if self._is_fresh else "zygote"
+
     def opening(self, workload: Workload) -> list[dict[str, Any]]:
         """What the process of an attempt is told first."""
         if not self._is_fresh:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -52,14 +51,9 @@ def prepare_output() -> None:
     root.setLevel(logging.INFO)
 
 
-def run_child(zygote: int, control: int, output: int, load: Loader) -> NoReturn:
-    """Be the task process, right after the fork. Never returns.
-
-    :param zygote: the process id of the parent.
-    :param control: the socket to the supervisor.
-    :param output: where standard output and error go.
-    """
-    _be_task(lambda: _settle(zygote, control, output), load)
+def run_child(load: Loader) -> NoReturn:
+    """Be the task process, right after the fork. Never returns."""
+    _be_task(_settle, load)
 
 
 def run_fresh() -> NoReturn:
@@ -96,17 +90,7 @@ def exit_code_of(report: AttemptReport) -> int:
     return 0 if report.outcome in _GOOD_ENDS else 1
 
 
-def _settle(zygote: int, control: int, output: int) -> None:
-    os.setsid()
-    processes.die_with_parent(zygote)
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.dup2(control, CONTROL_FD, inheritable=False)
-    os.closerange(CONTROL_FD + 1, os.sysconf("SC_OPEN_MAX"))
+def _settle() -> None:
     # The module "random" seeds itself anew after a fork; numpy does not.
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()

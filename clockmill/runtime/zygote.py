@@ -30,9 +30,9 @@ class Zygote(Nursery):
         super().__init__(link, wake)
         self._dags: dict[str, DAG] | None = None
 
-    def run_child(self, control: int, output: int) -> NoReturn:
+    def run_child(self) -> NoReturn:
         """Run the attempt here and now."""
-        taskproc.run_child(self._pid, control, output, self._find_dag)
+        taskproc.run_child(self._find_dag)
 
     def obey(self, message: dict[str, Any]) -> None:
         """Load a DAG file."""

@@ -40,7 +40,7 @@ class Bench:
     def executor(self, **options: Any) -> LocalExecutor:
         """A started executor, as a new scheduler has it."""
         settings: dict[str, Any] = {
-            "name": "local",
+            "name": self.kind,
             "run_folder": self.home / "run",
             "home": self.home,
             "slots": 4,

@@ -11,7 +11,9 @@ from clockmill.executors.base import Started, SupervisorUp
 from clockmill.host.processes import ATTEMPT_MARK, SUPERVISOR_MARK, children_of, marked
 from clockmill.testing.clock import FakeClock
 
-pytestmark = [pytest.mark.fault, pytest.mark.parametrize("kind", ["local", "subprocess"])]
+pytestmark = pytest.mark.fault
+
+forked_or_fresh = pytest.mark.parametrize("kind", ["local", "subprocess"])
 
 WAIT = "import signal\ndef wait():\n    print('waiting', flush=True)\n    signal.pause()\n"
 #: Ends as soon as somebody opens the named pipe beside it for writing.
@@ -38,6 +40,7 @@ def open_gate(bench):
         pass
 
 
+@forked_or_fresh
 def test_a_dead_supervisor_is_swept_up_after_and_replaced(bench):
     bench.dag_file(WAIT)
     executor = bench.executor()
@@ -54,6 +57,7 @@ def test_a_dead_supervisor_is_swept_up_after_and_replaced(bench):
     assert not list((bench.home / "run" / "supervisors").glob(f"{first.id}.*"))
 
 
+@forked_or_fresh
 def test_daemons_of_a_dead_supervisor_are_swept_too(bench):
     bench.dag_file(
         "import subprocess, signal\ndef wait():\n"
@@ -68,7 +72,8 @@ def test_daemons_of_a_dead_supervisor_are_swept_too(bench):
     assert marked(ATTEMPT_MARK, workload.attempt_id) == []
 
 
-def test_attempts_of_a_dead_zygote_are_lost_and_the_next_ones_run(bench):
+@forked_or_fresh
+def test_attempts_of_a_dead_zygote_or_launcher_are_lost_and_the_next_ones_run(bench, kind):
     bench.dag_file(WAIT + "def hello(): pass")
     executor = bench.executor()
     supervisor = bench.up(executor).supervisor
@@ -76,11 +81,13 @@ def test_attempts_of_a_dead_zygote_are_lost_and_the_next_ones_run(bench):
     [zygote] = children_of(supervisor.pid)
     os.kill(zygote, signal.SIGKILL)
     report = bench.finished(executor, workload)
-    assert (report.outcome, report.reason) == ("lost", "The zygote that ran it died.")
+    starter = {"local": "zygote", "subprocess": "launcher"}[kind]
+    assert (report.outcome, report.reason) == ("lost", f"The {starter} that ran it died.")
     assert marked(ATTEMPT_MARK, workload.attempt_id) == []
     assert bench.run(executor, "hello").outcome == "success"
 
 
+@forked_or_fresh
 def test_daemons_of_a_dead_zygote_are_gone_before_the_loss_is_reported(bench):
     bench.dag_file(
         "import subprocess, signal\ndef wait():\n"
@@ -98,6 +105,7 @@ def test_daemons_of_a_dead_zygote_are_gone_before_the_loss_is_reported(bench):
         os.kill(pid, 0)
 
 
+@forked_or_fresh
 def test_a_new_scheduler_adopts_what_runs(bench):
     bench.dag_file(GATE)
     os.mkfifo(bench.home / "gate")
@@ -132,6 +140,7 @@ def test_a_report_is_repeated_to_the_next_scheduler_until_it_is_acknowledged(ben
     assert bench.up(third).holds == frozenset()
 
 
+@forked_or_fresh
 def test_an_attempt_that_is_submitted_twice_runs_once(bench):
     bench.dag_file("def hello(): print('ran')")
     executor = bench.executor()
@@ -169,6 +178,7 @@ def test_a_supervisor_whose_scheduler_died_is_adopted_by_another_one(bench):
     assert (up.supervisor.id, up.holds) == (orphan, {workload.attempt_id})
 
 
+@forked_or_fresh
 def test_a_supervisor_without_a_scheduler_ends_after_its_grace_and_leaves_its_reports(bench):
     bench.dag_file(WAIT)
     first = bench.executor(orphan_grace=0.3)
@@ -188,6 +198,7 @@ def test_a_supervisor_without_a_scheduler_ends_after_its_grace_and_leaves_its_re
     assert not list((bench.home / "run" / "supervisors").glob("*.results"))
 
 
+@forked_or_fresh
 def test_stop_waits_for_its_grace_and_gives_back_what_still_runs(bench):
     bench.dag_file(WAIT)
     executor = bench.executor()
@@ -218,6 +229,7 @@ def test_a_task_that_ends_within_the_grace_of_stop_keeps_its_success(bench):
     bench.down(executor)
 
 
+@forked_or_fresh
 def test_a_second_stop_cuts_the_grace_short(bench):
     bench.dag_file(
         "import signal\ndef wait():\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while True: signal.pause()"

@@ -11,7 +11,9 @@ import pytest
 from clockmill.executors.base import SupervisorDown
 from clockmill.host.processes import ATTEMPT_MARK, marked
 
-pytestmark = [pytest.mark.fault, pytest.mark.parametrize("kind", ["local", "subprocess"])]
+pytestmark = pytest.mark.fault
+
+forked_or_fresh = pytest.mark.parametrize("kind", ["local", "subprocess"])
 
 
 def left_of(report) -> list[int]:
@@ -19,6 +21,7 @@ def left_of(report) -> list[int]:
     return marked(ATTEMPT_MARK, report.attempt_id)
 
 
+@forked_or_fresh
 def test_a_task_that_raises_fails_with_its_traceback_in_the_log(bench):
     bench.dag_file("def broken(): raise ValueError('no rain data')")
     report = bench.run(bench.executor(), "broken")
@@ -27,6 +30,7 @@ def test_a_task_that_raises_fails_with_its_traceback_in_the_log(bench):
     assert "ended failed: ValueError: no rain data; exit code 1, " in bench.log("broken").splitlines()[-1]
 
 
+@forked_or_fresh
 def test_a_task_that_exits_without_a_report_fails_with_its_exit_code(bench):
     bench.dag_file("import os\ndef leave(): os._exit(3)")
     report = bench.run(bench.executor(), "leave")
@@ -34,6 +38,7 @@ def test_a_task_that_exits_without_a_report_fails_with_its_exit_code(bench):
     assert report.reason == "It exited with code 3 before it reported."
 
 
+@forked_or_fresh
 def test_a_task_that_dies_by_a_signal_that_we_did_not_send_is_lost(bench):
     bench.dag_file("import os\ndef die():\n    print('last words')\n    os.kill(os.getpid(), 9)")
     report = bench.run(bench.executor(), "die")
@@ -43,6 +48,7 @@ def test_a_task_that_dies_by_a_signal_that_we_did_not_send_is_lost(bench):
     assert "killed by SIGKILL" in bench.log("die").splitlines()[-1]
 
 
+@forked_or_fresh
 def test_a_segmentation_fault_is_named(bench):
     bench.dag_file("import ctypes, resource\ndef crash():\n    resource.setrlimit(4, (0, 0))\n    ctypes.string_at(0)")
     report = bench.run(bench.executor(), "crash")
@@ -50,6 +56,7 @@ def test_a_segmentation_fault_is_named(bench):
     assert "SIGSEGV" in report.reason
 
 
+@forked_or_fresh
 def test_a_task_that_takes_too_long_is_ended_and_fails(bench):
     bench.dag_file("import signal\ndef wait(): signal.pause()")
     report = bench.run(bench.executor(), "wait", execution_timeout=0.2)
@@ -57,6 +64,7 @@ def test_a_task_that_takes_too_long_is_ended_and_fails(bench):
     assert report.reason == "It ran longer than its execution_timeout of 0.2 s."
 
 
+@forked_or_fresh
 def test_a_task_that_ignores_term_is_killed_after_its_grace(bench):
     bench.dag_file(
         "import signal\n"
@@ -68,6 +76,7 @@ def test_a_task_that_ignores_term_is_killed_after_its_grace(bench):
     assert (report.outcome, report.signal) == ("failed", 9)
 
 
+@forked_or_fresh
 def test_a_task_that_blocks_in_c_cannot_escape_its_timeout(bench):
     bench.dag_file("import ctypes\ndef deaf(): ctypes.PyDLL(None).sleep(1000)")
     report = bench.run(bench.executor(), "deaf", execution_timeout=0.1, kill_grace=0.2)
@@ -75,6 +84,7 @@ def test_a_task_that_blocks_in_c_cannot_escape_its_timeout(bench):
     assert left_of(report) == []
 
 
+@forked_or_fresh
 def test_a_task_can_be_stopped_and_its_children_go_with_it(bench):
     bench.dag_file("import subprocess\ndef shell(): subprocess.run(['sh', '-c', 'sleep 1000; true'])")
     executor = bench.executor()
@@ -102,6 +112,7 @@ def daemonise():
 """
 
 
+@forked_or_fresh
 def test_a_daemon_that_a_task_left_behind_is_gone_when_its_end_is_reported(bench):
     bench.dag_file(DAEMON)
     report = bench.run(bench.executor(), "daemonise")
@@ -112,6 +123,7 @@ def test_a_daemon_that_a_task_left_behind_is_gone_when_its_end_is_reported(bench
         os.kill(pid, 0)
 
 
+@forked_or_fresh
 def test_a_daemon_that_hid_its_mark_is_gone_too(bench):
     bench.dag_file(
         "import subprocess\n"
@@ -124,6 +136,7 @@ def test_a_daemon_that_hid_its_mark_is_gone_too(bench):
         os.kill(pid, 0)
 
 
+@forked_or_fresh
 def test_the_daemon_of_a_running_task_outlives_the_end_of_another_task(bench):
     bench.dag_file(
         DAEMON
@@ -148,6 +161,7 @@ def other(): pass
     assert marked(ATTEMPT_MARK, keeper.attempt_id) == []
 
 
+@forked_or_fresh
 def test_the_environment_in_proc_shows_the_attempt(bench):
     bench.dag_file(
         "import os\n"
@@ -162,6 +176,7 @@ def test_the_environment_in_proc_shows_the_attempt(bench):
     assert "key work/run/look/-1 look" in bench.log("look")
 
 
+@forked_or_fresh
 def test_a_task_sees_no_setting_and_no_descriptor_but_its_own(bench, monkeypatch):
     monkeypatch.setenv("CLOCKMILL__DATABASE__URL", "postgresql://user:secret@db/clockmill")
     bench.dag_file(
@@ -197,6 +212,7 @@ def test_a_line_without_end_is_broken_and_holds_nobody_up(bench):
     assert max(len(line) for line in lines) < 17_000
 
 
+@forked_or_fresh
 def test_output_of_print_logging_and_shells_stays_in_order(bench):
     bench.dag_file(
         "import logging, os, sys\n"
@@ -269,6 +285,7 @@ def test_no_lie_of_a_task_reaches_the_supervisor_or_its_neighbours(bench):
     assert [event for event in bench.seen if isinstance(event, SupervisorDown)] == []
 
 
+@forked_or_fresh
 def test_a_task_that_dies_with_unread_answers_is_lost_and_has_broken_no_rule(bench):
     bench.dag_file(
         "import os, signal, json, select\n"
@@ -283,6 +300,7 @@ def test_a_task_that_dies_with_unread_answers_is_lost_and_has_broken_no_rule(ben
     assert "SIGKILL" in report.reason
 
 
+@forked_or_fresh
 def test_what_a_task_forked_and_did_not_end_has_no_word_in_its_result(bench):
     bench.dag_file(
         "import os\n"
