@@ -10,7 +10,7 @@ import click
 from clockmill.cli import dag_parsing, dag_runs, dag_test, dag_ticks, lookup
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, confirm, pass_app
-from clockmill.cli.output import output_option, show_record, show_rows
+from clockmill.cli.output import output_option, show_record, show_rows, warn
 from clockmill.cli.params import yes_option
 from clockmill.storage import pages
 from clockmill.storage.pages import DagLine
@@ -65,11 +65,14 @@ def list_dags(app: App, output: str) -> None:
 @pass_app
 def show(app: App, dag_id: str, form: str | None) -> None:
     """Draw the graph of a DAG as a tree."""
+    from clockmill.actions.missing_pools import missing_pools
     from clockmill.cli import graph
 
     document = app.read(lambda connection: lookup.newest_document(connection, dag_id))
     draw = {"dot": graph.as_dot, "mermaid": graph.as_mermaid}.get(form or "", graph.as_tree)
     click.echo(draw(document))
+    for problem in app.read(lambda connection: missing_pools(connection, document)):
+        warn(problem)
 
 
 @dags.command()

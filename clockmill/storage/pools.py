@@ -81,8 +81,13 @@ def get_pool(connection: Connection, name: str) -> PoolUsage:
     """
     found = [each for each in list_pools(connection) if each.name == name]
     if not found:
-        raise NotFound("pool", name, (each.name for each in list_pools(connection)))
+        raise NotFound("pool", name, pool_names(connection))
     return found[0]
+
+
+def pool_names(connection: Connection) -> set[str]:
+    """The names of all pools."""
+    return set(connection.scalars(select(pool.c.name)))
 
 
 def list_pools(connection: Connection) -> list[PoolUsage]:
@@ -111,7 +116,7 @@ def delete_pool(connection: Connection, name: str, *, at: datetime, actor: str) 
     if name == DEFAULT_POOL:
         raise UsageError(f"The pool {DEFAULT_POOL!r} cannot be deleted; set its slots instead.")
     if connection.execute(delete(pool).where(pool.c.name == name)).rowcount == 0:
-        raise NotFound("pool", name, connection.execute(select(pool.c.name)).scalars())
+        raise NotFound("pool", name, pool_names(connection))
     events.append(connection, [_changed(name, at, actor, {"deleted": True})])
 
 

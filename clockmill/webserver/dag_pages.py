@@ -8,6 +8,7 @@ from datetime import timedelta
 from flask import Blueprint, redirect, request, url_for
 from werkzeug import Response
 
+from clockmill.actions.missing_pools import missing_pools
 from clockmill.state import RunState, RunType
 from clockmill.storage import pages
 from clockmill.storage.deadlines import missed_since
@@ -116,6 +117,7 @@ def show_dag(dag_id: str) -> str:
         live=LIST_LIVE_MILLIS,
         dag=dag,
         version=version,
+        missing_pools=site.database.read(lambda c: missing_pools(c, version.document)) if version else [],
         ticks=ticks_around(version.document) if version and dag.is_active else None,
         runs=shown,
         states=list(RunState),

@@ -12,12 +12,15 @@ from clockmill.actions.change import apply, preview
 from clockmill.actions.clear import Clear
 from clockmill.actions.dags import delete_dag, set_paused
 from clockmill.actions.explain import explain
+from clockmill.actions.missing_pools import missing_pools
 from clockmill.actions.selection import RunSelection, TaskSelection
 from clockmill.actions.trigger import trigger_run
 from clockmill.errors import Conflict, NotFound, UsageError
 from clockmill.operators.bash import BashOperator
+from clockmill.serde import decode, dumps, encode
 from clockmill.state import RunState, TaskState
 from clockmill.storage import tables
+from clockmill.storage.pools import Pool, set_pools
 
 
 def chain_dag(dag_id: str = "d", **arguments: object) -> DAG:
@@ -308,8 +311,38 @@ def test_why_names_a_pool_that_does_not_exist(mill) -> None:
         BashOperator(task_id="a", bash_command="true", pool="nowhere")
     mill.add(dag)
     mill.trigger("d")
-    assert "pool 'nowhere' does not exist" in why(mill, "a")
+    assert why(mill, "a") == "Its pool 'nowhere' does not exist. 'clockmill pools set nowhere SLOTS' makes it."
     assert mill.executor.running() == []
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ({}, []),
+        ({"a": "reports"}, []),
+        (
+            {"a": "report"},
+            [
+                "The pool 'report' does not exist, so the task 'a' waits for ever. Did you mean 'reports'? "
+                "'clockmill pools set report SLOTS' makes it."
+            ],
+        ),
+        (
+            {"a": "x y", "b": "x y", "c": "x y", "d": "x y", "e": "z"},
+            [
+                "The pool 'x y' does not exist, so the tasks 'a', 'b', 'c' and 1 more wait for ever. "
+                "'clockmill pools set 'x y' SLOTS' makes it.",
+                "The pool 'z' does not exist, so the task 'e' waits for ever. 'clockmill pools set z SLOTS' makes it.",
+            ],
+        ),
+    ],
+)
+def test_a_dag_is_told_of_the_pools_that_do_not_exist(mill, named: dict[str, str], told: list[str]) -> None:
+    mill.db.write(lambda c: set_pools(c, [Pool(name="reports", slots=1)], at=mill.clock.now(), actor="test"))
+    with DAG("d", schedule=None) as dag:
+        for name in "abcde":
+            BashOperator(task_id=name, bash_command="true", pool=named.get(name))
+    assert mill.db.read(lambda c: missing_pools(c, decode(dumps(encode(dag))))) == told
 
 
 def test_why_names_the_limit_of_the_run(mill) -> None:

@@ -135,6 +135,17 @@ def test_a_graph_is_drawn_as_a_tree_in_dot_and_in_mermaid(program: Any, sales: A
     assert "subgraph" in program.ok("dags", "show", "sales", "--mermaid")
 
 
+def test_a_graph_comes_with_a_warning_of_pools_that_nobody_made(program: Any, sales: Any, database: Database) -> None:
+    with DAG("copies", schedule=None) as dag:
+        BashOperator(task_id="copy", bash_command="true", pool="default_pol")
+    document = dumps(encode(dag))
+    version = tables.dag_version.c.id == sales.dag("copies")
+    database.write(lambda c: c.execute(update(tables.dag_version).values(document=document).where(version)))
+    told = program("dags", "show", "copies").stderr
+    assert told.startswith("Warning: The pool 'default_pol' does not exist, so the task 'copy' waits for ever. Did you")
+    assert program("dags", "show", "sales").stderr == ""
+
+
 def test_details_and_tasks_come_from_the_newest_version(program: Any, sales: Any) -> None:
     details = program.json("dags", "details", "sales")
     (extract, *_) = program.json("tasks", "list", "sales")

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from clockmill import DAG
+from clockmill.operators.empty import EmptyOperator
 from clockmill.webserver import dag_pages
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -52,6 +54,16 @@ def test_a_line_tells_schedule_last_runs_and_next_run(client: FlaskClient, seed:
     assert 'aria-label="failed: one"' in text
     assert text.index('aria-label="failed: one"') < text.index('aria-label="running: two"')
     assert '<time datetime="2026-01-31T15:00:00.000000+00:00" title="2026-01-31 15:00:00 UTC">in 3 h</time>' in text
+
+
+def test_the_page_of_a_dag_says_which_pools_nobody_made(client: FlaskClient, seed: Any) -> None:
+    with DAG("weather", schedule=None) as dag:
+        EmptyOperator(task_id="fetch", pool="downloads")
+    seed.dag(built=dag)
+    told = "The pool &#39;downloads&#39; does not exist, so the task &#39;fetch&#39; waits for ever."
+    assert told in client.get("/dags/weather").text
+    seed.pool("downloads", 2)
+    assert "does not exist" not in client.get("/dags/weather").text
 
 
 def test_only_the_newest_runs_are_dots_and_no_dag_takes_those_of_another(client: FlaskClient, seed: Any) -> None:

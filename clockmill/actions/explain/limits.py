@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from clockmill.actions.explain.answer import Explanation, Holder, Subject, holders_of, moment_text
+from clockmill.actions.missing_pools import way_out
 from clockmill.errors import NotFound
 from clockmill.storage.admission import count_before
 from clockmill.storage.attempts import live_holders
 from clockmill.storage.failures import why_paused
-from clockmill.storage.pools import deferred_holders, get_pool
+from clockmill.storage.pools import deferred_holders, get_pool, pool_names
 from clockmill.storage.supervisors import slots_of
 
 
@@ -59,7 +60,7 @@ def _pool(subject: Subject) -> Iterator[_Reason]:
     try:
         pool = get_pool(connection, name)
     except NotFound:
-        yield _Reason(f"Its pool {name!r} does not exist; 'clockmill pools set {name} SLOTS' makes it.")
+        yield _Reason(f"Its pool {name!r} does not exist.{way_out(name, pool_names(connection))}")
         return
     if wanted > pool.slots:
         yield _Reason(
