@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from clockmill.errors import UsageError
 from clockmill.host import processes
 
 #: Kept whatever the environment of a command is: by them the processes of an attempt are known, and swept at its end.
@@ -75,6 +76,25 @@ class SubprocessHook:
                 status = process.wait()
                 self._process = None
         return SubprocessResult(status, printed.last_line)
+
+    def run_bash(
+        self,
+        command: Any,
+        env: Mapping[str, str] | None = None,
+        *,
+        append_env: bool = False,
+        output_encoding: str = "utf-8",
+        cwd: str | None = None,
+    ) -> SubprocessResult:
+        """Run a command in bash, as :meth:`run_command` does; what templates made of it may be anything.
+
+        :param append_env: whether ``env`` is added to the environment of this process.
+        :raises UsageError: when ``command`` is no text, or empty.
+        """
+        if not isinstance(command, str) or not command.strip():
+            raise UsageError(f"bash_command must be a command, not {command!r}.")
+        whole = None if env is None else {**(os.environ if append_env else {}), **env}
+        return self.run_command(["bash", "-c", command], whole, output_encoding, cwd)
 
     def send_sigterm(self) -> None:
         """Tell the command to stop, when one is running."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
@@ -77,10 +76,8 @@ class BashOperator(BaseOperator):
 
         :raises SkipTask: at an exit code of ``skip_on_exit_code``.
         :raises CommandFailed: at another exit code than 0.
-        :raises UsageError: when ``cwd`` is no folder.
+        :raises UsageError: when there is no command, or ``cwd`` is no folder.
         """
-        if not isinstance(self.bash_command, str) or not self.bash_command.strip():
-            raise UsageError(f"Task {self.task_id!r}: bash_command must be a command, not {self.bash_command!r}.")
         status, line = self._run()
         if status and self._skips_at(status):
             raise SkipTask(f"The command ended with exit code {status}, which means to skip.")
@@ -99,8 +96,13 @@ class BashOperator(BaseOperator):
     def _run(self) -> SubprocessResult:
         if self.cwd is not None and not Path(self.cwd).is_dir():
             raise UsageError(f"Task {self.task_id!r}: the folder {self.cwd!r}, given as cwd, does not exist.")
-        env = None if self.env is None else {**(os.environ if self.append_env else {}), **self.env}
-        return self._hook.run_command(["bash", "-c", self.bash_command], env, self.output_encoding, self.cwd)
+        return self._hook.run_bash(
+            self.bash_command,
+            self.env,
+            append_env=self.append_env,
+            output_encoding=self.output_encoding,
+            cwd=self.cwd,
+        )
 
 
 class BashFunctionOperator(BashOperator):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from typing import Any, Unpack, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Unpack
 
-from clockmill.errors import DagDefinitionError
 from clockmill.model.arguments import OperatorArguments
-from clockmill.model.context import Context, call_with_context
+from clockmill.model.calls import CALL_FIELDS, call_function, take_call
+from clockmill.model.context import Context
 from clockmill.model.operator import BaseOperator
 from clockmill.operators.branch import BranchMixin
 
@@ -26,8 +25,13 @@ class PythonOperator(BaseOperator):
     :param show_return_value_in_logs: whether the log says what was returned.
     """
 
-    template_fields: Sequence[str] = ("templates_dict", "op_args", "op_kwargs")
+    template_fields: Sequence[str] = CALL_FIELDS
     ui_color = "#ffefeb"
+
+    python_callable: Callable[..., Any]
+    op_args: Sequence[Any]
+    op_kwargs: Mapping[str, Any]
+    templates_dict: Mapping[str, Any] | None
 
     def __init__(
         self,
@@ -41,23 +45,14 @@ class PythonOperator(BaseOperator):
         **kwargs: Unpack[OperatorArguments],
     ) -> None:
         super().__init__(**kwargs)
-        if not callable(python_callable):
-            raise DagDefinitionError(
-                f"{type(self).__name__} {self.task_id!r}: python_callable must be a function, not {python_callable!r}."
-            )
-        self.python_callable: Callable[..., Any] = python_callable
-        self.op_args: Sequence[Any] = tuple(op_args or ())
-        self.op_kwargs: Mapping[str, Any] = dict(op_kwargs or {})
-        self.templates_dict = templates_dict
+        take_call(self, python_callable, op_args, op_kwargs, templates_dict)
         if templates_exts:
             self.template_ext = tuple(templates_exts)
         self.show_return_value_in_logs = show_return_value_in_logs
 
     def execute(self, context: Context) -> Any:
         """Call the function."""
-        if self.templates_dict:
-            context = ChainMap({"templates_dict": self.templates_dict}, cast("MutableMapping[str, Any]", context))
-        result = call_with_context(self.python_callable, self.op_args, self.op_kwargs, context)
+        result = call_function(self, context)
         if self.show_return_value_in_logs:
             self.log.info("Returned value: %s", _shortened(result))
         return result

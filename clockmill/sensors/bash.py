@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,9 +48,11 @@ class BashSensor(BaseSensorOperator):
         """Whether the command ended well.
 
         :raises FailTask: when it ended with another exit code than ``retry_exit_code``.
+        :raises UsageError: when there is no command.
         """
-        env = None if self.env is None else {**(os.environ if self.append_env else {}), **self.env}
-        status, _ = self._hook.run_command(["bash", "-c", self.bash_command], env, self.output_encoding)
+        status, _ = self._hook.run_bash(
+            self.bash_command, self.env, append_env=self.append_env, output_encoding=self.output_encoding
+        )
         if status and self.retry_exit_code is not None and status != self.retry_exit_code:
             raise FailTask(f"The command ended with exit code {status}, which does not mean to look again.")
         return status == 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from clockmill.errors import DagDefinitionError
-from clockmill.model.context import Context, call_with_context
+from clockmill.model.calls import CALL_FIELDS, call_function, take_call
+from clockmill.model.context import Context
 from clockmill.sensors.base import BaseSensorOperator, PokeReturnValue
 
 
@@ -21,7 +21,12 @@ class PythonSensor(BaseSensorOperator):
     :param templates_dict: templated, then handed over in the context as ``templates_dict``.
     """
 
-    template_fields: Sequence[str] = ("templates_dict", "op_args", "op_kwargs")
+    template_fields: Sequence[str] = CALL_FIELDS
+
+    python_callable: Callable[..., Any]
+    op_args: Sequence[Any]
+    op_kwargs: Mapping[str, Any]
+    templates_dict: Mapping[str, Any] | None
 
     def __init__(
         self,
@@ -33,17 +38,9 @@ class PythonSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not callable(python_callable):
-            raise DagDefinitionError(
-                f"{type(self).__name__} {self.task_id!r}: python_callable must be a function, not {python_callable!r}."
-            )
-        self.python_callable: Callable[..., Any] = python_callable
-        self.op_args: Sequence[Any] = tuple(op_args or ())
-        self.op_kwargs: Mapping[str, Any] = dict(op_kwargs or {})
-        self.templates_dict = templates_dict
+        take_call(self, python_callable, op_args, op_kwargs, templates_dict)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """What the function says."""
-        given = {**context, "templates_dict": self.templates_dict} if self.templates_dict else context
-        said = call_with_context(self.python_callable, self.op_args, self.op_kwargs, given)
+        said = call_function(self, context)
         return said if isinstance(said, PokeReturnValue) else PokeReturnValue(bool(said))

@@ -85,6 +85,11 @@ def test_the_exit_code_of_a_command_decides(command: str, retry: int | None, out
     assert (report.outcome, report.no_retry) == (outcome, outcome == "failed")
 
 
+def test_a_command_that_templates_leave_empty_is_told() -> None:
+    report = one_try(BashSensor, bash_command="{{ '' }}").attempt()
+    assert (report.outcome, report.reason) == ("failed", "UsageError: bash_command must be a command, not ''.")
+
+
 @pytest.mark.parametrize(
     ("path", "made", "recursive", "found"),
     [
