@@ -23,6 +23,7 @@ NAMES = {
     "memory": "memory",
     "idle": "idle",
     "fork-floor": "fork_floor",
+    "celery": "celery",
 }
 
 

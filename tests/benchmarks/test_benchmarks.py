@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import processes
+from benchmarks import celery, processes
 from benchmarks.__main__ import NAMES
+from benchmarks.bare_celery import bare_celery
 from benchmarks.figures import Figure
+from clockmill.testing.servers import RedisServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,3 +54,30 @@ def test_an_unknown_benchmark_is_refused_with_the_names_there_are() -> None:
     )
     assert done.returncode == 2
     assert "fan-out" in done.stderr
+
+
+def test_each_is_measured_in_turn_and_compared_with_bare_celery_round_by_round() -> None:
+    order: list[str] = []
+
+    def contestant(name: str, values: list[float]) -> celery.Rate:
+        left = iter(values)
+
+        def rate(tasks: int) -> float:
+            order.append(name)
+            return next(left)
+
+        return rate
+
+    bare, mine = contestant(celery.BARE, [1.0, 100.0, 400.0]), contestant("Clockmill", [1.0, 80.0, 200.0])
+    figures = celery.figures(celery.in_turn({celery.BARE: bare, "Clockmill": mine}, 3, 10), 10)
+    assert order == [celery.BARE, "Clockmill"] * 3
+    assert [list(figure.values) for figure in figures] == [[100.0, 400.0], [80.0, 200.0], [0.8, 0.5]]
+
+
+@pytest.mark.broker
+def test_bare_celery_runs_each_task_once_and_has_a_rate(redis: RedisServer, tmp_path: Path) -> None:
+    redis.wipe()
+    with bare_celery(redis.url(), tmp_path) as bare:
+        assert bare.rate(3) > 0
+        assert bare.rate(4) > 0
+    assert len((tmp_path / "times").read_text().splitlines()) == 7
