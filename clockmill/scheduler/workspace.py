@@ -12,6 +12,7 @@ from clockmill.config import Settings
 from clockmill.events import Event, EventKind
 from clockmill.executors.base import Executor
 from clockmill.protocols import Workload
+from clockmill.scheduler.handover import Handover
 from clockmill.scheduler.log_notes import LogNote
 from clockmill.scheduler.plans import Plans
 from clockmill.scheduler.views import Views
@@ -36,6 +37,7 @@ class Workspace:
     executors: Mapping[str, Executor]
     plans: Plans = field(init=False)
     views: Views = field(init=False)
+    handover: Handover = field(init=False, default_factory=Handover)
 
     def __post_init__(self) -> None:
         self.plans = Plans(BundleStore(self.settings.bundles_folder))

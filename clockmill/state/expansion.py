@@ -38,7 +38,26 @@ class Expansion:
 
     def task_ids(self) -> set[str]:
         """The tasks whose values are mapped over."""
-        return {task_id for source in self.over for task_id, _ in _xcoms(source)}
+        return {task_id for task_id, _ in self.xcoms()}
+
+    def xcoms(self) -> set[tuple[str, str]]:
+        """The values that are mapped over, each as task id and key."""
+        return {xcom for source in self.over for xcom in _xcoms(source)}
+
+    def picks(self, item: int, lengths: Lengths) -> list[tuple[str, str, int]]:
+        """Which elements instance ``item`` takes of the values of tasks: task id, key, index.
+
+        The task finds the same out for itself; nothing is wrong when something is missing here.
+        """
+        places: list[int] = []
+        for source in reversed(self.over[1:]):
+            length = _length(source, lengths)
+            if not length:
+                return []
+            item, place = divmod(item, length)
+            places.insert(0, place)
+        pairs = zip(self.over, [item, *places], strict=True)
+        return [pick for source, place in pairs for pick in _picks(source, place, lengths)]
 
     def size(self, lengths: Lengths) -> int | None:
         """How many instances there are; None when a source has no length."""
@@ -70,6 +89,26 @@ def _length(source: Mapping[str, Any], lengths: Lengths) -> int | None:
         case {"concat": several}:
             return _combined([_length(inner, lengths) for inner in several], sum)
     raise ValueError(f"{source!r} is nothing to map over")
+
+
+def _picks(source: Mapping[str, Any], index: int, lengths: Lengths) -> Iterator[tuple[str, str, int]]:
+    match source:
+        case {"xcom": [task_id, key]}:
+            yield task_id, key, index
+        case {"map": inner}:
+            yield from _picks(inner, index, lengths)
+        case {"zip": several}:
+            for inner in several:
+                yield from _picks(inner, index, lengths)
+        case {"concat": several}:
+            for inner in several:
+                length = _length(inner, lengths)
+                if length is None:
+                    return
+                if index < length:
+                    yield from _picks(inner, index, lengths)
+                    return
+                index -= length
 
 
 def _combined(lengths: list[int | None], how: Callable[[list[int]], int]) -> int | None:

@@ -24,6 +24,11 @@ _LENGTHS = select(xcom.c.task_instance_id, xcom.c.length).where(
     xcom.c.key == bindparam("key"),
     xcom.c.task_id == bindparam("task_id"),
 )
+_SHORT = select(xcom.c.value).where(
+    xcom.c.task_instance_id == bindparam("task_instance_id"),
+    xcom.c.key == bindparam("key"),
+    func.length(xcom.c.value) <= bindparam("longest"),
+)
 _THIS_RUN = (dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.run_id == bindparam("run_id"))
 
 
@@ -94,6 +99,13 @@ def xcom_lengths(connection: Connection, dag_run_id: int, task_id: str, key: str
     """How long the value of each instance of a task is, by the instance's row id; None for what has no length."""
     rows = connection.execute(_LENGTHS, {"dag_run_id": dag_run_id, "task_id": task_id, "key": key})
     return {row.task_instance_id: row.length for row in rows}
+
+
+def short_xcom(connection: Connection, task_instance_id: int, key: str, longest: int) -> str | None:
+    """What a task instance pushed, as JSON text; None when there is none of at most ``longest`` characters."""
+    given = {"task_instance_id": task_instance_id, "key": key, "longest": longest}
+    text: str | None = connection.execute(_SHORT, given).scalar_one_or_none()
+    return text
 
 
 def store_xcoms(connection: Connection, values: Sequence[XComValue], now: datetime) -> None:

@@ -424,17 +424,20 @@ def test_values_that_are_kept_elsewhere_are_mapped_over_as_well() -> None:
             assert text == "7"
             return '["a","b"]'
 
+    taken: list[str] = []
     with DAG("d") as dag:
-        keep.expand(value=give("anything"))
+        keep.expand(value=give("anything").map(taken.append))
     run = TestedRun(dag_id="d", run_id="r", run_after=NOON, logical_date=NOON, conf={})
     run.tasks[TaskKey("give")] = TestedTask(task_id="give", xcoms={"return_value": "7"})
     workload = Workload(
         attempt_id="a", token="t", dag_id="d", run_id="r", task_id="keep", map_index=1, item=1,
         bundle="", bundle_path="", file="", log_path="",
+        elements=[("give", "return_value", 9, [(1, '"of the reference"')])],
     )  # fmt: skip
     channel = RunChannel(run, LocalValues({}, {}, {}))
     report = pipeline.execute(workload, load=lambda: dag, channel=channel, backend=Shelf(), test_mode=True)
     assert (report.reason, report.outcome) == ("", "success")
+    assert taken == ["b"]
 
 
 def test_setups_and_teardowns_run_in_each_instance_of_a_mapped_group_whatever_happens() -> None:

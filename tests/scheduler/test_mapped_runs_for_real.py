@@ -6,7 +6,7 @@ The attempts run in this process, reading through the task gateway; what they re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from clockmill.model.loader import load_dags
 from clockmill.protocols import StatesQuery, StatesSeen, Workload, XComQuery
 from clockmill.runtime import pipeline
 from clockmill.runtime.inprocess import run_dag
+from clockmill.state import RunState
 from clockmill.storage.crypto import Cipher, create_key_file
 from clockmill.storage.engine import Database
 from clockmill.storage.gateway import DatabaseGateway
@@ -34,11 +35,14 @@ class GatewayChannel:
 
     gateway: DatabaseGateway
     workload: Workload
+    asked: list[tuple[str, str]] = field(default_factory=list)
 
     def get_xcoms(self, query: XComQuery) -> list[tuple[str, int, str]]:
+        self._note("get_xcoms")
         return self.gateway.get_xcoms(self.workload.attempt_id, self.workload.token, query=query.to_json())
 
     def measure_xcoms(self, query: XComQuery) -> tuple[int, int | None]:
+        self._note("measure_xcoms")
         return self.gateway.measure_xcoms(self.workload.attempt_id, self.workload.token, query=query.to_json())
 
     def get_previous_run(self) -> dict[str, str | None]:
@@ -56,6 +60,9 @@ class GatewayChannel:
     def started(self, at: str) -> None:
         """Nobody watches."""
 
+    def _note(self, method: str) -> None:
+        self.asked.append((self.workload.task_id, method))
+
 
 @pytest.fixture
 def gateway(database: Database, tmp_path: Path) -> Iterator[DatabaseGateway]:
@@ -63,16 +70,18 @@ def gateway(database: Database, tmp_path: Path) -> Iterator[DatabaseGateway]:
     yield DatabaseGateway(database, Cipher(tmp_path / "fernet.key"))
 
 
-def run_all(mill: Mill, gateway: DatabaseGateway, dag: DAG) -> None:
-    """Run every attempt that the scheduler hands out."""
+def run_all(mill: Mill, gateway: DatabaseGateway, dag: DAG) -> list[tuple[str, str]]:
+    """Run every attempt that the scheduler hands out; returns which task asked for what."""
+    asked: list[tuple[str, str]] = []
     while mill.executor.held:
         for workload in list(mill.executor.held.values()):
-            channel = GatewayChannel(gateway, workload)
+            channel = GatewayChannel(gateway, workload, asked)
             report = pipeline.execute(workload, load=lambda: dag, channel=channel, clock=mill.clock, test_mode=True)
             names = ("reason", "xcoms", "branch", "skips", "label")
             told = {name: getattr(report, name) for name in names}
             mill.executor.finish(workload.task_id, report.outcome, map_index=workload.map_index, **told)
         mill.pump()
+    return asked
 
 
 def as_run(mill: Mill, dag: DAG) -> dict[Instance, tuple[str, str, str]]:
@@ -157,3 +166,49 @@ def test_a_run_ends_as_it_does_in_one_process(
     mill.trigger(dag.dag_id, conf=conf)
     run_all(mill, gateway, dag)
     assert as_run(mill, dag) == as_tested(dag, conf)
+
+
+def wide() -> DAG:
+    """Everything that can be mapped over what single tasks return."""
+    with DAG("wide") as dag:
+
+        @task
+        def give(value: Any) -> Any:
+            return value
+
+        @task
+        def take(x: Any = 0, y: Any = 0, z: Any = 0, again: Any = 0) -> Any:
+            return x, y, z, again
+
+        def given(name: str, value: Any) -> Any:
+            return give.override(task_id=name)(value)
+
+        def shouted(text: str) -> str:
+            return text.upper()
+
+        three, pair = given("three", ["a", "b", "{c}"]), given("pair", {"x": 1, 2: None})
+        few, none = given("few", (4.5, {"y": {7}})), given("none", [])
+        take.override(task_id="one").expand(x=three)
+        take.override(task_id="product").expand(x=three.map(shouted), y=[1, 2], z=pair, again=three)
+        take.override(task_id="zipped").expand(x=three.zip(pair, few), y=three.zip(few, fillvalue="-"))
+        take.override(task_id="joined").expand(x=none.concat(few, [0], pair, three.map(shouted)))
+        take.override(task_id="rows").expand_kwargs(given("arguments", [{"x": 1}, {"y": 2, "z": None}]))
+
+        @task_group
+        def outer(x: Any) -> None:
+            inside = give(x)
+            take.override(task_id="deep").expand(y=inside, z=few)
+
+        outer.expand(x=given("lists", [["p", "q"], ["r"]]))
+    return dag
+
+
+def test_a_mapped_task_has_all_that_it_takes_of_single_values_without_a_question(
+    mill: Mill, gateway: DatabaseGateway
+) -> None:
+    dag = wide()
+    mill.add(dag)
+    mill.trigger("wide")
+    assert run_all(mill, gateway, dag) == []
+    assert mill.run_state("wide") is RunState.SUCCESS
+    assert as_run(mill, dag) == as_tested(dag, {})

@@ -181,6 +181,7 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "the tasks of a run": lambda c: runs.load_tasks(c, 1007),
     "one XCom": lambda c: xcoms.find_xcoms(c, asked()),
     "one element of an XCom": lambda c: xcoms.find_xcoms(c, asked(element=3)),
+    "an XCom whose elements are handed over": lambda c: xcoms.short_xcom(c, 1007, "return_value", 100),
     "the XCom of one instance of a mapped group": lambda c: xcoms.find_xcoms(c, asked(scope="3")),
     "one XCom of a mapped task": lambda c: xcoms.find_xcoms(c, asked(offset=3, limit=1)),
     "how long an XCom is": lambda c: xcoms.measure_xcoms(c, asked()),

@@ -125,7 +125,8 @@ class Admit:
             pool_slots=row.pool_slots,
             queued_at=work.now,
         )
-        workload = workload_for(view, row, attempt.id, attempt.token, self._space.settings)
+        elements = self._space.handover.elements(work.connection, view, row)
+        workload = workload_for(view, row, attempt.id, attempt.token, self._space.settings, elements)
         work.effects.submit(executor, supervisor_id, workload)
         return attempt
 

@@ -86,7 +86,8 @@ class Rescue:
                 continue
             view = views[row.dag_run_id]
             task = view.task(view.key_of(row.task_instance_id))
-            workload = workload_for(view, task, row.id, row.token, self._space.settings)
+            elements = self._space.handover.elements(connection, view, task)
+            workload = workload_for(view, task, row.id, row.token, self._space.settings, elements)
             effects.submit(name, up.supervisor.id, workload)
         return effects
 

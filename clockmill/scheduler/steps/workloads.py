@@ -8,14 +8,20 @@ from clockmill.clock import iso_or_none
 from clockmill.config import Settings
 from clockmill.logs.paths import path_for, path_for_callback
 from clockmill.protocols import Workload
+from clockmill.scheduler.handover import Elements
 from clockmill.scheduler.plans import Plan
 from clockmill.scheduler.views import RunView
 from clockmill.storage.callbacks import CallbackRow
 from clockmill.storage.records import RunRow, TaskRow
 
 
-def workload_for(view: RunView, row: TaskRow, attempt_id: str, token: str, settings: Settings) -> Workload:
-    """All that an executor needs to run this attempt."""
+def workload_for(
+    view: RunView, row: TaskRow, attempt_id: str, token: str, settings: Settings, elements: Elements
+) -> Workload:
+    """All that an executor needs to run this attempt.
+
+    :param elements: what is handed over of the values that the task is mapped over.
+    """
     run = view.run
     task = view.plan.tasks[row.task_id]
     log_path = path_for(
@@ -46,6 +52,7 @@ def workload_for(view: RunView, row: TaskRow, attempt_id: str, token: str, setti
         kill_grace=settings.scheduler.kill_grace_seconds,
         max_xcom_bytes=settings.core.max_xcom_bytes,
         executor_config=dict(task.executor_config),
+        elements=elements,
         resume=row.resume,
         context={
             "dag_run": _run_context(run),
