@@ -130,3 +130,92 @@ class Executor(Protocol):
     def detach(self) -> None:
         """Let go of the supervisors and leave them running, for the next scheduler to find."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a doorbell says of an attempt. Whoever claims it in the database with this token has it.
+
+    :param queue: the workers of which queue may claim it.
+    :param priority: higher is more urgent; brokers that have priorities may use it.
+    """
+
+    attempt_id: str
+    token: str
+    queue: str
+    priority: int
+
+
+class BrokeredExecutor:
+    """The base of executors whose workers claim from the database what was offered to them.
+
+    The offers are rows already when :meth:`offer` is called: a message only rings the doorbell, so losing, doubling,
+    reordering or delaying it is harmless. Workers register, claim, beat and report by a
+    :class:`~clockmill.protocols.WorkerGateway`; the scheduler reads there what became of attempts, and asks this class
+    for nothing but its doorbells.
+
+    :ivar name: what this instance is called.
+    """
+
+    name: str
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._is_draining = False
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether attempts may be offered."""
+        return not self._is_draining
+
+    def offer(self, offers: Sequence[Offer]) -> None:
+        """Ring for these attempts, without waiting for the broker. Never fails: what is lost is rung for again."""
+        raise NotImplementedError
+
+    def start(self, epoch: int) -> None:
+        """Begin to send."""
+        self._is_draining = False
+
+    def free_slots(self) -> dict[str, int]:
+        """None: how much may be offered is known from the rows of the workers."""
+        return {}
+
+    def is_dead(self, supervisor_id: str) -> bool:
+        """Never sure from here: a worker is given up when its beat stands still for a whole lease."""
+        return False
+
+    def submit(self, supervisor_id: str, workloads: Sequence[Workload]) -> None:
+        """Nothing: workers claim."""
+
+    def stop_attempts(self, attempt_ids: Iterable[str], reason: str) -> None:
+        """Nothing: a worker is told of it with the answer to its next beat; override this to tell it sooner."""
+
+    def events(self) -> list[ExecutorEvent]:
+        """None: workers report to the database."""
+        return []
+
+    def acknowledge(self, attempt_ids: Iterable[str]) -> None:
+        """Nothing: a report that is applied is deleted."""
+
+    def filenos(self) -> list[int]:
+        """None."""
+        return []
+
+    def look_again_in(self) -> float | None:
+        """Never."""
+        return None
+
+    def drain(self) -> None:
+        """Offer nothing more."""
+        self._is_draining = True
+
+    def stop(self, grace: float) -> None:
+        """Offer nothing more; workers go on by themselves, whatever becomes of this scheduler."""
+        self._is_draining = True
+
+    def is_busy(self) -> bool:
+        """Whether messages are still to be sent."""
+        return False
+
+    def detach(self) -> None:
+        """Let go of the broker."""

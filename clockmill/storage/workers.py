@@ -11,12 +11,13 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, Integer, bindparam, delete, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from clockmill.protocols import AttemptReport, WorkerInfo
 from clockmill.state import AttemptState, Outcome
 from clockmill.storage.conditions import LIVE_ATTEMPT
+from clockmill.storage.offers import drop_offers
 from clockmill.storage.supervisors import bury
 from clockmill.storage.tables import attempt, lit, offer, supervisor, worker_report
 from clockmill.storage.transitions import claim_attempts
@@ -52,13 +53,18 @@ def take_over(connection: Connection, old: str, new: str, held: Sequence[tuple[s
 
     :param held: ``(attempt id, token)``.
     """
-    bury(connection, old)
     kept = dict(held)
-    for row in connection.execute(select(_A.id, _A.token).where(LIVE_ATTEMPT, _A.supervisor_id == old)).all():
-        if kept.get(row.id) == row.token:
-            connection.execute(update(attempt).where(_A.id == row.id).values(supervisor_id=new))
-        else:
-            report_lost(connection, row.id, row.token, reason)
+    moved = [ident for ident, token, _ in held_by(connection, old) if kept.get(ident) == token]
+    if moved:
+        connection.execute(update(attempt).where(_A.id.in_(moved), LIVE_ATTEMPT).values(supervisor_id=new))
+    give_up(connection, old, reason)
+
+
+def give_up(connection: Connection, worker_id: str, reason: str) -> None:
+    """Note that a worker is gone; what it had and said nothing of is lost."""
+    bury(connection, worker_id)
+    for ident, token, _ in held_by(connection, worker_id):
+        report_end(connection, ident, token, Outcome.LOST, reason)
 
 
 _HOLD = select(_S.is_alive, _S.executor, _S.queues, _S.is_draining).where(_S.id == bindparam("id")).with_for_update()
@@ -126,18 +132,24 @@ def claim_any(
     return claim_offers(connection, worker_id, [(row.attempt_id, row.token) for row in found.all()], now)
 
 
+_REPORTED = exists().where(worker_report.c.attempt_id == _A.id, worker_report.c.kind == FINISHED)
 _HELD = (
-    select(_A.id, _A.state, _O.workload)
-    .join(offer, _O.attempt_id == _A.id)
-    .where(LIVE_ATTEMPT, _A.supervisor_id == bindparam("worker"))
-    .order_by(_O.priority.desc(), _A.id)
+    select(_A.id, _A.token, _A.state)
+    .where(LIVE_ATTEMPT, _A.supervisor_id == bindparam("worker"), ~_REPORTED)
+    .order_by(_A.id)
 )
+_WORKLOADS = select(_O.workload).where(_O.attempt_id.in_(bindparam("ids", expanding=True))).order_by(_O.attempt_id)
 
 
-def held_by(connection: Connection, worker_id: str) -> list[tuple[str, bool, dict[str, Any]]]:
-    """What is a worker's own: ``(attempt id, whether it is to be stopped, workload)``, the most urgent first."""
+def held_by(connection: Connection, worker_id: str) -> list[tuple[str, str, bool]]:
+    """What is a worker's own and not over: ``(attempt id, token, whether it is to be stopped)``."""
     rows = connection.execute(_HELD, {"worker": worker_id})
-    return [(row.id, row.state == AttemptState.STOPPING, row.workload) for row in rows]
+    return [(row.id, row.token, row.state == AttemptState.STOPPING) for row in rows]
+
+
+def workloads_of(connection: Connection, attempt_ids: Collection[str]) -> list[dict[str, Any]]:
+    """What it takes to run these attempts, each a :class:`~clockmill.protocols.Workload` as JSON."""
+    return list(connection.scalars(_WORKLOADS, {"ids": sorted(attempt_ids)})) if attempt_ids else []
 
 
 # --- reports ---------------------------------------------------------------------------------------------------------
@@ -165,18 +177,20 @@ def store_reports(connection: Connection, kind: str, reports: Sequence[tuple[str
     return len(rows)
 
 
-def report_lost(connection: Connection, attempt_id: str, token: str, reason: str) -> None:
-    """Say that an attempt went down with its worker."""
-    report = AttemptReport(attempt_id=attempt_id, token=token, outcome=Outcome.LOST.value, reason=reason)
+def report_end(connection: Connection, attempt_id: str, token: str, outcome: Outcome, reason: str) -> None:
+    """Say of an attempt what its worker cannot say; when that has said something itself, that holds."""
+    report = AttemptReport(attempt_id=attempt_id, token=token, outcome=outcome.value, reason=reason)
     store_reports(connection, FINISHED, [(attempt_id, token, report.to_json())])
 
 
 _WAITING = (
-    select(worker_report.c.kind, worker_report.c.body, worker_report.c.attempt_id, _A.token, _A.executor)
+    select(worker_report.c.kind, worker_report.c.body, _A.executor)
     .join(attempt, _A.id == worker_report.c.attempt_id)
     .order_by(worker_report.c.id)
     .limit(bindparam("most", type_=Integer))
 )
+_FORGET = delete(worker_report).where(worker_report.c.attempt_id.in_(bindparam("ids", expanding=True)))
+_FORGET_STARTS = _FORGET.where(worker_report.c.kind == STARTED)
 
 
 def waiting_reports(connection: Connection, limit: int) -> list[tuple[str, str, dict[str, Any]]]:
@@ -185,14 +199,28 @@ def waiting_reports(connection: Connection, limit: int) -> list[tuple[str, str, 
     return [(row.executor, row.kind, json.loads(row.body)) for row in rows]
 
 
+def forget_reports(connection: Connection, ended: Collection[str], started: Collection[str]) -> None:
+    """Drop what was applied: all that is kept of attempts that ended, and of others that they have started."""
+    if ended:
+        connection.execute(_FORGET, {"ids": sorted(ended)})
+        drop_offers(connection, ended)
+    if started:
+        connection.execute(_FORGET_STARTS, {"ids": sorted(started)})
+
+
 # --- those that are gone ---------------------------------------------------------------------------------------------
 
-_BEATS = select(_S.id, _S.beat).where(_S.is_alive, _S.executor.in_(bindparam("executors", expanding=True)))
-_UNCLAIMED_STOPPING = select(_A.id, _A.token, _A.executor).where(
-    LIVE_ATTEMPT, and_(_A.state == lit(AttemptState.STOPPING), _A.supervisor_id.is_(None))
+_BEATS = select(_S.id, _S.beat, _S.executor).where(_S.is_alive, _S.executor.in_(bindparam("executors", expanding=True)))
+_UNCLAIMED = select(_A.id, _A.token, _A.executor).where(
+    LIVE_ATTEMPT, _A.state == lit(AttemptState.STOPPING), _A.supervisor_id.is_(None)
 )
 
 
 def beats(connection: Connection, executors: Collection[str]) -> dict[str, int]:
-    """The number of the last beat of each living worker of these executors."""
-    return dict(connection.execute(_BEATS, {"executors": sorted(executors)}).tuples().all())
+    """The number of the last beat of each living worker of these executors, by its id."""
+    return {row.id: row.beat for row in connection.execute(_BEATS, {"executors": sorted(executors)})}
+
+
+def unclaimed_stops(connection: Connection) -> list[tuple[str, str, str]]:
+    """``(attempt id, token, executor)`` of what is to be stopped and was never begun: nobody can claim it any more."""
+    return [(row.id, row.token, row.executor) for row in connection.execute(_UNCLAIMED)]

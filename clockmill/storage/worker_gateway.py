@@ -1,0 +1,124 @@
+"""The worker gateway on the database itself, for workers that may hold its credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from clockmill.clock import Clock
+from clockmill.errors import DatabaseError, GatewayUnavailable, NotFound, WorkerGone
+from clockmill.protocols import Exchange, ExchangeAnswer, WorkerInfo
+from clockmill.state import Outcome
+from clockmill.storage import bundles, workers
+from clockmill.storage.engine import Database
+from clockmill.storage.wakeup import wake
+
+T = TypeVar("T")
+
+
+class DatabaseWorkerGateway:
+    """A :class:`~clockmill.protocols.WorkerGateway` that asks the database.
+
+    :param run_folder: of the home of the schedulers that are to be called, where the database is an SQLite file.
+    """
+
+    def __init__(self, database: Database, run_folder: Path, clock: Clock) -> None:
+        self._database = database
+        self._run_folder = run_folder
+        self._clock = clock
+
+    def register(self, worker: WorkerInfo, *, follows: str | None = None, held: list[list[str]] | None = None) -> None:
+        """Introduce a worker; what the one that it follows had and it did not find is lost."""
+
+        def work(connection: Connection) -> None:
+            workers.register_worker(connection, worker, self._clock.now())
+            if follows is not None:
+                found = [(ident, token) for ident, token in held or ()]
+                workers.take_over(connection, follows, worker.id, found, "Its worker died.")
+
+        self._write(work)
+        self._wake()
+
+    def exchange(self, worker_id: str, said: Exchange) -> ExchangeAnswer:
+        """Take in what a worker says, give it what it claims, tell it what to do.
+
+        :raises WorkerGone: when the worker was given up.
+        """
+        answer = self._write(lambda connection: self._exchange(connection, worker_id, said))
+        if said.started or said.reports:
+            self._wake()
+        return answer
+
+    def leave(self, worker_id: str) -> None:
+        """Say goodbye; what it still had counts as lost."""
+        self._write(lambda connection: workers.give_up(connection, worker_id, "Its worker left."))
+        self._wake()
+
+    def get_manifest(self, worker_id: str, bundle: str) -> dict[str, list[Any]]:
+        """The files of a bundle.
+
+        :raises NotFound: when there is no such bundle.
+        """
+        manifest = self._read(lambda connection: bundles.load_manifest(connection, bundle))
+        if manifest is None:
+            raise NotFound("bundle", bundle)
+        return manifest
+
+    def get_files(self, worker_id: str, hashes: list[str]) -> dict[str, bytes]:
+        """Contents of files by their SHA-256."""
+        return self._read(lambda connection: bundles.read_contents(connection, hashes))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()
+
+    def _exchange(self, connection: Connection, worker_id: str, said: Exchange) -> ExchangeAnswer:
+        now = self._clock.now()
+        known = workers.beat_worker(
+            connection, worker_id, beat=said.beat, busy=len(said.held), is_draining=said.is_draining, now=now
+        )
+        if known is None:
+            raise WorkerGone(f"The worker {worker_id} was given up.")
+        executor, queues = known
+        workers.store_reports(connection, workers.STARTED, [_started(*each) for each in said.started])
+        ended = [(report["attempt_id"], report["token"], report) for report in said.reports]
+        workers.store_reports(connection, workers.FINISHED, ended)
+        won = workers.claim_offers(connection, worker_id, [(ident, token) for ident, token in said.claims], now)
+        if said.want > 0:
+            workers.claim_any(connection, worker_id, executor, queues, said.want - len(won), now)
+        told = {ident for ident, _, _ in ended} | {ident for ident, _, _ in said.started}
+        return self._answer(connection, worker_id, set(said.held), sorted(told))
+
+    @staticmethod
+    def _answer(connection: Connection, worker_id: str, held: set[str], taken: list[str]) -> ExchangeAnswer:
+        fresh, stop = [], []
+        for ident, token, is_unwanted in workers.held_by(connection, worker_id):
+            if ident in held:
+                stop += [ident] if is_unwanted else []
+            elif is_unwanted:
+                workers.report_end(connection, ident, token, Outcome.STOPPED, "stopped before it began")
+            else:
+                fresh.append(ident)
+        return ExchangeAnswer(workloads=workers.workloads_of(connection, fresh), taken=taken, stop=stop)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            return self._database.read(work)
+        except DatabaseError as error:
+            raise GatewayUnavailable(str(error)) from error
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        try:
+            return self._database.write(work)
+        except DatabaseError as error:
+            raise GatewayUnavailable(str(error)) from error
+
+    def _wake(self) -> None:
+        wake(self._database, self._run_folder)
+
+
+def _started(attempt_id: str, token: str, moment: str) -> tuple[str, str, dict[str, Any]]:
+    return attempt_id, token, {"attempt_id": attempt_id, "token": token, "started_at": moment}
