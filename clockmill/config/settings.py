@@ -95,6 +95,27 @@ class TriggererSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkersSettings:
+    """``[workers]``: programs on this or other machines that claim what is offered to them."""
+
+    beat_seconds: float = option(
+        5.0,
+        "How often a worker shows that it is alive, and hears what to stop.",
+        unit="seconds",
+        minimum=0.1,
+        maximum=600,
+    )
+    lease_seconds: float = option(
+        60.0,
+        "How long a worker may be silent before its attempts are lost; a worker that cannot be heard ends its tasks "
+        "before that.",
+        unit="seconds",
+        minimum=2,
+        maximum=3_600,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DagsSettings:
     """``[dags]``: finding and parsing DAG files."""
 
@@ -162,6 +183,7 @@ class Settings:
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
     triggerer: TriggererSettings = field(default_factory=TriggererSettings)
+    workers: WorkersSettings = field(default_factory=WorkersSettings)
     dags: DagsSettings = field(default_factory=DagsSettings)
     webserver: WebserverSettings = field(default_factory=WebserverSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
@@ -228,6 +250,7 @@ SECTIONS: dict[str, type] = {
     "database": DatabaseSettings,
     "scheduler": SchedulerSettings,
     "triggerer": TriggererSettings,
+    "workers": WorkersSettings,
     "dags": DagsSettings,
     "webserver": WebserverSettings,
     "logging": LoggingSettings,

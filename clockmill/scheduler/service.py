@@ -23,6 +23,7 @@ from clockmill.scheduler.agenda import Agenda
 from clockmill.scheduler.steps.advance import Advance
 from clockmill.scheduler.steps.backfills import Backfills
 from clockmill.scheduler.steps.collect import Collect, Inbox
+from clockmill.scheduler.steps.mailbox import Leases, Mailbox
 from clockmill.scheduler.steps.open_runs import OpenRuns
 from clockmill.scheduler.steps.prune import Prune
 from clockmill.scheduler.steps.rescue import Rescue
@@ -67,6 +68,8 @@ class SchedulerService:
         self._open_runs = OpenRuns(self._space)
         self._backfills = Backfills(self._space)
         self._advance = Advance(self._space)
+        self._mailbox = Mailbox(self._space)
+        self._leases = Leases(self._space)
         self._prune = Prune(self._space)
         self._rescue: Rescue | None = None
         self._deadline: datetime | None = None
@@ -120,6 +123,7 @@ class SchedulerService:
         """Trust nothing in memory, and look at everything once the database is back."""
         log.warning("the database is away, waiting: %s", error)
         self._space.views.forget()
+        self._leases.forget()
         self._full_look_due = 0.0
 
     def run_once(self) -> bool:
@@ -132,12 +136,16 @@ class SchedulerService:
             self._full_look_due = now + self._space.settings.scheduler.max_sleep_seconds
         if self._rescue is not None:
             self._rescue.run_once(self._inbox)
+        has_mail = (woken or self._again) and self._mailbox.read(self._inbox)
         due = self._deadline is not None and self._deadline <= self._space.clock.now()
+        if due:
+            self._mailbox.ring_again()
         made = self._open_runs.run_once() + self._backfills.run_once() if woken or due or self._again else 0
         agenda = Agenda(stale=woken, queued=woken or due or made > 0 or self._again, timers=woken or due)
         if woken or due or self._again or made or self._inbox.reports or self._inbox.started:
             self._move_on(agenda)
             self._again = self._again or made > 0
+            self._again = self._again or has_mail
         self._housekeeping(now)
         return self._again or (self._deadline is not None and self._deadline <= self._space.clock.now())
 
@@ -157,6 +165,7 @@ class SchedulerService:
         if now >= self._beat_due:
             self._beat_due = now + _BEAT_SECONDS
             self._beat()
+            self._again = self._leases.run_once() or self._again
         if now >= self._prune_due:
             self._prune_due = now + (0 if self._prune.run_once() else _PRUNE_SECONDS)
 

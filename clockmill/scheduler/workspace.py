@@ -10,13 +10,14 @@ from clockmill.bundles import BundleStore
 from clockmill.clock import Clock
 from clockmill.config import Settings
 from clockmill.events import Event, EventKind
-from clockmill.executors.base import Executor
+from clockmill.executors.base import BrokeredExecutor, Executor, Offer
 from clockmill.protocols import Workload
 from clockmill.scheduler.handover import Handover
 from clockmill.scheduler.log_notes import LogNote
 from clockmill.scheduler.plans import Plans
 from clockmill.scheduler.views import Views
-from clockmill.storage.engine import Database
+from clockmill.storage.engine import Connection, Database
+from clockmill.storage.offers import room_for_offers
 from clockmill.storage.records import RunRow
 from clockmill.storage.transitions import NewCallback
 from clockmill.storage.triggers import NewTrigger
@@ -35,13 +36,24 @@ class Workspace:
     clock: Clock
     settings: Settings
     executors: Mapping[str, Executor]
+    brokered: Mapping[str, BrokeredExecutor] = field(init=False)
     plans: Plans = field(init=False)
     views: Views = field(init=False)
     handover: Handover = field(init=False, default_factory=Handover)
 
     def __post_init__(self) -> None:
+        self.brokered = {name: each for name, each in self.executors.items() if isinstance(each, BrokeredExecutor)}
         self.plans = Plans(BundleStore(self.settings.bundles_folder))
         self.views = Views(self.plans, self.settings.core.max_map_length)
+
+    def room_at(self, connection: Connection) -> dict[str, dict[str, int]]:
+        """The free slots by executor and supervisor; what may be offered to workers is by an empty supervisor."""
+        room = {name: executor.free_slots() for name, executor in self.executors.items()}
+        offering = [name for name, executor in self.brokered.items() if executor.takes_work]
+        if offering:
+            free = room_for_offers(connection, offering)
+            room.update({name: {"": slots} for name, slots in free.items() if slots > 0})
+        return room
 
     @property
     def default_executor(self) -> str:
@@ -55,12 +67,15 @@ class Effects:
 
     A transaction fills it anew each time that it is tried.
 
+    :param workloads: what is handed to supervisors, by executor and supervisor.
+    :param offers: what is offered to the workers of an executor, with its name.
     :param callbacks: the calls of authors' functions that what happened asks for.
     :param calls_wait: whether such calls are left for the next pass.
     :param log_notes: what the logs of tries shall say besides.
     """
 
     workloads: dict[tuple[str, str], list[Workload]] = field(default_factory=dict)
+    offers: list[tuple[str, Workload]] = field(default_factory=list)
     acknowledged: dict[str, list[str]] = field(default_factory=dict)
     stops: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -78,9 +93,12 @@ class Effects:
         """When the first of the triggers that tasks wait for now will be late."""
         return min((trigger.timeout_at for trigger in self.triggers if trigger.timeout_at is not None), default=None)
 
-    def submit(self, executor: str, supervisor_id: str, workload: Workload) -> None:
-        """Hand a workload to a supervisor."""
-        self.workloads.setdefault((executor, supervisor_id), []).append(workload)
+    def submit(self, executor: str, supervisor_id: str | None, workload: Workload) -> None:
+        """Hand a workload to a supervisor; offer it to workers when there is none."""
+        if supervisor_id is None:
+            self.offers.append((executor, workload))
+        else:
+            self.workloads.setdefault((executor, supervisor_id), []).append(workload)
 
     def tell(self, kind: EventKind, now: datetime, run: RunRow | None = None, **fields: object) -> None:
         """Keep an event; ``task_id``, ``map_index`` and the like are taken from ``fields``, the rest is detail."""
@@ -104,10 +122,13 @@ class Effects:
         """The attempts that executors will be told to stop."""
         return {ident for stops in self.stops.values() for ident, _ in stops}
 
-    def perform(self, executors: Mapping[str, Executor]) -> None:
+    def perform(self, workspace: Workspace) -> None:
         """Do it: tell the executors. What gets lost here is found again from the rows."""
+        executors = workspace.executors
         for (name, supervisor_id), workloads in self.workloads.items():
             executors[name].submit(supervisor_id, workloads)
+        for name in {name for name, _ in self.offers}:
+            workspace.brokered[name].offer([_doorbell(workload) for other, workload in self.offers if other == name])
         for name, attempt_ids in self.acknowledged.items():
             executors[name].acknowledge(attempt_ids)
         for name, stops in self.stops.items():
@@ -117,3 +138,7 @@ class Effects:
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+def _doorbell(workload: Workload) -> Offer:
+    return Offer(attempt_id=workload.attempt_id, token=workload.token, queue=workload.queue, priority=workload.priority)

@@ -121,6 +121,6 @@ def room_for_offers(connection: Connection, executors: Iterable[str]) -> dict[st
 
     As many again as its workers can run are kept waiting for them: more would only take from the order of priorities.
     """
-    slots: dict[str, int] = dict(connection.execute(_SLOTS).tuples().all())
-    live: dict[str, int] = dict(connection.execute(_LIVE).tuples().all())
+    slots: dict[str, int] = {row[0]: row[1] for row in connection.execute(_SLOTS)}
+    live: dict[str, int] = {row[0]: row[1] for row in connection.execute(_LIVE)}
     return {name: max(0, max(_LEAST_ROOM, 2 * slots.get(name, 0)) - live.get(name, 0)) for name in executors}

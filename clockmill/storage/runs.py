@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Integer, Row, Select, bindparam, func, or_, s
 from clockmill.state import RunEnding, RunState, RunType, TaskState
 from clockmill.storage.conditions import ACTIVE_RUN
 from clockmill.storage.deadlines import NEXT_DUE, NEXT_WARNING
+from clockmill.storage.offers import NEXT_RING
 from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.rows import columns_of
 from clockmill.storage.tables import Instant, dag, dag_run, lit, task_instance, task_trigger
@@ -125,6 +126,7 @@ def next_deadline(connection: Connection, now: datetime) -> datetime | None:
         ),
         NEXT_DUE,
         NEXT_WARNING,
+        NEXT_RING,
     )
     found = [connection.execute(statement).scalar_one_or_none() for statement in deadlines]
     return min((moment for moment in found if moment is not None), default=None)

@@ -165,7 +165,9 @@ def store_reports(connection: Connection, kind: str, reports: Sequence[tuple[str
     """
     if not reports:
         return 0
-    live = dict(connection.execute(_IS_LIVE, {"ids": sorted({ident for ident, _, _ in reports})}).tuples().all())
+    live = {
+        row.id: row.token for row in connection.execute(_IS_LIVE, {"ids": sorted({ident for ident, _, _ in reports})})
+    }
     rows = [
         {"attempt_id": ident, "kind": kind, "body": json.dumps(body)}
         for ident, token, body in reports

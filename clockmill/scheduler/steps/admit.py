@@ -9,6 +9,7 @@ from datetime import datetime
 from clockmill.ids import new_attempt_id, new_token
 from clockmill.scheduler.ledger import Ledger
 from clockmill.scheduler.steps.callbacks import Callbacks
+from clockmill.scheduler.steps.mailbox import make_offers
 from clockmill.scheduler.steps.workloads import workload_for
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects, Workspace
@@ -64,8 +65,15 @@ class Admit:
         :param aside: runs that cannot be worked on.
         :returns: whether there may be more to admit at once.
         """
-        free = {name: executor.free_slots() for name, executor in self._space.executors.items()}
+        free = self._space.room_at(connection)
         self._callbacks.admit(connection, effects, free, now)
+        more = self._give_away(connection, effects, now, free, aside)
+        make_offers(connection, effects, now)
+        return more
+
+    def _give_away(
+        self, connection: Connection, effects: Effects, now: datetime, free: Slots, aside: Collection[int]
+    ) -> bool:
         room = sum(slots for supervisors in free.values() for slots in supervisors.values())
         if room <= 0:
             return False
@@ -111,7 +119,8 @@ class Admit:
         supervisors = work.free[executor]
         supervisor_id = max(supervisors, key=lambda name: (supervisors[name], name))
         supervisors[supervisor_id] -= 1
-        row = view.change(task.key, state=TaskState.RUNNING, reason="")
+        state = TaskState.RUNNING if supervisor_id else TaskState.QUEUED
+        row = view.change(task.key, state=state, reason="")
         attempt = NewAttempt(
             id=new_attempt_id(),
             task_instance_id=row.id,
@@ -120,14 +129,14 @@ class Admit:
             token=new_token(),
             executor=executor,
             queue=row.queue,
-            supervisor_id=supervisor_id,
+            supervisor_id=supervisor_id or None,
             pool=row.pool,
             pool_slots=row.pool_slots,
             queued_at=work.now,
         )
         elements = self._space.handover.elements(work.connection, view, row)
         workload = workload_for(view, row, attempt.id, attempt.token, self._space.settings, elements)
-        work.effects.submit(executor, supervisor_id, workload)
+        work.effects.submit(executor, attempt.supervisor_id, workload)
         return attempt
 
 

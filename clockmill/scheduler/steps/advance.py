@@ -22,6 +22,7 @@ from clockmill.scheduler.steps.callbacks import Callbacks, call_for_decided, cal
 from clockmill.scheduler.steps.collect import Inbox
 from clockmill.scheduler.steps.deadlines import begin_deadlines, is_watched, judge_deadlines
 from clockmill.scheduler.steps.fail_fast import fail_fast
+from clockmill.scheduler.steps.mailbox import Mailbox
 from clockmill.scheduler.steps.past import Past, give_way
 from clockmill.scheduler.steps.reports import Ended, Reports
 from clockmill.scheduler.steps.run_requests import hold_dags_asked_for, make_requested
@@ -81,6 +82,7 @@ class Advance:
         self._space = workspace
         self._reports = Reports(workspace.settings.core.crash_budget)
         self._callbacks = Callbacks(workspace)
+        self._mailbox = Mailbox(workspace)
         self._admit = Admit(workspace, self._callbacks)
         self._past = Past(workspace.views)
         self._poisoned: dict[int, int] = {}
@@ -161,7 +163,7 @@ class Advance:
         self._callbacks.is_due = effects.calls_wait
         for ident, (name, _) in reports.items():
             effects.acknowledged.setdefault(name, []).append(ident)
-        effects.perform(self._space.executors)
+        effects.perform(self._space)
         write_notes(self._space.settings.logs_folder, self._space.clock, effects.log_notes)
         if outcomes.failing_dags:
             self._space.database.write(lambda connection: pause_if_failing(connection, outcomes.failing_dags, now))
@@ -220,6 +222,7 @@ class Advance:
         outcomes.more |= self._hand_out(connection, effects, now)
         outcomes.more |= self._past.follow(connection, views.touched())
         requested.perform(connection, now)
+        self._mailbox.clear(connection, reports, (event.attempt_id for _, event in started))
         append(connection, effects.events)
         return effects, outcomes
 
@@ -304,8 +307,8 @@ class Advance:
     @staticmethod
     def _note_start(view: RunView, beginning: Beginning) -> None:
         key = view.key_of(beginning.task_instance_id)
-        if view.task(key).state is TaskState.RUNNING:
-            view.change(key, start_date=view.task(key).first_start or beginning.moment)
+        if view.task(key).state in (TaskState.QUEUED, TaskState.RUNNING):
+            view.change(key, state=TaskState.RUNNING, start_date=view.task(key).first_start or beginning.moment)
 
     def _stop(
         self,

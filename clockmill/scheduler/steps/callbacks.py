@@ -175,7 +175,7 @@ class Callbacks:
                 continue
             supervisors[supervisor_id] -= 1
             offers.append(attempt)
-            effects.submit(name, supervisor_id, workload)
+            effects.submit(name, attempt.supervisor_id, workload)
         create_attempts(connection, offers)
 
     def _workload(
@@ -192,7 +192,7 @@ class Callbacks:
             if row.callback_id in calls:
                 call = calls[row.callback_id]
                 workload = self._workload(connection, runs[call.dag_run_id], call, row)
-                effects.submit(name, row.supervisor_id or "", workload)
+                effects.submit(name, row.supervisor_id, workload)
 
 
 def _give_up(connection: Connection, call: CallbackRow, reason: str, effects: Effects, now: datetime) -> None:
@@ -230,7 +230,7 @@ def _attempt(call: CallbackRow, executor: str, supervisor_id: str, now: datetime
         token=new_token(),
         executor=executor,
         queue="default",
-        supervisor_id=supervisor_id,
+        supervisor_id=supervisor_id or None,
         pool="",
         pool_slots=0,
         queued_at=now,

@@ -66,7 +66,7 @@ class Rescue:
 
         effects = self._space.database.write(work)
         self._space.views.committed()
-        effects.perform(self._space.executors)
+        effects.perform(self._space)
 
     def _send_again(self, connection: Connection, name: str, up: SupervisorUp, inbox: Inbox, now: datetime) -> Effects:
         effects = Effects()

@@ -1,0 +1,125 @@
+"""What workers have reported to the database, and what is offered to them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
+
+from clockmill.clock import iso
+from clockmill.executors.base import Offer, Started
+from clockmill.protocols import AttemptReport, Workload
+from clockmill.scheduler.steps.collect import Inbox
+from clockmill.scheduler.workspace import Effects, Workspace
+from clockmill.state import Outcome
+from clockmill.storage.engine import Connection
+from clockmill.storage.offers import NewOffer, OpenOffer, insert_offers, ring_again
+from clockmill.storage.workers import STARTED, beats, forget_reports, give_up, unclaimed_stops, waiting_reports
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 500
+
+
+class Mailbox:
+    """Takes reports from where workers leave them; without a brokered executor it costs nothing."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._space = workspace
+        self._brokered = workspace.brokered
+
+    def read(self, inbox: Inbox) -> bool:
+        """Put into the inbox what no scheduler has applied yet; whether there may be more."""
+        if not self._brokered:
+            return False
+        reports, stops = self._space.database.read(
+            lambda connection: (waiting_reports(connection, _AT_ONCE), unclaimed_stops(connection))
+        )
+        for name, kind, body in reports:
+            if kind == STARTED:
+                inbox.started.append((name, Started(**body)))
+            else:
+                inbox.reports.setdefault(body["attempt_id"], (name, AttemptReport.from_json(body)))
+        for ident, token, name in stops:
+            if name in self._brokered:
+                inbox.reports.setdefault(ident, (name, self._never_began(ident, token)))
+        return len(reports) == _AT_ONCE
+
+    def clear(self, connection: Connection, ended: Iterable[str], started: Iterable[str]) -> None:
+        """Forget, with the transaction that applies them, the reports of these attempts that came from here."""
+        if self._brokered:
+            forget_reports(connection, list(ended), list(started))
+
+    def ring_again(self) -> None:
+        """Ring for the attempts that nobody has claimed for long enough."""
+        if not self._brokered:
+            return
+        now = self._space.clock.now()
+        due = self._space.database.write(lambda connection: ring_again(connection, now, _AT_ONCE))
+        for name in {each.executor for each in due} & self._brokered.keys():
+            self._brokered[name].offer([_doorbell(each) for each in due if each.executor == name])
+
+    def _never_began(self, ident: str, token: str) -> AttemptReport:
+        return AttemptReport(
+            attempt_id=ident,
+            token=token,
+            outcome=Outcome.STOPPED.value,
+            reason="stopped before it began",
+            ended_at=iso(self._space.clock.now()),
+        )
+
+
+class Leases:
+    """Gives up workers whose beat stands still.
+
+    No clocks are compared: a worker is gone when this scheduler has itself read the same number of its beat for a
+    whole lease, without one read that failed.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._space = workspace
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def forget(self) -> None:
+        """A read failed: every lease begins anew."""
+        self._seen.clear()
+
+    def run_once(self) -> bool:
+        """Look at all beats; whether a worker was given up."""
+        if not self._space.brokered:
+            return False
+        now = self._space.clock.monotonic()
+        found = self._space.database.read(lambda connection: beats(connection, self._space.brokered))
+        self._seen = {ident: self._since(ident, beat, now) for ident, beat in found.items()}
+        lease = self._space.settings.workers.lease_seconds
+        expired = [ident for ident, (_, since) in self._seen.items() if now - since >= lease]
+        for ident in expired:
+            log.warning("worker %s has been silent for %g s and is given up", ident, lease)
+            reason = f"Its worker was silent for {lease:g} s."
+            self._space.database.write(partial(give_up, worker_id=ident, reason=reason))
+            del self._seen[ident]
+        return bool(expired)
+
+    def _since(self, ident: str, beat: int, now: float) -> tuple[int, float]:
+        known = self._seen.get(ident)
+        return known if known is not None and known[0] == beat else (beat, now)
+
+
+def make_offers(connection: Connection, effects: Effects, now: datetime) -> None:
+    """Write down what this transaction offers to workers."""
+    insert_offers(connection, [_offer(name, workload) for name, workload in effects.offers], now)
+
+
+def _offer(executor: str, workload: Workload) -> NewOffer:
+    return NewOffer(
+        attempt_id=workload.attempt_id,
+        executor=executor,
+        queue=workload.queue,
+        priority=workload.priority,
+        workload=workload.to_json(),
+    )
+
+
+def _doorbell(found: OpenOffer) -> Offer:
+    return Offer(attempt_id=found.attempt_id, token=found.token, queue=found.queue, priority=found.priority)

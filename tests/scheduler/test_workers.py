@@ -1,0 +1,281 @@
+"""Work that workers claim from the database, after a doorbell that may or may not have been heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+from mill import Mill, SilentListener
+from sqlalchemy import func, select
+
+from clockmill import DAG, task
+from clockmill.clock import iso
+from clockmill.errors import WorkerGone
+from clockmill.executors.base import Offer
+from clockmill.protocols import AttemptReport, Exchange, ExchangeAnswer, WorkerInfo, Workload
+from clockmill.scheduler.service import SchedulerService
+from clockmill.state import RunState, TaskState
+from clockmill.storage import tables
+from clockmill.storage.engine import Database
+from clockmill.storage.worker_gateway import DatabaseWorkerGateway
+from clockmill.testing.broker import ScriptedBroker
+
+START = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
+
+
+@dataclass
+class Worker:
+    """What a worker says, said by the test."""
+
+    gateway: DatabaseWorkerGateway
+    clock: Any
+    id: str
+    beat: int = 0
+
+    def say(self, **said: Any) -> ExchangeAnswer:
+        self.beat += 1
+        return self.gateway.exchange(self.id, Exchange(beat=self.beat, **said))
+
+    def claim(self, *offers: Offer) -> list[Workload]:
+        answer = self.say(claims=[[offer.attempt_id, offer.token] for offer in offers])
+        return [Workload.from_json(each) for each in answer.workloads]
+
+    def report(self, workload: Workload, outcome: str = "success", **told: Any) -> dict[str, Any]:
+        moment = iso(self.clock.now())
+        return AttemptReport(
+            attempt_id=workload.attempt_id,
+            token=workload.token,
+            outcome=outcome,
+            started_at=moment,
+            ended_at=moment,
+            **told,
+        ).to_json()
+
+
+@dataclass
+class Works:
+    """A scheduler with a brokered executor, and its workers."""
+
+    mill: Mill
+    broker: ScriptedBroker
+    open_database: Callable[[], Database]
+
+    def worker(self, ident: str = "w1", slots: int = 2, **followed: Any) -> Worker:
+        gateway = DatabaseWorkerGateway(self.open_database(), self.mill.settings.run_folder, self.mill.clock)
+        info = WorkerInfo(
+            id=ident,
+            executor="broker",
+            host="elsewhere",
+            boot_id="b",
+            pid=7,
+            slots=slots,
+            queues=["default"],
+            version="1",
+        )
+        gateway.register(info, **followed)
+        return Worker(gateway, self.mill.clock, ident)
+
+    def left(self) -> tuple[int, int]:
+        """How many offers and reports are kept."""
+
+        def count(table: Any) -> int:
+            return int(self.mill.db.read(lambda c: c.execute(select(func.count()).select_from(table)).scalar_one()))
+
+        return count(tables.offer), count(tables.worker_report)
+
+
+@pytest.fixture
+def works(mill: Mill, open_database: Callable[[], Database]) -> Works:
+    broker = ScriptedBroker()
+    mill.listener = SilentListener()
+    mill.service = SchedulerService(
+        open_database(), mill.clock, mill.settings, {"broker": broker, "scripted": mill.executor}, mill.listener
+    )
+    mill.service.start()
+    mill.services.append(mill.service)
+    return Works(mill, broker, open_database)
+
+
+def chain(length: int = 2) -> DAG:
+    with DAG("d", start_date=START, schedule=None) as dag:
+
+        @task
+        def one() -> int:
+            return 1
+
+        @task
+        def two(value: int) -> None: ...
+
+        first = one()
+        if length > 1:
+            two(first)
+    return dag
+
+
+def test_what_a_worker_claims_runs_once_and_its_values_are_seen(works: Works) -> None:
+    mill = works.mill
+    mill.add(chain())
+    mill.trigger("d")
+    [bell] = works.broker.rung
+    assert mill.states("d")["one"] is TaskState.QUEUED
+    worker, other = works.worker("w1"), works.worker("w2")
+    [workload] = worker.claim(bell)
+    assert other.claim(bell) == []
+    assert (workload.task_id, workload.token) == ("one", bell.token)
+    worker.say(held=[bell.attempt_id], started=[[bell.attempt_id, bell.token, iso(mill.clock.now())]])
+    mill.pump()
+    assert mill.states("d")["one"] is TaskState.RUNNING
+    report = worker.report(workload, xcoms=[["return_value", "1"]])
+    assert worker.say(held=[bell.attempt_id], reports=[report]).taken == [bell.attempt_id]
+    assert worker.say(reports=[report]).workloads == []  # said twice, and not yet applied
+    mill.pump()
+    assert mill.states("d") == {"one": TaskState.SUCCESS, "two": TaskState.QUEUED}
+    assert mill.db.read(lambda c: c.execute(select(tables.xcom.c.value)).scalar_one()) == "1"
+    [_, second] = works.broker.rung
+    [workload] = worker.claim(second)
+    worker.say(reports=[worker.report(workload)])
+    mill.pump()
+    assert mill.run_state("d") is RunState.SUCCESS
+    assert works.left() == (0, 0)
+
+
+def test_an_idle_worker_finds_work_whose_doorbell_was_lost(works: Works) -> None:
+    works.mill.add(chain(1))
+    works.mill.trigger("d")
+    works.broker.rung.clear()
+    [found] = works.worker().say(want=2).workloads
+    assert found["task_id"] == "one"
+
+
+def test_a_doorbell_is_rung_again_after_15_seconds_and_then_twice_as_late(works: Works) -> None:
+    mill = works.mill
+    mill.add(chain(1))
+    mill.trigger("d")
+    [bell] = works.broker.rung
+    mill.pass_time(seconds=14.999)
+    assert works.broker.rung == [bell]
+    mill.pass_time(seconds=0.001)
+    assert works.broker.rung == [bell, bell]
+    mill.pass_time(seconds=29.999)
+    assert works.broker.rung == [bell, bell]
+    mill.pass_time(seconds=0.001)
+    assert works.broker.rung == [bell, bell, bell]
+    works.worker().claim(bell)
+    mill.pass_time(seconds=45)
+    assert works.broker.rung == [bell, bell, bell]
+
+
+def test_a_claim_whose_answer_was_lost_is_answered_again(works: Works) -> None:
+    works.mill.add(chain(1))
+    works.mill.trigger("d")
+    [bell] = works.broker.rung
+    worker = works.worker()
+    [first], [again] = worker.claim(bell), worker.claim(bell)
+    assert first == again
+
+
+def test_what_is_stopped_before_anybody_claimed_it_never_begins(works: Works) -> None:
+    mill = works.mill
+    mill.add(chain(1))
+    mill.trigger("d")
+    [bell] = works.broker.rung
+    mill.clear("d", "one")
+    [_, second] = works.broker.rung
+    assert works.worker().claim(bell, second)[0].attempt_id == second.attempt_id
+    assert mill.row("d", "one").try_number == 2
+
+
+def test_a_worker_is_told_to_stop_what_a_person_cleared_and_only_then_the_next_try_is_offered(works: Works) -> None:
+    mill = works.mill
+    mill.add(chain(1))
+    mill.trigger("d")
+    [bell] = works.broker.rung
+    worker = works.worker()
+    [workload] = worker.claim(bell)
+    mill.clear("d", "one")
+    assert worker.say(held=[bell.attempt_id]).stop == [bell.attempt_id]
+    assert works.broker.rung == [bell]
+    worker.say(held=[bell.attempt_id], reports=[worker.report(workload, "stopped", reason="stopped")])
+    mill.pump()
+    assert len(works.broker.rung) == 2
+
+
+def test_a_worker_is_given_up_after_a_whole_lease_of_silence_and_not_a_moment_before(works: Works) -> None:
+    mill = works.mill
+    mill.add(chain(1))
+    mill.trigger("d")
+    worker = works.worker()
+    worker.claim(*works.broker.rung)
+    worker.say(held=[works.broker.rung[0].attempt_id])
+    mill.pass_time(seconds=5)  # the first look that finds this beat
+    for _ in range(11):
+        mill.pass_time(seconds=5)
+    assert mill.row("d", "one").crashes == 0
+    mill.pass_time(seconds=5)
+    assert mill.row("d", "one").crashes == 1
+    assert "silent for 60 s" in mill.db.read(
+        lambda c: c.execute(select(tables.attempt.c.reason).where(tables.attempt.c.state == "lost")).scalar_one()
+    )
+    with pytest.raises(WorkerGone):
+        worker.say()
+
+
+def test_what_a_worker_reported_before_it_fell_silent_counts(works: Works) -> None:
+    mill = works.mill
+    mill.add(chain(1))
+    mill.trigger("d")
+    worker = works.worker()
+    [workload] = worker.claim(*works.broker.rung)
+    worker.say(reports=[worker.report(workload)])
+    worker.gateway.leave("w1")
+    mill.pump()
+    assert mill.run_state("d") is RunState.SUCCESS
+
+
+def test_a_worker_that_begins_again_keeps_what_it_finds_and_loses_the_rest_at_once(works: Works) -> None:
+    mill = works.mill
+    with DAG("d", start_date=START, schedule=None) as dag:
+        for name in ("kept", "gone"):
+            task(task_id=name)(lambda: None)()
+    mill.add(dag)
+    mill.trigger("d")
+    before = {workload.task_id: workload for workload in works.worker("w1").claim(*works.broker.rung)}
+    kept = before["kept"]
+    after = works.worker("w2", follows="w1", held=[[kept.attempt_id, kept.token]])
+    mill.pump()
+    assert (mill.row("d", "kept").crashes, mill.row("d", "gone").crashes) == (0, 1)
+    assert after.say(held=[kept.attempt_id], want=0).workloads == []
+    after.say(reports=[after.report(kept)])
+    mill.pump()
+    assert mill.row("d", "kept").state is TaskState.SUCCESS
+
+
+def test_no_more_is_offered_than_workers_can_soon_run(works: Works) -> None:
+    mill = works.mill
+    with DAG("d", start_date=START, schedule=None, max_active_tasks=1000) as dag:
+        for number in range(80):
+            task(task_id=f"t{number}")(lambda: None)()
+    mill.add(dag)
+    mill.trigger("d")
+    assert len(works.broker.rung) == 16
+    worker = works.worker(slots=20)
+    mill.pump()
+    assert len(works.broker.rung) == 40
+    claimed = worker.claim(*works.broker.rung[:20])
+    worker.say(reports=[worker.report(workload) for workload in claimed])
+    mill.pump()
+    assert len(works.broker.rung) == 60
+
+
+def test_a_task_may_name_either_executor(works: Works) -> None:
+    mill = works.mill
+    with DAG("d", start_date=START, schedule=None) as dag:
+        task(task_id="here", executor="scripted")(lambda: None)()
+        task(task_id="there")(lambda: None)()
+    mill.add(dag)
+    mill.trigger("d")
+    assert mill.executor.running() == ["here"]
+    assert [workload.task_id for workload in works.worker().claim(*works.broker.rung)] == ["there"]
