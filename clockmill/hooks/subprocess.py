@@ -40,6 +40,7 @@ class SubprocessHook:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_stopped = False
 
     def run_command(
         self,
@@ -68,6 +69,8 @@ class SubprocessHook:
             )
             printed = _Printed(output_encoding)
             try:
+                if self._is_stopped:  # a signal came while it was being started
+                    self.send_sigterm()
                 for chunk in _output_of(process):
                     printed.add(chunk)
             finally:
@@ -97,7 +100,8 @@ class SubprocessHook:
         return self.run_command(["bash", "-c", command], whole, output_encoding, cwd)
 
     def send_sigterm(self) -> None:
-        """Tell the command to stop, when one is running."""
+        """Tell the command to stop: the one that is running, or the next as soon as it has begun."""
+        self._is_stopped = True
         if self._process is not None:
             processes.signal_group(self._process.pid, signal.SIGTERM)
 

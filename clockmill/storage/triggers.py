@@ -141,6 +141,7 @@ class Wait:
     """What a deferred task waits for, for people."""
 
     class_path: str
+    kwargs: str
     created_at: datetime
     timeout_at: datetime | None
     triggerer: str | None

@@ -6,17 +6,13 @@ from typing import Any
 
 import pytest
 
-from clockmill.clock import SystemClock
 from clockmill.model.checking import problems_in_time
 from clockmill.model.param import Param, ParamError, resolve_params
 
 
 def test_a_pattern_that_would_take_years_is_given_up_and_told() -> None:
-    clock = SystemClock()
-    begun = clock.monotonic()
     with pytest.raises(ParamError, match="p: cannot be checked in time"):
         resolve_params({"p": Param("a", type="string", pattern="^(a+)+$")}, {"p": "a" * 60 + "!"})
-    assert clock.monotonic() - begun < 20
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,13 @@ def test_on_kill_stops_the_command(tmp_path: Path) -> None:
 
     with pytest.raises(CommandFailed, match="signal 15"):
         Killed(task_id="a", bash_command="sleep 1000").execute({})
-    BashOperator(task_id="a", bash_command="true").on_kill()
+
+
+def test_a_command_that_is_told_to_stop_while_it_begins_stops_as_well() -> None:
+    operator = BashOperator(task_id="a", bash_command="sleep 1000")
+    operator.on_kill()
+    with pytest.raises(CommandFailed, match="signal 15"):
+        operator.execute({})
 
 
 def test_a_decorated_function_returns_the_command() -> None:

@@ -14,6 +14,9 @@ from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.run_extras import TaskBrief
 from clockmill.storage.versions import DagState
 
+#: Of more tasks, only the number is told.
+MOST_NAMED = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
@@ -62,15 +65,25 @@ class Subject:
 def holders_of(rows: Iterable[dict[str, Any]]) -> list[Holder]:
     """Those who hold slots, from rows of :func:`clockmill.storage.attempts.live_holders`."""
     return [
-        Holder(
-            what=f"{row['dag_id']} {row['run_id']} {row['task_id']} ({_slots(row['pool_slots'])})", since=row["since"]
-        )
+        Holder(what=f"{row['dag_id']} {row['run_id']} {_name(row)} ({_slots(row['pool_slots'])})", since=row["since"])
         for row in rows
     ]
 
 
+def _name(row: dict[str, Any]) -> str:
+    """As :attr:`clockmill.storage.run_extras.TaskBrief.name` has it."""
+    return str(row["task_id"]) if row["map_index"] < 0 else f"{row['task_id']}[{row['map_index']}]"
+
+
 def _slots(number: int) -> str:
     return "1 slot" if number == 1 else f"{number} slots"
+
+
+def named(tasks: Sequence[TaskBrief]) -> list[str]:
+    """The first of several task instances, each with its state, and how many more there are."""
+    told = [f"{task.name} is {task.state}" for task in tasks[:MOST_NAMED]]
+    more = len(tasks) - MOST_NAMED
+    return [*told, f"and {more:,} more"] if more > 0 else told
 
 
 def moment_text(moment: datetime | None) -> str:

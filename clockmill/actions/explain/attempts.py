@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from clockmill.actions.explain.answer import Explanation, Subject, moment_text
+from clockmill.actions.explain.answer import Explanation, Subject, moment_text, named
 from clockmill.serde import decode
-from clockmill.state import TaskState
+from clockmill.state import FAILED_TASK_STATES, TaskState
 from clockmill.storage.attempts import live_attempts_of_runs
 from clockmill.storage.versions import version
 
@@ -50,3 +50,8 @@ def explain_end(answer: Explanation, subject: Subject) -> None:
     row = subject.row
     answer.verdict = f"It is finished: {row.state}" + (f" at {moment_text(row.end_date)}." if row.end_date else ".")
     answer.details = [row.reason] if row.reason else []
+    if row.state is TaskState.UPSTREAM_FAILED:
+        graph = decode(version(subject.connection, subject.run.version_id).document).graph()
+        above = graph[row.task_id].upstream if row.task_id in graph else ()
+        failed = [task for task in subject.tasks if task.task_id in above and task.state in FAILED_TASK_STATES]
+        answer.details += named(failed)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from clockmill.actions.explain.answer import Explanation, Subject, moment_text
 from clockmill.storage.components import list_components
-from clockmill.storage.triggers import find_wait
+from clockmill.storage.triggers import Wait, find_wait
+from clockmill.triggers.temporal import DateTimeTrigger
+from clockmill.xcom import decode
+
+_OF_A_MOMENT = f"{DateTimeTrigger.__module__}.{DateTimeTrigger.__qualname__}"
 
 
 def explain_deferral(answer: Explanation, subject: Subject) -> None:
@@ -26,7 +32,17 @@ def explain_deferral(answer: Explanation, subject: Subject) -> None:
         answer.details.append("No triggerer is there to run it: start clockmill triggerer.")
     if wait.timeout_at is not None:
         answer.details.append(f"After {moment_text(wait.timeout_at)} it waits no more, and fails.")
-    answer.changes_at = wait.timeout_at
+    moment = _moment_of(wait)
+    if moment is not None and wait.fired_at is None:
+        answer.details.insert(0, f"It waits until {moment_text(moment)}.")
+    answer.changes_at = min(filter(None, (moment, wait.timeout_at)), default=None)
+
+
+def _moment_of(wait: Wait) -> datetime | None:
+    """When the trigger fires, where it waits for nothing but a moment."""
+    if wait.class_path != _OF_A_MOMENT:
+        return None
+    return DateTimeTrigger(**decode(wait.kwargs)).moment.astimezone(UTC)
 
 
 def explain_reschedule(answer: Explanation, subject: Subject) -> None:
@@ -34,5 +50,6 @@ def explain_reschedule(answer: Explanation, subject: Subject) -> None:
     row = subject.row
     since = f", since {moment_text(row.first_start)}" if row.first_start else ""
     answer.verdict = f"It looks again at {moment_text(row.due_at)}, without a slot until then."
-    answer.details = [f"It has looked {row.reschedules} times in vain in try {row.try_number}{since}."]
+    times = "once" if row.reschedules == 1 else f"{row.reschedules:,} times"
+    answer.details = [f"It has looked {times} in vain in try {row.try_number}{since}."]
     answer.changes_at = row.due_at
