@@ -51,6 +51,11 @@ class RunAggregate:
         """Whether the run itself goes to another state."""
         return self.run.state is not self._run_was
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run comes to its end by what is not written yet: the one rule for all that an end calls for."""
+        return self.has_moved and self.run.state in FINISHED_RUN_STATES
+
     def change_task(self, key: TaskKey, **changes: Any) -> TaskRow:
         """Give columns of a task instance new values; returns the row as it will be written.
 

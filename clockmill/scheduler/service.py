@@ -11,7 +11,7 @@ import logging
 import select
 import socket
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from threading import Event as Flag
 
@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 _BEAT_SECONDS = 5.0
 _PRUNE_SECONDS = 600.0
 _DOWN_PAUSE = 0.5
+#: While something is left aside, timers are looked at no more often than this.
+_VAIN_PAUSE = timedelta(seconds=1)
 
 
 class SchedulerService:
@@ -157,9 +159,17 @@ class SchedulerService:
             raise
         self._again = outcomes.more or outcomes.finished_runs > 0
         if agenda.timers:
-            self._deadline = self._space.database.read(partial(next_deadline, now=self._space.clock.now()))
+            self._deadline = self._next_deadline()
         else:
             self._deadline = _soonest(self._deadline, outcomes.next_due, self._open_runs.next_due)
+
+    def _next_deadline(self) -> datetime | None:
+        """When the next timer goes off; those of what is left aside go off in vain, so they do not hurry anybody."""
+        now = self._space.clock.now()
+        deadline = self._space.database.read(partial(next_deadline, now=now))
+        if deadline is not None and (self._advance.aside or self._open_runs.aside):
+            return max(deadline, now + _VAIN_PAUSE)
+        return deadline
 
     def _housekeeping(self, now: float) -> None:
         if now >= self._beat_due:

@@ -450,7 +450,7 @@ class Events(RuleBasedStateMachine):
         else:
             raise AssertionError(f"runs do not end: {[(row.run_id, row.state) for row in runs]}")
         for service in world.services:
-            assert not service._advance._poisoned
+            assert not service._advance.aside
         for service in world.mill.services:
             service.close()
         world.mill.services.clear()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from clockmill.actions.backfill_progress import step_of
 from clockmill.actions.backfill_runs import make_batch, take_back
 from clockmill.actions.backfill_steer import hold_backfill, move
 from clockmill.errors import DatabaseError, NotFound, UsageError
+from clockmill.scheduler.quarantine import Quarantine
 from clockmill.scheduler.workspace import ACTOR, Workspace
 from clockmill.state import BackfillState, RunState
 from clockmill.state.backfill import ending
@@ -35,7 +36,7 @@ class Backfills:
 
     def __init__(self, workspace: Workspace) -> None:
         self._space = workspace
-        self._set_aside: set[int] = set()
+        self._aside: Quarantine[int] = Quarantine()
 
     def run_once(self) -> int:
         """Deal with each backfill that needs something: one batch of runs, or another state, one transaction each.
@@ -43,19 +44,19 @@ class Backfills:
         :returns: how much was changed; there may be more to do.
         """
         todo = self._space.database.read(self._look)
-        return sum(self._apart(ident, work) for ident, work in todo if ident not in self._set_aside)
+        return sum(self._apart(row, work) for row, work in todo if not self._aside.holds(row.id, row))
 
-    def _look(self, connection: Connection) -> list[tuple[int, Work]]:
-        todo: list[tuple[int, Work]] = [(row.id, self._settle) for row in unsettled_backfills(connection)]
+    def _look(self, connection: Connection) -> list[tuple[BackfillRow, Work]]:
+        todo: list[tuple[BackfillRow, Work]] = [(row, self._settle) for row in unsettled_backfills(connection)]
         for row in running_backfills(connection):
             step = step_of(connection, row)
             if step.is_over or step.pause:
-                todo.append((row.id, _conclude))
+                todo.append((row, _conclude))
         return todo
 
-    def _apart(self, ident: int, work: Work) -> int:
+    def _apart(self, row: BackfillRow, work: Work) -> int:
         """Do it; a backfill that cannot be worked on is paused with that reason, and disturbs no other."""
-        now = self._space.clock.now()
+        ident, now = row.id, self._space.clock.now()
         try:
             return self._space.database.write(lambda connection: _held(connection, ident, work, now))
         except DatabaseError:
@@ -66,17 +67,17 @@ class Backfills:
         except Exception as error:
             log.exception("backfill %d cannot be worked on and is paused", ident)
             told = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
-            self._hold_back(ident, told, now)
+            self._hold_back(row, told, now)
             return 0
 
-    def _hold_back(self, ident: int, reason: str, now: datetime) -> None:
-        """Pause a backfill; one that cannot be paused is left aside by this scheduler."""
+    def _hold_back(self, row: BackfillRow, reason: str, now: datetime) -> None:
+        """Pause a backfill; one that cannot be paused is left aside until it changes."""
         try:
-            if self._space.database.write(lambda connection: _held(connection, ident, _pause_for(reason), now)):
+            if self._space.database.write(lambda connection: _held(connection, row.id, _pause_for(reason), now)):
                 return
         except NotFound:
             return
-        self._set_aside.add(ident)
+        self._aside.put(row.id, row)
 
     def _settle(self, connection: Connection, row: BackfillRow, now: datetime) -> int:
         if row.is_settled or row.state is BackfillState.PAUSED:
@@ -118,18 +119,21 @@ def _pause_for(reason: str) -> Work:
     return work
 
 
-def runs_of_backfills(connection: Connection, backfill_ids: list[int], room: int) -> list[int]:
+def runs_of_backfills(connection: Connection, backfill_ids: list[int], room: int, aside: Collection[int]) -> list[int]:
     """The queued runs of backfills of one DAG that may begin now; the row of the DAG is held.
 
     :param backfill_ids: those that have queued runs, read before the DAG was held.
     :param room: how many more runs of the DAG may begin.
+    :param aside: runs that cannot be worked on, and that others pass by.
     """
     chosen: list[int] = []
     for row in lock_backfills(connection, backfill_ids):
         begin = _may_begin(connection, row)
         most = room - len(chosen) if begin is None else min(begin, room - len(chosen))
         if most > 0:
-            chosen += queued_of_backfill(connection, row.id, run_backwards=row.run_backwards, limit=most)
+            limit = most + len(aside)
+            queued = queued_of_backfill(connection, row.id, run_backwards=row.run_backwards, limit=limit)
+            chosen += [ident for ident in queued if ident not in aside][:most]
     return chosen
 
 

@@ -20,7 +20,6 @@ from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects, Workspace
 from clockmill.state import (
     FAILED_TASK_STATES,
-    FINISHED_RUN_STATES,
     LIVE_ATTEMPT_STATES,
     CallbackState,
     Outcome,
@@ -213,11 +212,6 @@ def _tell_failures(
         task_id = (call.context.get("task") or {}).get("task_id")
         told = {"task_id": task_id, "callback": call.kind, "id": call.id, "reason": reason}
         effects.tell(EventKind.CALLBACK_FAILED, now, runs[call.dag_run_id], **told)
-
-
-def has_ended(view: RunView) -> bool:
-    """Whether a run has come to its end in this transaction, and was not written yet."""
-    return view.aggregate.has_moved and view.run.state in FINISHED_RUN_STATES
 
 
 def _attempt(call: CallbackRow, executor: str, supervisor_id: str, now: datetime) -> NewAttempt:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from clockmill.actions.create import RunOrder, place, run_id_for
 from clockmill.actions.schedules import allows, schedule_for
 from clockmill.clock import iso, iso_or_none
 from clockmill.events import EventKind
 from clockmill.scheduler.plans import Plan
+from clockmill.scheduler.quarantine import Quarantine
 from clockmill.scheduler.steps.continuous import continuous_tick, due_continuously
 from clockmill.scheduler.steps.overlap import cancel_older, is_left_out
 from clockmill.scheduler.ticks import TickPlan, plan_ticks
@@ -24,6 +27,8 @@ from clockmill.timetables import Tick
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class OpenRuns:
     """Each due tick becomes exactly one run, or an event that says why not.
@@ -33,7 +38,8 @@ class OpenRuns:
 
     def __init__(self, workspace: Workspace) -> None:
         self._space = workspace
-        self._poisoned: dict[str, int] = {}
+        #: The DAGs that cannot be scheduled.
+        self.aside: Quarantine[str] = Quarantine()
         self.next_due: datetime | None = None
 
     def run_once(self) -> int:
@@ -41,26 +47,31 @@ class OpenRuns:
         now = self._space.clock.now()
         self._renew_continuous(now)
         due = self._space.database.read(lambda connection: due_dags(connection, now))
-        return sum(self._open_one(dag, now) for dag in due if self._poisoned.get(dag.dag_id) != dag.version_id)
+        return sum(self._open_one(dag, now) for dag in due if not self.aside.holds(dag.dag_id, dag.version_id))
 
     def _open_one(self, dag: DueDag, now: datetime) -> int:
-        try:
-            return self._space.database.write(partial(self._open, dag_id=dag.dag_id, now=now))
-        except DatabaseUnavailable:
-            raise
-        except Exception:
-            log.exception("DAG %s cannot be scheduled and is left aside until it changes", dag.dag_id)
-            self._poisoned[dag.dag_id] = dag.version_id
-            return 0
+        return self._apart(dag.dag_id, dag.version_id, partial(self._open, dag_id=dag.dag_id, now=now)) or 0
 
     def _renew_continuous(self, now: datetime) -> None:
         """A continuous DAG is due again once its run is over and the gap has passed."""
         idle = self._space.database.read(partial(idle_dags, schedule="@continuous"))
         ticks = [
-            self._space.database.write(partial(self._renew, dag_id=dag_id, version_id=version_id, now=now))
+            self._apart(dag_id, version_id, partial(self._renew, dag_id=dag_id, version_id=version_id, now=now))
             for dag_id, version_id in idle
+            if not self.aside.holds(dag_id, version_id)
         ]
         self.next_due = min((tick.run_after for tick in ticks if tick is not None), default=None)
+
+    def _apart(self, dag_id: str, version_id: int, work: Callable[[Connection], T]) -> T | None:
+        """Do it; a DAG that cannot be scheduled disturbs no other."""
+        try:
+            return self._space.database.write(work)
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            log.exception("DAG %s cannot be scheduled and is left aside until it changes", dag_id)
+            self.aside.put(dag_id, version_id)
+            return None
 
     def _renew(self, connection: Connection, dag_id: str, version_id: int, now: datetime) -> Tick | None:
         plan = self._space.plans.get(connection, version_id)

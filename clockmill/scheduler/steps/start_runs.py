@@ -22,10 +22,12 @@ def pause_if_failing(connection: Connection, dag_ids: Collection[str], now: date
     return pause_failing(connection, dag_ids, at=now, actor=ACTOR)
 
 
-def runs_to_start(connection: Connection, now: datetime) -> list[int]:
+def runs_to_start(connection: Connection, now: datetime, aside: Collection[int] = ()) -> list[int]:
     """Queued runs that may begin now, live ones first, those of backfills in the room that is left.
 
     The rows of their DAGs are held, so that nobody starts others meanwhile.
+
+    :param aside: runs that cannot be worked on, and that others pass by.
     """
     backfills = waiting_backfills(connection)
     limits = dags_with_queued_runs(connection, backfills)
@@ -38,10 +40,11 @@ def runs_to_start(connection: Connection, now: datetime) -> list[int]:
         if dag_id in held_back or dag_id in paused:
             continue
         room = most - running_count(connection, dag_id)
-        live = oldest_queued(connection, dag_id, room, now) if room > 0 else []
+        queued = oldest_queued(connection, dag_id, room + len(aside), now) if room > 0 else []
+        live = [ident for ident in queued if ident not in aside][: max(room, 0)]
         chosen += live
         if room > len(live) and dag_id in backfills:
-            chosen += runs_of_backfills(connection, backfills[dag_id], room - len(live))
+            chosen += runs_of_backfills(connection, backfills[dag_id], room - len(live), aside)
     return chosen
 
 
