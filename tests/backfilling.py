@@ -10,12 +10,8 @@ import pytest
 from clockmill import DAG
 from clockmill.actions.backfill import BackfillRequest, request_backfill
 from clockmill.actions.backfill_steer import cancel_backfill, resume_backfill, the_backfill
-from clockmill.actions.clear import clear_tasks
 from clockmill.operators.bash import BashOperator
-from clockmill.serde import decode
 from clockmill.state import RunState
-from clockmill.storage.runs import load_tasks, lock_runs
-from clockmill.storage.versions import version
 
 #: For what is decided above the database.
 on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -84,12 +80,4 @@ def work_through(mill) -> None:
 
 def clear(mill, day: int) -> None:
     """What a person does who clears all of a run."""
-    run = mill.run("d", run_id(mill, day))
-
-    def work(connection: Any) -> None:
-        document = decode(version(connection, run.version_id).document)
-        keys = [row.key for row in load_tasks(connection, run.id)]
-        clear_tasks(connection, lock_runs(connection, [run.id])[0], keys, document, mill.clock.now())
-
-    mill.db.write(work)
-    mill.pump()
+    mill.clear("d", run_id=run_id(mill, day))

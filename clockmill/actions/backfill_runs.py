@@ -5,7 +5,7 @@ The cursor of the backfill moves with its runs, so that whoever goes on after a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -14,6 +14,7 @@ from clockmill.actions.aggregate import RunAggregate
 from clockmill.actions.backfill import matching_tasks
 from clockmill.actions.backfill_dates import DateAction, PlannedDate, backfill_schedule, plan_dates, ticks_of
 from clockmill.actions.carry_out import carry_out
+from clockmill.actions.change import do_to_runs
 from clockmill.actions.clear import Clear
 from clockmill.actions.create import new_tasks
 from clockmill.actions.plan import RunPlan, Scene, cleared, scenes
@@ -117,9 +118,8 @@ def _repeat(connection: Connection, row: BackfillRow, ids: list[int], now: datet
     tasks = TaskSelection(patterns=(row.task_regex,) if row.task_regex else ())
     request = Clear(runs=RunSelection(dag_id=row.dag_id), tasks=tasks, newest_version=True)
     plans = []
-    for scene in _scenes(
-        connection, row, [run for run in lock_runs(connection, ids) if run.state in FINISHED_RUN_STATES]
-    ):
+    over = [run for run in lock_runs(connection, ids) if run.state in FINISHED_RUN_STATES]
+    for scene in scenes(connection, row.dag_id, _mine(row, over)):
         plan = _with_left_out(scene, request.plan(scene), row.task_regex)
         if plan.to is RunState.QUEUED:
             plans.append(plan)
@@ -129,10 +129,9 @@ def _repeat(connection: Connection, row: BackfillRow, ids: list[int], now: datet
     return len(plans)
 
 
-def _scenes(connection: Connection, row: BackfillRow, runs: Sequence[RunRow]) -> Iterator[Scene]:
-    """What requests ask of these runs, each as a run of the backfill."""
-    mine = [replace(run, backfill_id=row.id, conf=row.conf or run.conf) for run in runs]
-    return scenes(connection, row.dag_id, mine)
+def _mine(row: BackfillRow, runs: Iterable[RunRow]) -> list[RunRow]:
+    """These runs, each as a run of the backfill."""
+    return [replace(run, backfill_id=row.id, conf=row.conf or run.conf) for run in runs]
 
 
 def _with_left_out(scene: Scene, plan: RunPlan, pattern: str) -> RunPlan:
@@ -151,10 +150,8 @@ def _with_left_out(scene: Scene, plan: RunPlan, pattern: str) -> RunPlan:
 def repeat_failed(connection: Connection, row: BackfillRow, ids: list[int], now: datetime, *, actor: str) -> None:
     """Run again what did not succeed in failed runs of a backfill whose row is held."""
     request = Rerun(runs=RunSelection(dag_id=row.dag_id), from_failure=True)
-    for scene in _scenes(connection, row, [run for run in lock_runs(connection, ids) if run.state is RunState.FAILED]):
-        plan = request.plan(scene)
-        if not plan.is_empty:
-            carry_out(connection, plan, actor, now)
+    failed = [run for run in lock_runs(connection, ids) if run.state is RunState.FAILED]
+    do_to_runs(connection, request, _mine(row, failed), now, actor=actor)
 
 
 def take_back(connection: Connection, row: BackfillRow, now: datetime) -> int:

@@ -27,19 +27,12 @@ _MOST_NAMED = 50
 
 
 def carry_out(connection: Connection, plan: RunPlan, actor: str, now: datetime) -> None:
-    """Write what the plan says, and an event that tells of it."""
-    write_plan(connection, plan, f"{plan.verb} by {actor}", now)
-    append(connection, [_event(plan, actor, now)])
-
-
-def write_plan(connection: Connection, plan: RunPlan, reason: str, now: datetime) -> None:
-    """Write what the plan says.
+    """Write what the plan says, and an event that tells of it.
 
     Attempts that are live are stopped: they keep their slots until their processes are gone, and count for nothing.
     Values that the changed task instances left are dropped, because only a success that ran has any.
-
-    :param reason: what the task instances, and the run when it ends, are given as the reason.
     """
+    reason = f"{plan.verb} by {actor}"
     aggregate = RunAggregate(plan.run, plan.rows)
     for change in plan.tasks:
         aggregate.change_task(change.row.key, cut_short=plan.ending is not None, **_columns(change, reason, now))
@@ -52,6 +45,7 @@ def write_plan(connection: Connection, plan: RunPlan, reason: str, now: datetime
         drop_triggers(connection, ids)
     redefine_tasks(connection, [(ident, values_of(task)) for ident, task in plan.redefined])
     aggregate.flush(connection)
+    append(connection, [_event(plan, actor, now)])
 
 
 def _columns(change: TaskChange, reason: str, now: datetime) -> dict[str, Any]:

@@ -127,6 +127,17 @@ def _apply(connection: Connection, request: Request, fingerprint: str, actor: st
     return shown
 
 
+def do_to_runs(connection: Connection, request: Request, runs: Sequence[RunRow], now: datetime, *, actor: str) -> int:
+    """Do a request to runs of one DAG whose rows are held, in a transaction of the caller; nobody is shown it before.
+
+    :returns: how many of them it changed.
+    """
+    plans = _preview(connection, request, runs).plans
+    for plan in plans:
+        carry_out(connection, plan, actor, now)
+    return len(plans)
+
+
 def _find(connection: Connection, selection: RunSelection) -> Sequence[int]:
     dag_state(connection, selection.dag_id)  # refuses a DAG that is not there
     found = select_runs(

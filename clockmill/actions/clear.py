@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
 
-from clockmill.actions.carry_out import write_plan
 from clockmill.actions.plan import RunPlan, Scene, TaskChange, cleared
 from clockmill.actions.repin import Repinned, repin
 from clockmill.actions.selection import RunSelection, TaskSelection
 from clockmill.events import EventKind
 from clockmill.serde import Document
-from clockmill.state import FINISHED_RUN_STATES, FINISHED_TASK_STATES, RunState, TaskKey, TaskState
-from clockmill.storage.bulk import tasks_with_attempts
-from clockmill.storage.engine import Connection
-from clockmill.storage.records import RunRow, TaskRow
-from clockmill.storage.runs import load_tasks
+from clockmill.state import FINISHED_RUN_STATES, FINISHED_TASK_STATES, RunState, TaskState
+from clockmill.storage.records import TaskRow
 
 #: There is nothing to clear in these: nothing was decided yet, it is being cleared, or its version does not have it.
 _NOTHING_TO_CLEAR = frozenset({TaskState.NONE, TaskState.RESTARTING, TaskState.REMOVED})
@@ -72,27 +67,3 @@ def plan_of_clear(scene: Scene, changes: Collection[TaskChange], moved: Repinned
         kind=EventKind.TASKS_CLEARED,
         verb="cleared",
     )
-
-
-def clear_tasks(
-    connection: Connection, run: RunRow, keys: Collection[TaskKey], document: Document, now: datetime
-) -> None:
-    """Clear task instances of a run whose row is held, without a word in the log of events."""
-    rows, wanted = load_tasks(connection, run.id), set(keys)
-    busy = tasks_with_attempts(connection, [run.id])
-    retries = {task.task_id: task.retries for task in document.tasks}
-    changes = [
-        cleared(row, retries.get(row.task_id, 0), is_busy=row.id in busy)
-        for row in rows
-        if row.key in wanted and row.state not in _NOTHING_TO_CLEAR
-    ]
-    plan = RunPlan(
-        run=run,
-        rows=rows,
-        tasks=tuple(changes),
-        to=RunState.QUEUED if run.state in FINISHED_RUN_STATES else run.state,
-        version_id=run.version_id,
-        kind=EventKind.TASKS_CLEARED,
-        verb="cleared",
-    )
-    write_plan(connection, plan, plan.verb, now)

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from clockmill.actions.clear import clear_tasks
-from clockmill.events import Event, EventKind
-from clockmill.serde import decode
-from clockmill.state import FINISHED_RUN_STATES, TaskState
+from clockmill.actions.change import do_to_runs
+from clockmill.actions.rerun import Rerun
+from clockmill.actions.selection import RunSelection
+from clockmill.state import FINISHED_RUN_STATES
 from clockmill.storage.engine import Connection
-from clockmill.storage.events import append
-from clockmill.storage.runs import load_tasks, lock_runs
-from clockmill.storage.versions import version
+from clockmill.storage.runs import lock_runs
 
 
 def run_again(connection: Connection, dag_run_id: int, now: datetime, *, actor: str) -> bool:
-    """Clear every task of a run; a run that is not finished is left alone. Returns whether it was cleared."""
-    held = lock_runs(connection, [dag_run_id])
-    if not held or held[0].state not in FINISHED_RUN_STATES:
+    """Clear every task of a run; a run that is not finished is left alone. Returns whether anything was cleared."""
+    over = [run for run in lock_runs(connection, [dag_run_id]) if run.state in FINISHED_RUN_STATES]
+    if not over:
         return False
-    run = held[0]
-    document = decode(version(connection, run.version_id).document)
-    keys = [row.key for row in load_tasks(connection, run.id) if row.state is not TaskState.REMOVED]
-    clear_tasks(connection, run, keys, document, now)
-    detail = {"tasks": sorted({key.task_id for key in keys})}
-    event = Event(
-        kind=EventKind.TASKS_CLEARED, at=now, actor=actor, dag_id=run.dag_id, run_id=run.run_id, detail=detail
-    )
-    append(connection, [event])
-    return True
+    request = Rerun(runs=RunSelection(dag_id=over[0].dag_id, run_ids=(over[0].run_id,)))
+    return do_to_runs(connection, request, over, now, actor=actor) > 0

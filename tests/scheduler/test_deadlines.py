@@ -8,15 +8,11 @@ from typing import Any
 import pytest
 
 from clockmill import DAG, BaseOperator, DeadlineAlert, DeadlineReference
-from clockmill.actions.clear import clear_tasks
 from clockmill.actions.explain import explain
 from clockmill.clock import iso
-from clockmill.serde import decode
-from clockmill.state import CallbackState, RunState, TaskKey
+from clockmill.state import CallbackState, RunState
 from clockmill.storage.callbacks import CallbackRow, callbacks_of_run
 from clockmill.storage.deadlines import DeadlineRow, deadlines_of_run
-from clockmill.storage.runs import lock_runs
-from clockmill.storage.versions import version
 from tests.mill import Mill
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -109,18 +105,12 @@ def test_a_run_that_waits_for_its_turn_misses_its_deadline_too(mill: Mill) -> No
 
 
 def test_a_failed_run_can_still_meet_its_deadline_when_it_is_run_again(mill: Mill) -> None:
-    def clear(connection: Any) -> None:
-        (run,) = lock_runs(connection, [mill.run("d").id])
-        document = decode(version(connection, run.version_id).document)
-        clear_tasks(connection, run, [TaskKey("t")], document, mill.clock.now())
-
     add(mill, alert(), deadline=HOUR)
     mill.trigger("d")
     mill.finish("t", "failed")
     mill.pass_time(minutes=59)
     assert [row.met_at for row in deadlines(mill)] == [None, None]
-    mill.db.write(clear)
-    mill.pump()
+    mill.clear("d", "t")
     mill.finish("t")
     assert [row.met_at for row in deadlines(mill)] == [START + timedelta(minutes=59)] * 2
     mill.pass_time(minutes=1)
