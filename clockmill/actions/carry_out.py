@@ -8,7 +8,7 @@ from typing import Any
 from clockmill.actions.aggregate import NEW_TRY, RunAggregate
 from clockmill.actions.plan import RunPlan, TaskChange
 from clockmill.events import Event
-from clockmill.state import FINISHED_RUN_STATES, TaskState
+from clockmill.state import CLEARED_TASK_STATES, FINISHED_RUN_STATES
 from clockmill.storage.batches import chunks
 from clockmill.storage.bulk import redefine_tasks
 from clockmill.storage.engine import Connection
@@ -49,7 +49,7 @@ def carry_out(connection: Connection, plan: RunPlan, actor: str, now: datetime) 
 
 
 def _columns(change: TaskChange, reason: str, now: datetime) -> dict[str, Any]:
-    if change.to in {TaskState.NONE, TaskState.RESTARTING}:
+    if change.to in CLEARED_TASK_STATES:
         return {**_CLEARED, "state": change.to, "max_tries": change.max_tries, "reason": reason}
     return {**_NOTHING_LEFT, "state": change.to, "max_tries": change.max_tries, "end_date": now, "reason": reason}
 

@@ -10,11 +10,11 @@ from clockmill.actions.repin import Repinned, repin
 from clockmill.actions.selection import RunSelection, TaskSelection
 from clockmill.events import EventKind
 from clockmill.serde import Document
-from clockmill.state import FINISHED_RUN_STATES, FINISHED_TASK_STATES, RunState, TaskState
+from clockmill.state import CLEARED_TASK_STATES, FINISHED_RUN_STATES, FINISHED_TASK_STATES, RunState, TaskState
 from clockmill.storage.records import TaskRow
 
 #: There is nothing to clear in these: nothing was decided yet, it is being cleared, or its version does not have it.
-_NOTHING_TO_CLEAR = frozenset({TaskState.NONE, TaskState.RESTARTING, TaskState.REMOVED})
+_NOTHING_TO_CLEAR = CLEARED_TASK_STATES | {TaskState.REMOVED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

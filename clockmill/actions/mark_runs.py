@@ -10,6 +10,7 @@ from clockmill.actions.plan import RunPlan, Scene, TaskChange, outcome
 from clockmill.actions.selection import RunSelection, grouped
 from clockmill.events import EventKind
 from clockmill.state import (
+    BEGUN_TASK_STATES,
     FAILED_TASK_STATES,
     FINISHED_RUN_STATES,
     FINISHED_TASK_STATES,
@@ -21,11 +22,6 @@ from clockmill.state.graph import common_depth, cut
 from clockmill.storage.records import TaskRow
 
 _STOPPED = "run stopped"
-
-#: A task instance in one of these has begun a try that is not over.
-_BEGUN = frozenset(
-    {TaskState.QUEUED, TaskState.RUNNING, TaskState.RESTARTING, TaskState.DEFERRED, TaskState.UP_FOR_RESCHEDULE}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +113,7 @@ def _ended(scene: Scene, rows: Sequence[TaskRow], goes_on: bool) -> list[TaskCha
     That run is judged by its leaves in the end, and a skipped one would let it succeed.
     """
     leaves = set(scene.document.graph().leaves) if goes_on else set()
-    failed = {row.id for row in rows if row.state in _BEGUN or row.task_id in leaves}
+    failed = {row.id for row in rows if row.state in BEGUN_TASK_STATES or row.task_id in leaves}
     changes = marks(scene, [row for row in rows if row.id in failed], TaskState.FAILED)
     changes += marks(scene, [row for row in rows if row.id not in failed], TaskState.SKIPPED)
     return sorted(changes, key=lambda change: change.row.id)
@@ -139,7 +135,7 @@ def _needed_teardowns(scene: Scene) -> list[TaskRow]:
         if row.task_id in graph
         and graph[row.task_id].is_teardown
         and row.state not in FINISHED_TASK_STATES
-        and (row.state in _BEGUN or _has_setup(scene, by_task, row))
+        and (row.state in BEGUN_TASK_STATES or _has_setup(scene, by_task, row))
     ]
 
 

@@ -31,8 +31,6 @@ class Ending:
 
 
 SUCCESS = Ending(outcome=Outcome.SUCCESS)
-#: The endings after which the same try goes on later.
-UNFINISHED = frozenset({Outcome.DEFERRED, Outcome.RESCHEDULED})
 
 
 def ending_of(error: BaseException) -> Ending:

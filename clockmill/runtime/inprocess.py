@@ -25,12 +25,12 @@ from clockmill.model.param import resolve_params
 from clockmill.protocols import AttemptReport, RunRequest, Workload
 from clockmill.runtime import pipeline
 from clockmill.runtime.callbacks import make_call
-from clockmill.runtime.endings import UNFINISHED
 from clockmill.runtime.local_values import LocalValues, connections_in, variables_in
 from clockmill.runtime.tested import RunChannel, TestedRun, TestedTask
 from clockmill.runtime.waiting import next_attempt
 from clockmill.state import (
     FAILED_TASK_STATES,
+    UNFINISHED_OUTCOMES,
     Backoff,
     Budget,
     Graph,
@@ -242,7 +242,7 @@ class _Runner:
                     workload, load=lambda: self._dag, channel=self._channel, clock=self._clock, test_mode=True
                 )
             self._note_requests(report)
-            if Outcome(report.outcome) not in UNFINISHED:
+            if Outcome(report.outcome) not in UNFINISHED_OUTCOMES:
                 return report
             _say(f"{task.task_id}: try {instance.try_number} {report.outcome} {report.reason}")
             workload = next_attempt(workload, report, self._channel, self._clock)

@@ -25,12 +25,12 @@ from clockmill.runtime.calling import call
 from clockmill.runtime.channel import TaskChannel
 from clockmill.runtime.context import TaskContext, make_context
 from clockmill.runtime.deferral import deferral, goes_on, resume
-from clockmill.runtime.endings import SUCCESS, UNFINISHED, Ending, ending_of
+from clockmill.runtime.endings import SUCCESS, Ending, ending_of
 from clockmill.runtime.failures import print_failure, reason_of
 from clockmill.runtime.instance import Outputs, TaskInstance
 from clockmill.runtime.retrying import by_policy
 from clockmill.runtime.termination import Terminated, die_of_term, on_term, time_limit
-from clockmill.state import Outcome
+from clockmill.state import KEPT_OUTCOMES, UNFINISHED_OUTCOMES, Outcome
 from clockmill.templating import render_text, rendered
 from clockmill.xcom import RETURN_KEY, DatabaseBackend, XComBackend
 
@@ -282,7 +282,7 @@ _CALLBACKS = {Outcome.SUCCESS: "on_success_callback", Outcome.SKIPPED: "on_skipp
 
 def _call_back(attempt: Attempt, ending: Ending) -> None:
     """Call what the author wants called at this ending."""
-    if ending.outcome is Outcome.STOPPED or ending.outcome in UNFINISHED:
+    if ending.outcome is Outcome.STOPPED or ending.outcome in UNFINISHED_OUTCOMES:
         return
     attempt.context["exception"] = ending.error
     attempt.context["reason"] = ending.reason
@@ -314,7 +314,7 @@ def _name_instance(attempt: Attempt) -> None:
 
 def _report(attempt: Attempt, ending: Ending) -> AttemptReport:
     outputs, is_success = attempt.outputs, ending.outcome is Outcome.SUCCESS
-    goes_well = is_success or ending.outcome in UNFINISHED
+    goes_well = ending.outcome in KEPT_OUTCOMES
     return AttemptReport(
         attempt_id=attempt.workload.attempt_id,
         token=attempt.workload.token,

@@ -7,9 +7,8 @@ from typing import Any
 
 from clockmill.clock import parse_iso
 from clockmill.errors import storable
+from clockmill.state import OWN_OUTCOMES
 
-#: A task cannot give itself back, or be lost: those are told by others.
-_OUTCOMES = frozenset({"success", "failed", "skipped", "stopped", "deferred", "rescheduled"})
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "outcome": str,
     "reason": str,
@@ -51,7 +50,7 @@ def checked_result(result: object) -> dict[str, Any]:
         raise ValueError(f"its result is a {type(result).__name__}")
     told = {name: value for name, value in result.items() if name in _KINDS}
     wrong = [name for name, value in told.items() if not isinstance(value, _KINDS[name])]
-    if wrong or told.get("outcome") not in _OUTCOMES or not _is_sound(told):
+    if wrong or told.get("outcome") not in OWN_OUTCOMES or not _is_sound(told):
         raise ValueError(f"its result is no good{': ' if wrong else ''}{', '.join(wrong)}")
     texts = {name: short_reason(told[name]) for name in ("reason", "label") if told.get(name) is not None}
     return told | {"reason": ""} | texts

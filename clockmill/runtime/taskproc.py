@@ -20,10 +20,9 @@ from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime import pipeline
 from clockmill.runtime.callbacks import make_call
 from clockmill.runtime.taskproc_channel import SocketChannel
-from clockmill.state import Outcome
+from clockmill.state import GOOD_OUTCOMES
 
 CONTROL_FD = 3
-_GOOD_ENDS = frozenset({Outcome.SUCCESS, Outcome.SKIPPED, Outcome.DEFERRED, Outcome.RESCHEDULED})
 
 #: Gives the DAG of a workload.
 Loader = Callable[[Workload], DAG]
@@ -87,7 +86,7 @@ def exit_code_of(report: AttemptReport) -> int:
     """The exit code of the process: what the task asked for, else 0 after a good end and 1 after a bad one."""
     if report.exit_code is not None:
         return report.exit_code
-    return 0 if report.outcome in _GOOD_ENDS else 1
+    return 0 if report.outcome in GOOD_OUTCOMES else 1
 
 
 def _settle() -> None:

@@ -6,19 +6,28 @@ Nothing here opens a session, reads a clock or does I/O. Every verdict carries a
 from clockmill.state.admission import Admission, Candidate, LimitKey, LimitKind, Refusal, admit
 from clockmill.state.expansion import Expansion
 from clockmill.state.graph import Graph, MappedGroup, Node, TaskKey, ancestors, cut, descendants, left_out_by
-from clockmill.state.past import PAST_IS_DONE, PastRule, PastVerdict, judge_past
+from clockmill.state.past import PastRule, PastVerdict, judge_past
 from clockmill.state.progress import Change, Placed, Progress, Step
 from clockmill.state.retry import Backoff, Budget, NextStep, after_attempt
 from clockmill.state.rules import Decision, TriggerRule, UpstreamCounts, Verdict, judge
 from clockmill.state.states import (
     ACTIVE_RUN_STATES,
+    AT_WORK_TASK_STATES,
+    BEGUN_TASK_STATES,
+    BUSY_TASK_STATES,
+    CLEARED_TASK_STATES,
     FAILED_TASK_STATES,
     FINISHED_RUN_STATES,
     FINISHED_TASK_STATES,
+    GOOD_OUTCOMES,
+    GOOD_TASK_STATES,
+    KEPT_OUTCOMES,
     LIVE_ATTEMPT_STATES,
     MARKS,
     OPEN_BACKFILL_STATES,
+    OWN_OUTCOMES,
     TRANSITIONS,
+    UNFINISHED_OUTCOMES,
     AttemptState,
     BackfillState,
     CallbackState,
@@ -32,14 +41,22 @@ from clockmill.state.states import (
 
 __all__ = [
     "ACTIVE_RUN_STATES",
+    "AT_WORK_TASK_STATES",
+    "BEGUN_TASK_STATES",
+    "BUSY_TASK_STATES",
+    "CLEARED_TASK_STATES",
     "FAILED_TASK_STATES",
     "FINISHED_RUN_STATES",
     "FINISHED_TASK_STATES",
+    "GOOD_OUTCOMES",
+    "GOOD_TASK_STATES",
+    "KEPT_OUTCOMES",
     "LIVE_ATTEMPT_STATES",
     "MARKS",
     "OPEN_BACKFILL_STATES",
-    "PAST_IS_DONE",
+    "OWN_OUTCOMES",
     "TRANSITIONS",
+    "UNFINISHED_OUTCOMES",
     "Admission",
     "AttemptState",
     "BackfillState",

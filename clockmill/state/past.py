@@ -6,10 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from clockmill.state.rules import Decision, Verdict
-from clockmill.state.states import TaskState
-
-#: The states in which an instance of the run before lets the next run go on.
-PAST_IS_DONE = frozenset({TaskState.SUCCESS, TaskState.SKIPPED})
+from clockmill.state.states import GOOD_TASK_STATES, TaskState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +65,7 @@ def _present(states: Collection[TaskState]) -> list[TaskState]:
 
 
 def _pending(task_id: str, states: Sequence[TaskState]) -> str | None:
-    pending = [state for state in states if state not in PAST_IS_DONE]
+    pending = [state for state in states if state not in GOOD_TASK_STATES]
     if not pending:
         return None
     if len(states) == 1:

@@ -110,10 +110,28 @@ T, R, A, B, C = TaskState, RunState, AttemptState, BackfillState, CallbackState
 #: A finished task instance changes only when a person clears or marks it.
 FINISHED_TASK_STATES = frozenset({T.SUCCESS, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED})
 FAILED_TASK_STATES = frozenset({T.FAILED, T.UPSTREAM_FAILED})
+#: Done, and nobody has to mend anything: the next run may follow, a deadline is met.
+GOOD_TASK_STATES = frozenset({T.SUCCESS, T.SKIPPED})
+#: An attempt of it is live, and what that one reports counts.
+AT_WORK_TASK_STATES = frozenset({T.QUEUED, T.RUNNING})
+#: An attempt of it is live, be it only to be stopped.
+BUSY_TASK_STATES = AT_WORK_TASK_STATES | {T.RESTARTING}
+#: It has begun a try that is not over.
+BEGUN_TASK_STATES = BUSY_TASK_STATES | {T.DEFERRED, T.UP_FOR_RESCHEDULE}
+#: Where it stands once it was cleared, until it is decided about again.
+CLEARED_TASK_STATES = frozenset({T.NONE, T.RESTARTING})
 FINISHED_RUN_STATES = frozenset({R.SUCCESS, R.FAILED})
 ACTIVE_RUN_STATES = frozenset({R.QUEUED, R.RUNNING})
 #: A live attempt holds its slots and bars another attempt of its task instance.
 LIVE_ATTEMPT_STATES = frozenset({A.QUEUED, A.RUNNING, A.STOPPING})
+#: After these, the same try goes on later.
+UNFINISHED_OUTCOMES = frozenset({Outcome.DEFERRED, Outcome.RESCHEDULED})
+#: What the user's code pushed and asked for counts.
+KEPT_OUTCOMES = UNFINISHED_OUTCOMES | {Outcome.SUCCESS}
+#: Nothing went wrong.
+GOOD_OUTCOMES = KEPT_OUTCOMES | {Outcome.SKIPPED}
+#: What a task process may say of itself: it cannot give itself back, or be lost; those are told by others.
+OWN_OUTCOMES = frozenset(Outcome) - {Outcome.LOST, Outcome.RELEASED}
 #: A backfill that still has something to do, now or once it is resumed.
 OPEN_BACKFILL_STATES = frozenset({B.RUNNING, B.PAUSED})
 

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, send_file
 
 from clockmill.actions.explain import Explanation, explain
 from clockmill.logs.reader import Chunk, read_chunk, read_tail
-from clockmill.state import FINISHED_TASK_STATES, TaskState
+from clockmill.state import BEGUN_TASK_STATES, FINISHED_TASK_STATES, TaskState
 from clockmill.storage import run_extras as extras
 from clockmill.storage import run_pages as reads
 from clockmill.storage.events import list_events
@@ -28,19 +28,7 @@ blueprint = Blueprint("tasks", __name__, url_prefix="/dags/<dag_id>/runs/<run_id
 NEIGHBOURS = 60
 INSTANCES_PER_PAGE = 200
 #: Why a task is in one of these, its row alone does not tell.
-_WAITING = frozenset(
-    {
-        TaskState.NONE,
-        TaskState.SCHEDULED,
-        TaskState.QUEUED,
-        TaskState.UP_FOR_RETRY,
-        TaskState.UP_FOR_RESCHEDULE,
-        TaskState.DEFERRED,
-        TaskState.RESTARTING,
-    }
-)
-#: The try that was begun last is over in these.
-_BETWEEN_TRIES = FINISHED_TASK_STATES | {TaskState.UP_FOR_RETRY, TaskState.NONE, TaskState.SCHEDULED}
+_WAITING = frozenset(TaskState) - FINISHED_TASK_STATES - {TaskState.RUNNING}
 #: A sensor that looks again and again has an attempt for each look.
 ATTEMPTS_SHOWN = 100
 
@@ -204,4 +192,4 @@ def _tail(run: RunRow, task: TaskRow, number: int) -> Chunk:
 
 
 def _is_growing(task: TaskRow, number: int) -> bool:
-    return number >= task.try_number and task.state not in _BETWEEN_TRIES
+    return number >= task.try_number and task.state in BEGUN_TASK_STATES

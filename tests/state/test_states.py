@@ -6,10 +6,19 @@ import pytest
 
 from clockmill.state import (
     ACTIVE_RUN_STATES,
+    AT_WORK_TASK_STATES,
+    BEGUN_TASK_STATES,
+    BUSY_TASK_STATES,
+    FAILED_TASK_STATES,
     FINISHED_RUN_STATES,
     FINISHED_TASK_STATES,
+    GOOD_OUTCOMES,
+    GOOD_TASK_STATES,
+    KEPT_OUTCOMES,
     LIVE_ATTEMPT_STATES,
+    OWN_OUTCOMES,
     TRANSITIONS,
+    UNFINISHED_OUTCOMES,
     AttemptState,
     Outcome,
     RunState,
@@ -81,3 +90,17 @@ def test_a_task_with_a_live_attempt_cannot_be_cleared_at_once() -> None:
 def test_a_run_is_either_active_or_finished() -> None:
     assert set(RunState) == ACTIVE_RUN_STATES | FINISHED_RUN_STATES
     assert not ACTIVE_RUN_STATES & FINISHED_RUN_STATES
+
+
+def test_each_state_of_a_task_is_finished_begun_or_still_to_begin() -> None:
+    to_begin = {TaskState.NONE, TaskState.SCHEDULED, TaskState.UP_FOR_RETRY}
+    groups = [FINISHED_TASK_STATES, BEGUN_TASK_STATES, to_begin]
+    assert sorted(state for group in groups for state in group) == sorted(TaskState)
+    assert FAILED_TASK_STATES | GOOD_TASK_STATES | {TaskState.REMOVED} == FINISHED_TASK_STATES
+    assert AT_WORK_TASK_STATES < BUSY_TASK_STATES < BEGUN_TASK_STATES
+
+
+def test_each_outcome_is_good_or_bad_and_what_goes_on_later_is_kept() -> None:
+    assert frozenset(Outcome) - GOOD_OUTCOMES == {Outcome.FAILED, Outcome.LOST, Outcome.STOPPED, Outcome.RELEASED}
+    assert UNFINISHED_OUTCOMES < KEPT_OUTCOMES < GOOD_OUTCOMES < OWN_OUTCOMES
+    assert {outcome for outcome in Outcome if outcome not in OWN_OUTCOMES} == {Outcome.LOST, Outcome.RELEASED}

@@ -16,7 +16,7 @@ from clockmill.actions.explain.runs import explain_queued_run
 from clockmill.actions.explain.upstream import explain_upstream
 from clockmill.actions.explain.waiting import explain_deferral, explain_reschedule
 from clockmill.errors import NoSuchInstance, NotFound
-from clockmill.state import RunState, TaskState
+from clockmill.state import BUSY_TASK_STATES, RunState, TaskState
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.run_extras import TaskBrief, task_briefs
@@ -109,7 +109,7 @@ def _fill(answer: Explanation, subject: Subject) -> None:
             explain_deferral(answer, subject)
         case TaskState.UP_FOR_RESCHEDULE:
             explain_reschedule(answer, subject)
-        case TaskState.RUNNING | TaskState.QUEUED | TaskState.RESTARTING:
+        case state if state in BUSY_TASK_STATES:
             explain_attempt(answer, subject)
         case _:
             explain_end(answer, subject)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from clockmill.actions.explain.answer import Explanation, Holder, Subject
 from clockmill.actions.past import PastGate, past_rules
 from clockmill.serde import Document
-from clockmill.state import PAST_IS_DONE, Decision, RunState
+from clockmill.state import GOOD_TASK_STATES, Decision, RunState
 from clockmill.storage.runs import load_tasks
 
 
@@ -18,7 +18,7 @@ def explain_past(answer: Explanation, subject: Subject, document: Document, deci
         return False
     names = gate.held[subject.row.task_id]
     tasks = [task for task in load_tasks(subject.connection, before.id) if task.task_id in names]
-    pending = [task for task in tasks if task.state not in PAST_IS_DONE]
+    pending = [task for task in tasks if task.state not in GOOD_TASK_STATES]
     answer.verdict = f"It waits: {verdict.reason}."
     answer.holders = [
         Holder(what=f"{before.run_id} {task.name} ({task.state})", since=task.start_date) for task in pending

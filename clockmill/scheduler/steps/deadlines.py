@@ -12,13 +12,11 @@ from clockmill.events import EventKind
 from clockmill.scheduler.steps.callbacks import new_callback
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects
-from clockmill.state import RunState, TaskState
+from clockmill.state import GOOD_TASK_STATES, RunState
 from clockmill.storage.deadlines import DeadlineRow, deadlines_of_run, note_deadlines, open_deadlines
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import TaskRow
 
-#: A task that has come to one of these is done; any other end leaves its deadline open, for a rerun may yet meet it.
-_DONE = frozenset({TaskState.SUCCESS, TaskState.SKIPPED})
 #: When the next look is due for a deadline that is far away.
 Soonest = datetime | None
 
@@ -105,7 +103,7 @@ def _instances(view: RunView, row: DeadlineRow) -> list[TaskRow]:
 def _done_at(view: RunView, rows: list[TaskRow]) -> datetime | None:
     if not rows:
         return view.run.end_date if view.run.state is RunState.SUCCESS else None
-    if not all(each.state in _DONE for each in rows):
+    if not all(each.state in GOOD_TASK_STATES for each in rows):  # after another end, a rerun may yet meet it
         return None
     return max((each.end_date for each in rows if each.end_date is not None), default=None)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from clockmill.scheduler.steps.timers import STOPPABLE
 from clockmill.scheduler.views import RunView
-from clockmill.state import RunEnding, RunState, TaskState
+from clockmill.state import BUSY_TASK_STATES, RunEnding, RunState, TaskState
 
 
 def fail_fast(view: RunView, now: datetime) -> list[int] | None:
@@ -30,7 +29,7 @@ def fail_fast(view: RunView, now: datetime) -> list[int] | None:
         view.aggregate.note_ending(RunEnding.FAIL_FAST)
     for key in cut:
         row = view.task(key)
-        is_busy = row.state in STOPPABLE
+        is_busy = row.state in BUSY_TASK_STATES
         if is_busy:
             stop.append(row.id)
         state = TaskState.FAILED if is_busy else TaskState.SKIPPED

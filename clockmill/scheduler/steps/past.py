@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from clockmill.scheduler.agenda import Agenda
 from clockmill.scheduler.views import RunView, Views
-from clockmill.state import PAST_IS_DONE, RunEnding, RunState, TaskState
+from clockmill.state import GOOD_TASK_STATES, RunEnding, RunState, TaskState
 from clockmill.storage.dags import lock_dags
 from clockmill.storage.engine import Connection
 from clockmill.storage.past import next_running, previous_revisions, queued_before
@@ -129,7 +129,7 @@ def _is_idle(view: RunView) -> bool:
 
 def _is_done(view: RunView, task_ids: Iterable[str]) -> bool:
     """Whether one of these tasks does not hold back the next run any more."""
-    good = PAST_IS_DONE | {TaskState.REMOVED}
+    good = GOOD_TASK_STATES | {TaskState.REMOVED}
     return any(
         all(view.task(key).state in good for key in view.progress.instances_under(task_id, ""))
         for task_id in task_ids

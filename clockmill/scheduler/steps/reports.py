@@ -15,6 +15,7 @@ from clockmill.scheduler.steps.triggers import pause, trigger_for
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects
 from clockmill.state import (
+    AT_WORK_TASK_STATES,
     LIVE_ATTEMPT_STATES,
     AttemptState,
     Budget,
@@ -31,8 +32,6 @@ from clockmill.storage.transitions import end_attempts
 from clockmill.storage.triggers import insert_triggers
 from clockmill.storage.xcoms import store_xcoms
 from clockmill.xcom import length
-
-_AT_WORK = frozenset({TaskState.RUNNING, TaskState.QUEUED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ class Reports:
         if row.state is TaskState.RESTARTING:
             view.change(key, state=TaskState.NONE, reason="")
             return []
-        if row.state not in _AT_WORK or item.attempt.state is AttemptState.STOPPING:
+        if row.state not in AT_WORK_TASK_STATES or item.attempt.state is AttemptState.STOPPING:
             return []
         report = item.report
         budget = Budget(
@@ -144,7 +143,7 @@ def counts(item: Ended, views: Mapping[int, RunView]) -> bool:
         return False
     view = views[item.attempt.dag_run_id]
     row = view.task(view.key_of(item.attempt.task_instance_id))
-    return row.state in _AT_WORK and item.attempt.state is not AttemptState.STOPPING
+    return row.state in AT_WORK_TASK_STATES and item.attempt.state is not AttemptState.STOPPING
 
 
 def _values(row: TaskRow, report: AttemptReport) -> list[XComValue]:

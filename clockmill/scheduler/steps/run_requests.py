@@ -21,7 +21,7 @@ from clockmill.scheduler.log_notes import LogNote
 from clockmill.scheduler.steps.reports import Ended, counts
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects
-from clockmill.state import FINISHED_RUN_STATES, Outcome, RunType
+from clockmill.state import FINISHED_RUN_STATES, KEPT_OUTCOMES, Outcome, RunType
 from clockmill.storage.dags import lock_dags
 from clockmill.storage.engine import Connection
 from clockmill.storage.runs import creator_of, find_run, taken_run
@@ -29,7 +29,6 @@ from clockmill.storage.versions import dag_state
 
 log = logging.getLogger(__name__)
 
-_GOES_WELL = frozenset({Outcome.SUCCESS, Outcome.DEFERRED, Outcome.RESCHEDULED})
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -87,7 +86,7 @@ def _with_requests(
 ) -> AttemptReport | None:
     """Make what one attempt asks for; another report in place of its own when that is refused."""
     report = item.report
-    asks = report.run_requests and report.outcome in _GOES_WELL and item.attempt.callback_id is None
+    asks = report.run_requests and report.outcome in KEPT_OUTCOMES and item.attempt.callback_id is None
     if not asks or not counts(item, views):
         return None
     view = views[item.attempt.dag_run_id]

@@ -5,10 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from clockmill.scheduler.views import RunView
-from clockmill.state import RunEnding, RunState, TaskState
-
-#: An attempt is live in these states.
-STOPPABLE = frozenset({TaskState.RUNNING, TaskState.QUEUED, TaskState.RESTARTING})
+from clockmill.state import BUSY_TASK_STATES, RunEnding, RunState, TaskState
 
 
 def begin_due_tries(view: RunView, now: datetime) -> None:
@@ -33,7 +30,7 @@ def time_out(view: RunView, now: datetime) -> list[int]:
     stop = []
     for key in view.unfinished():
         row = view.task(key)
-        if row.state in STOPPABLE:
+        if row.state in BUSY_TASK_STATES:
             stop.append(row.id)
         view.change(key, state=TaskState.SKIPPED, cut_short=True, due_at=None, end_date=now, reason=reason)
     view.aggregate.finish_run(RunState.FAILED, now, reason, ending)
