@@ -44,7 +44,7 @@ from clockmill.state import (
     left_out_by,
 )
 from clockmill.state.graph import depth_of
-from clockmill.state.progress import Placed
+from clockmill.state.steps import Placed
 from clockmill.xcom import length
 
 

@@ -7,7 +7,7 @@ from clockmill.state.admission import Admission, Candidate, LimitKey, LimitKind,
 from clockmill.state.expansion import Expansion
 from clockmill.state.graph import Graph, MappedGroup, Node, TaskKey, ancestors, cut, descendants, left_out_by
 from clockmill.state.past import PastRule, PastVerdict, judge_past
-from clockmill.state.progress import Change, Placed, Progress, Step
+from clockmill.state.progress import Progress
 from clockmill.state.retry import Backoff, Budget, NextStep, after_attempt
 from clockmill.state.rules import Decision, TriggerRule, UpstreamCounts, Verdict, judge
 from clockmill.state.states import (
@@ -38,6 +38,7 @@ from clockmill.state.states import (
     TaskState,
     is_legal,
 )
+from clockmill.state.steps import Change, Placed, Step
 
 __all__ = [
     "ACTIVE_RUN_STATES",

@@ -84,6 +84,10 @@ class Families:
         for family in families:
             yield from self._members[family]
 
+    def instances_under(self, task_id: str, prefix: str) -> list[TaskKey]:
+        """The instances of a task in one instance of some of the groups around it."""
+        return list(self.keys_of(self.under(task_id, prefix)))
+
     def states_of_task(self, task_id: str) -> Iterator[TaskState]:
         """The states of all instances of a task."""
         return (self._states[key] for key in self.keys_of(self._of_task.get(task_id, ())))
