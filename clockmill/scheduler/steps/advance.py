@@ -30,7 +30,7 @@ from clockmill.scheduler.steps.timers import begin_due_tries, time_out
 from clockmill.scheduler.steps.triggers import go_on
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects, Workspace
-from clockmill.state import AttemptState, Outcome, TaskState
+from clockmill.state import AT_WORK_TASK_STATES, AttemptState, Outcome, TaskState
 from clockmill.storage.attempts import Beginning
 from clockmill.storage.engine import Connection, DatabaseUnavailable
 from clockmill.storage.events import append
@@ -213,7 +213,7 @@ class Advance:
 
 def _note_start(view: RunView, beginning: Beginning) -> None:
     key = view.key_of(beginning.task_instance_id)
-    if view.task(key).state in (TaskState.QUEUED, TaskState.RUNNING):
+    if view.task(key).state in AT_WORK_TASK_STATES:
         view.change(key, state=TaskState.RUNNING, start_date=view.task(key).first_start or beginning.moment)
 
 
