@@ -120,14 +120,16 @@ def make_scheduler(settings: Settings, database: Database, clock: Clock, *, grac
     """The scheduler with its executors.
 
     :param grace: seconds that running tasks get at its end; None leaves them running for the next one.
+    :raises UsageError: when an executor cannot be made.
     """
     import os
 
     from clockmill.scheduler.service import SchedulerService
     from clockmill.storage.wakeup import listen as listen_for_calls
 
+    executors = make_executors(settings, database, clock)
     listener = listen_for_calls(database, settings.run_folder, f"scheduler-{os.getpid()}")
-    return SchedulerService(database, clock, settings, make_executors(settings, database, clock), listener, grace=grace)
+    return SchedulerService(database, clock, settings, executors, listener, grace=grace)
 
 
 def make_dag_processor(settings: Settings, database: Database, clock: Clock) -> DagProcessor:

@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import socket
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,13 @@ def find_all(folder: Path) -> list[SupervisorFiles]:
     return [files for files in found if files.facts().get("host", here) == here]
 
 
-def launch(folder: Path, settings: dict[str, Any]) -> tuple[SupervisorFiles, int]:
+def launch(folder: Path, command: Sequence[str], settings: dict[str, Any]) -> tuple[SupervisorFiles, int]:
     """Start a supervisor; returns its files and its process id.
 
     Lock and listening socket are made here and handed over, so there is no moment at which a live supervisor could be
     taken for a dead one or not be connected to.
 
+    :param command: the argument vector; the first is looked for in ``PATH``.
     :param settings: what it reads from standard input; its id and results file are added.
     """
     files = SupervisorFiles(folder, f"{home_mark(folder)}-{new_token()[:12]}")
@@ -117,13 +118,13 @@ def launch(folder: Path, settings: dict[str, Any]) -> tuple[SupervisorFiles, int
             with short_path(files.path("sock")) as path:
                 listener.bind(path)
             listener.listen(_BACKLOG)
-            pid = _spawn(files, life, listener.fileno(), settings)
+            pid = _spawn(files, command, life, listener.fileno(), settings)
     finally:
         os.close(life)
     return files, pid
 
 
-def _spawn(files: SupervisorFiles, life: int, listener: int, settings: dict[str, Any]) -> int:
+def _spawn(files: SupervisorFiles, command: Sequence[str], life: int, listener: int, settings: dict[str, Any]) -> int:
     environment = processes.clean_environment(os.environ.items())
     for mark in (processes.ATTEMPT_MARK, processes.SUPERVISOR_MARK):
         environment.pop(mark, None)
@@ -131,9 +132,9 @@ def _spawn(files: SupervisorFiles, life: int, listener: int, settings: dict[str,
     # Copies far from the targets: a plain dup2 could overwrite one source with another's target.
     high = [fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 10) for source in (reader, life, listener)]
     try:
-        pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-P", "-m", "clockmill.runtime.supervisor"],
+        pid = os.posix_spawnp(
+            command[0],
+            command,
             environment,
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, high[0], 0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -72,6 +73,14 @@ class LocalExecutor:
         self._left: dict[str, tuple[SupervisorFiles, set[str]]] = {}
         self._children: set[int] = set()
         self._events: list[ExecutorEvent] = []
+
+    def supervisor_command(self) -> list[str]:
+        """The argument vector that starts a supervisor.
+
+        For classes that want it started in another way, by ``nice`` or ``systemd-run --scope`` for example. It has to
+        become the supervisor in the same process, with the descriptors that it was started with.
+        """
+        return [sys.executable, "-P", "-m", "clockmill.runtime.supervisor"]
 
     def start(self, epoch: int) -> None:
         """Find the supervisors of this host, take control of those without a scheduler, sweep up after the dead.
@@ -215,7 +224,7 @@ class LocalExecutor:
     def _launch(self) -> None:
         self._launch_at = self._clock.monotonic() + min(_RELAUNCH_SECONDS * self._failures, _MAX_RELAUNCH_SECONDS)
         self._failures += 1
-        files, pid = launch(self._folder, self._settings)
+        files, pid = launch(self._folder, self.supervisor_command(), self._settings)
         self._children.add(pid)
         self._connect(files, pid)
 

@@ -248,15 +248,17 @@ class Driver:
         :raises AssertionError: when it does not come.
         """
         deadline = self._clock.monotonic() + PATIENCE
-        while True:
+        left = PATIENCE
+        while left > 0:
             self.events += self.executor.events()
             self._bench.read_ledger()
             if (found := find()) is not None:
                 return found
             left = deadline - self._clock.monotonic()
-            assert left > 0, f"waited {PATIENCE:g} s in vain for {what}; heard {self.events}"
             look = self.executor.look_again_in()
-            self._poll(left if look is None else min(left, look))
+            if self._poll(left if look is None else min(left, look)) == 0 and look is None:
+                break  # what comes without a word is not found by looking once more
+        raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}; heard {self.events}")
 
     def is_quiet(self) -> bool:
         """Whether the executor would let the scheduler sleep now."""

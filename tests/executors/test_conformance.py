@@ -1,10 +1,19 @@
-"""Every executor of ours does what the protocol asks."""
+"""Every executor does what the protocol asks: those of ours, and that of the example package."""
 
 from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
 
 from clockmill.executors.local import LocalExecutor
 from clockmill.executors.subprocess import SubprocessExecutor
 from clockmill.testing.executors import ExecutorConformance
+
+pytestmark = pytest.mark.fault
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "clockmill-executor-nice"
 
 
 class TestLocalExecutor(ExecutorConformance):
@@ -13,3 +22,12 @@ class TestLocalExecutor(ExecutorConformance):
 
 class TestSubprocessExecutor(ExecutorConformance):
     executor_class = SubprocessExecutor
+
+
+class TestExecutorOfTheExample(ExecutorConformance):
+    @pytest.fixture(autouse=True)
+    def example(self, monkeypatch):
+        monkeypatch.syspath_prepend(EXAMPLE)
+
+    def make_executor(self, setup):
+        return import_module("clockmill_executor_nice").NiceExecutor(setup)
