@@ -9,7 +9,6 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +98,7 @@ def find_all(folder: Path) -> list[SupervisorFiles]:
     return [files for files in found if files.facts().get("host", here) == here]
 
 
-def launch(folder: Path, command: Sequence[str], settings: dict[str, Any]) -> tuple[SupervisorFiles, int]:
+def launch(folder: Path, command: list[str], settings: dict[str, Any]) -> tuple[SupervisorFiles, int]:
     """Start a supervisor; returns its files and its process id.
 
     Lock and listening socket are made here and handed over, so there is no moment at which a live supervisor could be
@@ -124,7 +123,7 @@ def launch(folder: Path, command: Sequence[str], settings: dict[str, Any]) -> tu
     return files, pid
 
 
-def _spawn(files: SupervisorFiles, command: Sequence[str], life: int, listener: int, settings: dict[str, Any]) -> int:
+def _spawn(files: SupervisorFiles, command: list[str], life: int, listener: int, settings: dict[str, Any]) -> int:
     environment = processes.clean_environment(os.environ.items())
     for mark in (processes.ATTEMPT_MARK, processes.SUPERVISOR_MARK):
         environment.pop(mark, None)
