@@ -19,7 +19,7 @@ cli = Root(
         "version": ("clockmill.cli.info:version", "Print the version."),
         "db": ("clockmill.cli.db:db", "Look after the metadata database."),
         "dags": ("clockmill.cli.dags:dags", "Show, trigger and steer DAGs and their runs."),
-        "runs": ("clockmill.cli.runs:runs", "Mark, run again and stop runs; list their callbacks and deadlines."),
+        "runs": ("clockmill.cli.runs:runs", "Show, mark, run again and stop runs; list their callbacks and deadlines."),
         "tasks": ("clockmill.cli.tasks:tasks", "Show, test, clear and mark tasks, and read their logs."),
         "backfill": ("clockmill.cli.backfill:backfill", "Run a DAG for a stretch of the past, and steer that."),
         "xcoms": ("clockmill.cli.xcoms:xcoms", "Read what tasks passed on."),

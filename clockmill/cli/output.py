@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -62,7 +62,8 @@ output_option = click.option(
 
 def show_rows(rows: Iterable[Row], columns: Sequence[str], output: str) -> None:
     """Show a list, with these columns in this order."""
-    chosen = [{column: _value(row[column]) for column in columns} for row in rows]
+    shown = _on_terminal if output == "table" and sys.stdout.isatty() else _value
+    chosen = [{column: shown(row[column]) for column in columns} for row in rows]
     if output == "json":
         _show_json(chosen)
     elif output == "yaml":
@@ -120,6 +121,11 @@ def _value(value: Any) -> Any:
     return value
 
 
+def _on_terminal(value: Any) -> Any:
+    """As :func:`_value`, but a moment is to the second, and can be broken in two where there is little room."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" if isinstance(value, datetime) else _value(value)
+
+
 def _text(value: Any) -> str:
     if value is None:
         return ""
@@ -168,7 +174,8 @@ def _show_table(rows: Sequence[Row], columns: Sequence[str]) -> None:
         _show_columns(rows, columns)
         return
     # An id that is broken over two lines cannot be copied, so other columns give way first.
-    table = Table(*(Column(name, no_wrap=name.endswith("_id")) for name in columns), header_style="bold")
+    whole = {name for name in columns if name.endswith("_id") or name == "state"}
+    table = Table(*(Column(name, no_wrap=name in whole) for name in columns), header_style="bold")
     for row in rows:
         cells = [Text(_text(row[column]), overflow="fold") for column in columns]
         for column, cell in zip(columns, cells, strict=True):

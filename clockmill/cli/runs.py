@@ -1,4 +1,4 @@
-"""``runs``: mark, run again and stop whole runs."""
+"""``runs``: show, mark, run again and stop whole runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from clockmill.cli import run_calls
+from clockmill.cli import dag_runs, run_calls, run_show
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, pass_app, same_options
 from clockmill.cli.changing import Consent, Wording, change, change_options, range_options, selected_runs
@@ -21,11 +21,12 @@ _which_runs: Callable[[Any], Any] = same_options(
 
 @click.group(cls=Group)
 def runs() -> None:
-    """Mark, run again and stop runs; list their callbacks and deadlines."""
+    """Show, mark, run again and stop runs; list their callbacks and deadlines."""
 
 
-for command in (run_calls.callbacks, run_calls.deadlines):
+for command in (run_calls.callbacks, run_calls.deadlines, run_show.show):
     runs.add_command(command)
+runs.add_command(dag_runs.list_runs, "list")  # where people look for it as well
 
 
 @runs.command()

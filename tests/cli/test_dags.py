@@ -83,6 +83,16 @@ def test_runs_are_listed_with_the_promised_fields_newest_first(program: Any, sal
     assert [run["run_id"] for run in program.json("dags", "list-runs", "sales", "--state", "failed")] == [RUN]
 
 
+@pytest.mark.usefixtures("sales")
+def test_one_run_is_shown_with_its_tasks_by_state(program: Any) -> None:
+    shown = program.json("runs", "show", "sales", RUN)
+    assert (shown["dag_id"], shown["run_id"], shown["state"], shown["conf"]) == ("sales", RUN, "failed", {})
+    assert shown["tasks"] == {"success": 3, "failed": 1}
+    assert "3 success, 1 failed" in program.ok("runs", "show", "sales", RUN)
+    assert "Did you mean" in program.refused("runs", "show", "sales", RUN[:-1])
+    assert program.json("runs", "list", "sales") == program.json("dags", "list-runs", "sales")
+
+
 def test_states_of_a_run_are_listed_with_the_promised_fields(program: Any, sales: Any) -> None:
     rows = program.json("tasks", "states-for-dag-run", "sales", RUN)
 
