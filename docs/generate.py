@@ -27,6 +27,7 @@ from clockmill.state import (
     rules,
     states,
 )
+from docs.protocol import executors_page
 
 REFERENCE = Path(__file__).parent / "reference"
 _NOTE = "<!-- Made from the code by python -m docs.generate: edit the code, not this page. -->"
@@ -212,6 +213,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "trigger-rules.md": trigger_rules_page,
     "configuration.md": configuration_page,
     "commands.md": commands_page,
+    "executors.md": lambda: executors_page(_NOTE),
 }
 
 
