@@ -3,7 +3,17 @@
 Nothing here opens a session, reads a clock or does I/O. Every verdict carries a reason that a person can read.
 """
 
-from clockmill.state.admission import Admission, Candidate, LimitKey, LimitKind, Refusal, admit
+from clockmill.state.admission import (
+    Admission,
+    Candidate,
+    Level,
+    LimitKey,
+    LimitKind,
+    Refusal,
+    admit,
+    level_of,
+    take_turns,
+)
 from clockmill.state.expansion import Expansion
 from clockmill.state.graph import Graph, MappedGroup, Node, TaskKey, ancestors, cut, descendants, left_out_by
 from clockmill.state.past import PastRule, PastVerdict, judge_past
@@ -69,6 +79,7 @@ __all__ = [
     "Decision",
     "Expansion",
     "Graph",
+    "Level",
     "LimitKey",
     "LimitKind",
     "MappedGroup",
@@ -98,4 +109,6 @@ __all__ = [
     "judge",
     "judge_past",
     "left_out_by",
+    "level_of",
+    "take_turns",
 ]

@@ -7,9 +7,11 @@ back nobody else.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol, TypeVar
 
 
 class LimitKind(StrEnum):
@@ -64,6 +66,54 @@ class Admission:
 
     admitted: list[int] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+
+
+class Waiting(Protocol):
+    """A task instance that waits for its turn."""
+
+    @property
+    def lane(self) -> int:
+        """0 of a live run, 1 of a backfill, which goes after."""
+        ...
+
+    @property
+    def priority(self) -> int:
+        """Its priority weight."""
+        ...
+
+    @property
+    def dag_run_id(self) -> int:
+        """The row id of its run, which ascends with its age."""
+        ...
+
+
+W = TypeVar("W", bound=Waiting)
+#: Lane and priority: what is equally urgent takes turns.
+Level = tuple[int, int]
+
+
+def level_of(task: Waiting) -> Level:
+    """How urgent a task instance is."""
+    return task.lane, task.priority
+
+
+def take_turns(waiting: Iterable[W], served: Mapping[Level, int]) -> list[W]:
+    """The order in which task instances get what there is: the most urgent first, and runs in turn among these.
+
+    In each turn every run has one, the oldest run first. A turn that was broken off goes on after the run that was
+    served last, so it makes no difference how many are served at a time.
+
+    :param waiting: those of one run in the order in which it wants them.
+    :param served: the run that was served last, by level.
+    """
+    turns: Counter[tuple[Level, int]] = Counter()
+    order = []
+    for number, task in enumerate(waiting):
+        level, run = level_of(task), task.dag_run_id
+        before = run <= served.get(level, -1)
+        order.append(((task.lane, -task.priority, turns[level, run], before, run, number), task))
+        turns[level, run] += 1
+    return [task for _, task in sorted(order, key=lambda pair: pair[0])]
 
 
 def admit(candidates: Iterable[Candidate], limits: Mapping[LimitKey, int], usage: Mapping[LimitKey, int]) -> Admission:

@@ -7,20 +7,37 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Integer, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+)
 
-from clockmill.state import RunState, TaskKey, TaskState
-from clockmill.storage.tables import dag, dag_run, lit, task_instance
+from clockmill.state import Level, RunState, TaskKey, TaskState
+from clockmill.storage.tables import Key, dag, dag_run, lit, task_instance
 
 K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyTask:
-    """A scheduled task instance with what it would claim."""
+    """A scheduled task instance with what it would claim.
+
+    :param is_followed: whether a later run has scheduled tasks of the same lane and priority.
+    """
 
     id: int
     dag_run_id: int
+    lane: int
+    priority: int
     dag_id: str
     task_id: str
     map_index: int
@@ -31,6 +48,7 @@ class ReadyTask:
     max_active_tasks: int
     max_active_per_dag: int | None
     max_active_per_run: int | None
+    is_followed: bool
 
     @property
     def key(self) -> TaskKey:
@@ -59,6 +77,8 @@ class Full:
 _TASK_COLUMNS = (
     "id",
     "dag_run_id",
+    "lane",
+    "priority",
     "task_id",
     "scope",
     "map_index",
@@ -68,11 +88,26 @@ _TASK_COLUMNS = (
     "max_active_per_dag",
     "max_active_per_run",
 )
-#: What only the run and its DAG know is looked up for each task, not joined: a planner that takes scheduled tasks for
-#: rare, as they mostly are, would walk through all of them once for each run. OFFSET keeps it from making it a join.
-_ITS_RUN = select(1).join(dag, dag.c.dag_id == dag_run.c.dag_id).where(dag_run.c.id == task_instance.c.dag_run_id)
-# Where hardly any run goes, the index of those that do looks as good as the primary key; coalesce() rules it out.
-_MAY_GO = _ITS_RUN.where(func.coalesce(dag_run.c.state, "") == lit(RunState.RUNNING), ~dag.c.is_paused).offset(0)
+
+
+def _may_go(task: FromClause) -> Select[Any]:
+    """The row that is there if the run of ``task`` goes on and its DAG is not paused.
+
+    What only the run and its DAG know is looked up for each task, not joined: a planner that takes scheduled tasks for
+    rare, as they mostly are, would walk through all of them once for each run. OFFSET keeps it from making it a join.
+    """
+    its_run = select(1).join(dag, dag.c.dag_id == dag_run.c.dag_id).where(dag_run.c.id == task.c.dag_run_id)
+    # Where hardly any run goes, the index of those that do looks as good as the primary key; coalesce() rules it out.
+    return its_run.where(func.coalesce(dag_run.c.state, "") == lit(RunState.RUNNING), ~dag.c.is_paused).offset(0)
+
+
+_LATER = task_instance.alias("later")
+_IS_FOLLOWED = select(1).where(
+    _LATER.c.state == lit(TaskState.SCHEDULED),
+    _LATER.c.lane == task_instance.c.lane,
+    _LATER.c.priority == task_instance.c.priority,
+    _LATER.c.dag_run_id > task_instance.c.dag_run_id,
+)
 _IN_ORDER = (
     select(
         *(task_instance.c[name] for name in _TASK_COLUMNS),
@@ -80,35 +115,52 @@ _IN_ORDER = (
             select(dag_run.c[name]).where(dag_run.c.id == task_instance.c.dag_run_id).scalar_subquery().label(name)
             for name in ("dag_id", "max_active_tasks")
         ),
+        _IS_FOLLOWED.exists().label("is_followed"),
     )
     .where(task_instance.c.state == lit(TaskState.SCHEDULED))
-    .order_by(task_instance.c.lane, task_instance.c.priority.desc(), task_instance.c.id)
+    .order_by(task_instance.c.lane, task_instance.c.priority.desc(), task_instance.c.dag_run_id, task_instance.c.id)
     .limit(bindparam("most", type_=Integer))
 )
-_READY = _IN_ORDER.where(_MAY_GO.exists())
 
 
 def ready_tasks(connection: Connection, *, limit: int, full: Full | None = None) -> list[ReadyTask]:
-    """The task instances that could be admitted next, live ones before backfills, by priority and age.
+    """The task instances that could be admitted next: live ones before backfills, by priority and the age of runs.
 
     They are read without a lock, and each has room in what ``full`` says of its limits.
     """
-    statement = _READY if full is None else _IN_ORDER.where(*_conditions(full))
-    return [ReadyTask(**row._mapping) for row in connection.execute(statement, {"most": limit})]
+    return _read(connection, _READY if full is None else _ready(full), most=limit)
 
 
-def count_before(connection: Connection, lane: int, priority: int, ident: int) -> int:
-    """How many scheduled task instances come before one with this lane, priority and row id."""
-    task = task_instance.c
-    more_urgent = or_(task.priority > priority, and_(task.priority == priority, task.id < ident))
-    statement = select(func.count()).where(
-        task.state == lit(TaskState.SCHEDULED), or_(task.lane < lane, and_(task.lane == lane, more_urgent))
+def ready_tasks_after(
+    connection: Connection, level: Level, dag_run_id: int, *, limit: int, full: Full | None = None
+) -> list[ReadyTask]:
+    """Those of one level in the runs after a run."""
+    statement = _READY_AFTER if full is None else _ready_after(full)
+    return _read(connection, statement, most=limit, dag_run_id=dag_run_id, lane=level[0], priority=level[1])
+
+
+def _read(connection: Connection, statement: Select[Any], **values: int) -> list[ReadyTask]:
+    return [ReadyTask(**row._mapping) for row in connection.execute(statement, values)]
+
+
+def count_before(connection: Connection, level: Level, dag_run_id: int, ident: int) -> int:
+    """How many scheduled task instances go before one of this level and run, when the oldest run begins the turn."""
+    task, (lane, priority) = task_instance.c, level
+    more_urgent = or_(task.lane < lane, and_(task.lane == lane, task.priority > priority))
+    ahead = select(func.count()).where(task.state == lit(TaskState.SCHEDULED), more_urgent)
+    beside = (
+        select(task.dag_run_id, func.count(), func.count().filter(task.id < ident))
+        .where(task.state == lit(TaskState.SCHEDULED), task.lane == lane, task.priority == priority)
+        .group_by(task.dag_run_id)
     )
-    return int(connection.execute(statement).scalar_one())
+    runs = {run: (every, earlier) for run, every, earlier in connection.execute(beside)}
+    turn: int = runs.pop(dag_run_id, (0, 0))[1]
+    others: int = sum(min(every, turn + (run < dag_run_id)) for run, (every, _) in runs.items())
+    return int(connection.execute(ahead).scalar_one()) + turn + others
 
 
-def _conditions(full: Full) -> Iterator[ColumnElement[bool]]:
-    task = task_instance.c
+def _conditions(full: Full, table: FromClause) -> Iterator[ColumnElement[bool]]:
+    task, may_go = table.c, _may_go(table)
     if full.runs:
         yield task.dag_run_id.not_in(sorted(full.runs))
     if full.open_executors is not None:
@@ -117,7 +169,6 @@ def _conditions(full: Full) -> Iterator[ColumnElement[bool]]:
         yield or_(task.pool_slots <= left, task.pool.not_in(names))
     for used, in_runs in _by_value(full.run_tasks):
         yield _below(task.max_active_per_run, used, tuple_(task.dag_run_id, task.task_id), in_runs)
-    may_go = _MAY_GO
     for used, pairs in _by_value(full.dag_tasks):
         may_go = may_go.where(_below(task.max_active_per_dag, used, tuple_(dag_run.c.dag_id, task.task_id), pairs))
     yield may_go.exists()
@@ -132,3 +183,18 @@ def _by_value(values: Mapping[K, int]) -> Iterator[tuple[int, list[K]]]:
     for key in sorted(values, key=repr):
         groups[values[key]].append(key)
     yield from sorted(groups.items())
+
+
+def _ready(full: Full) -> Select[Any]:
+    return _IN_ORDER.where(*_conditions(full, task_instance))
+
+
+def _ready_after(full: Full) -> Select[Any]:
+    return _ready(full).where(
+        task_instance.c.lane == bindparam("lane", type_=Integer),
+        task_instance.c.priority == bindparam("priority", type_=Integer),
+        task_instance.c.dag_run_id > bindparam("dag_run_id", type_=Key),
+    )
+
+
+_READY, _READY_AFTER = _ready(Full()), _ready_after(Full())

@@ -182,7 +182,7 @@ task_instance = Table(
     one_of("state", TaskState),
     CheckConstraint("(state IN ('up_for_retry', 'up_for_reschedule')) = (due_at IS NOT NULL)", name="due_iff_waiting"),
     CheckConstraint("NOT cut_short OR state IN ('failed', 'skipped')", name="cut_short_is_over"),
-    Index("ix_task_instance_ready", "lane", text("priority DESC"), "id", **where("state = 'scheduled'")),
+    Index("ix_task_instance_ready", "lane", text("priority DESC"), "dag_run_id", "id", **where("state = 'scheduled'")),
     Index("ix_task_instance_due", "due_at", **where("due_at IS NOT NULL")),
 )
 

@@ -59,7 +59,12 @@ def plain_reading(rows: list[Any], pools: dict[str, int]) -> list[int]:
     """The tasks that start, one after another, each with everything that is in its way looked at."""
     used: Counter[Any] = Counter()
     chosen = []
-    for row in sorted(rows, key=lambda row: (row.lane, -row.priority, row.id)):
+    turn: Counter[Any] = Counter()
+    order = []
+    for row in sorted(rows, key=lambda row: row.id):
+        order.append((row.lane, -row.priority, turn[row.dag_run_id, row.priority], row.dag_run_id, row))
+        turn[row.dag_run_id, row.priority] += 1
+    for *_, row in sorted(order, key=lambda entry: entry[:4]):
         claims = {
             ("pool", row.pool): (row.pool_slots, pools.get(row.pool, 0)),
             ("run", row.dag_run_id): (1, row.max_active_tasks),

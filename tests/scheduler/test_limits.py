@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, insert, update
@@ -211,6 +212,102 @@ def test_a_deferred_task_holds_its_slots_where_the_pool_includes_deferred_ones(m
     mill.db.write(lambda c: c.execute(delete(tables.task_trigger)))
     mill.pump()
     assert mill.executor.running() == ["kind1", "strict1"]
+
+
+# --- turns ----------------------------------------------------------------------------------
+
+
+def with_slots(mill, slots: int) -> None:
+    mill.executor.info = replace(mill.executor.info, slots=slots)
+
+
+def later(mill, dag_id: str, run_id: str) -> None:
+    """Trigger a run, a moment after the one before."""
+    mill.clock.advance(1)
+    mill.trigger(dag_id, run_id)
+
+
+def running_by_run(mill) -> dict[str, int]:
+    return dict(Counter(held.run_id for held in mill.executor.held.values()))
+
+
+def finish_one(mill, run_id: str) -> str:
+    """End a task of a run; returns the run that gets its slot."""
+    before = set(mill.executor.held)
+    mill.executor.finish(
+        next(held.task_id for held in mill.executor.held.values() if held.run_id == run_id), run_id=run_id
+    )
+    mill.pump()
+    (new,) = set(mill.executor.held) - before
+    return str(mill.executor.held[new].run_id)
+
+
+def test_a_run_that_fills_the_executor_shares_the_slots_that_become_free_with_later_ones(mill) -> None:
+    with_slots(mill, 1)
+    mill.add(wide_dag("many", 30, max_active_tasks=100))
+    mill.add(wide_dag("few", 2))
+    later(mill, "many", "m")
+    later(mill, "few", "a")
+    later(mill, "few", "b")
+    assert running_by_run(mill) == {"m": 1}
+    turns, run = [], "m"
+    for _ in range(7):
+        run = finish_one(mill, run)
+        turns.append(run)
+    assert turns == ["a", "b", "m", "a", "b", "m", "m"]
+
+
+def test_slots_that_become_free_at_once_are_dealt_in_turn(mill) -> None:
+    with_slots(mill, 8)
+    mill.executor.takes_work = False
+    mill.add(wide_dag("d", 20, max_active_tasks=100))
+    for run_id in ("a", "b", "c"):
+        later(mill, "d", run_id)
+    mill.add(wide_dag("little", 1))
+    later(mill, "little", "x")
+    mill.executor.takes_work = True
+    mill.pump()
+    assert running_by_run(mill) == {"a": 3, "b": 2, "c": 2, "x": 1}
+    assert [finish_one(mill, "a") for _ in range(3)] == ["b", "c", "a"]
+
+
+def test_no_slot_stays_free_when_most_runs_have_little_to_do(mill) -> None:
+    with_slots(mill, 16)
+    mill.executor.takes_work = False
+    mill.add(wide_dag("little", 1))
+    mill.add(wide_dag("d", 40, max_active_tasks=100))
+    later(mill, "little", "x")
+    later(mill, "d", "a")
+    later(mill, "little", "y")
+    mill.executor.takes_work = True
+    mill.pump()
+    assert running_by_run(mill) == {"x": 1, "a": 14, "y": 1}
+
+
+def test_a_run_at_its_limit_lets_its_turn_pass_and_keeps_it(mill) -> None:
+    with_slots(mill, 2)
+    mill.add(wide_dag("one", 5, max_active_tasks=1))
+    mill.add(wide_dag("d", 10))
+    later(mill, "one", "o")
+    later(mill, "d", "a")
+    later(mill, "d", "b")
+    assert running_by_run(mill) == {"o": 1, "a": 1}
+    assert [finish_one(mill, "a"), finish_one(mill, "b"), finish_one(mill, "a")] == ["b", "a", "b"]
+    assert finish_one(mill, "o") == "o"
+
+
+def test_many_runs_have_their_turn_one_after_another(mill) -> None:
+    with_slots(mill, 2)
+    mill.executor.takes_work = False
+    mill.add(wide_dag("d", 6, max_active_runs=20))
+    for number in range(12):
+        later(mill, "d", f"r{number:02}")
+    mill.executor.takes_work = True
+    mill.pump()
+    turns = list(running_by_run(mill))
+    for _ in range(22):
+        turns.append(finish_one(mill, mill.executor.workload(mill.executor.running()[0]).run_id))
+    assert turns == [f"r{number:02}" for number in range(12)] * 2
 
 
 # --- nobody starves -------------------------------------------------------------------------

@@ -1,9 +1,15 @@
-"""Admission: no limit is ever exceeded, nobody waits for a limit that is not theirs, and the reason names the limit."""
+"""Admission: no limit is ever exceeded, nobody waits for a limit that is not theirs, and the reason names the limit.
+
+What is equally urgent takes turns.
+"""
+
+from dataclasses import dataclass
+from itertools import groupby
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clockmill.state import Candidate, LimitKey, LimitKind, admit
+from clockmill.state import Candidate, Level, LimitKey, LimitKind, admit, level_of, take_turns
 
 POOL = LimitKey(LimitKind.POOL, "db")
 OTHER = LimitKey(LimitKind.POOL, "default_pool")
@@ -99,3 +105,73 @@ def test_admission_is_what_a_plain_reading_of_the_limits_says(wanted, limits, us
         keys, seen = full[refusal.ident]
         assert refusal.limit in keys
         assert refusal.total == seen[refusal.limit]
+
+
+# --- turns ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Task:
+    dag_run_id: int
+    number: int
+    priority: int = 1
+    lane: int = 0
+
+
+def test_runs_take_turns_and_the_oldest_begins() -> None:
+    order = take_turns([Task(7, 1), Task(7, 2), Task(7, 3), Task(3, 4), Task(3, 5), Task(9, 6)], {})
+    assert [task.number for task in order] == [4, 1, 6, 5, 2, 3]
+
+
+def test_a_turn_goes_on_after_the_run_that_was_served_last() -> None:
+    tasks = [Task(3, 1), Task(7, 2), Task(9, 3)]
+    assert [task.number for task in take_turns(tasks, {(0, 1): 3})] == [2, 3, 1]
+    assert [task.number for task in take_turns(tasks, {(0, 1): 8})] == [3, 1, 2]  # a run that is not there any more
+    assert [task.number for task in take_turns(tasks, {(0, 1): 9})] == [1, 2, 3]
+    assert [task.number for task in take_turns(tasks, {(0, 2): 3})] == [1, 2, 3]  # the turn of another priority
+
+
+def test_what_is_more_urgent_goes_first_and_backfills_last_whoever_has_the_turn() -> None:
+    tasks = [Task(1, 1, priority=1), Task(1, 2, priority=9), Task(2, 3, priority=9), Task(0, 4, priority=99, lane=1)]
+    assert [task.number for task in take_turns(tasks, {(0, 9): 1})] == [3, 2, 1, 4]
+
+
+waiting = st.lists(
+    st.tuples(st.integers(1, 4), st.integers(1, 2), st.integers(0, 1)).map(lambda t: Task(t[0], 0, t[1], t[2])),
+    max_size=25,
+).map(lambda tasks: [Task(t.dag_run_id, number, t.priority, t.lane) for number, t in enumerate(tasks)])
+served = st.dictionaries(st.tuples(st.integers(0, 1), st.integers(1, 2)), st.integers(0, 5))
+
+
+@settings(derandomize=True, max_examples=200)
+@given(tasks=waiting, served=served)
+def test_no_run_is_two_ahead_of_another_that_waits_at_the_same_level(
+    tasks: list[Task], served: dict[Level, int]
+) -> None:
+    order = take_turns(tasks, served)
+    assert sorted(order, key=lambda task: task.number) == tasks
+    assert [level for level, _ in groupby(order, level_of)] == sorted(
+        {level_of(task) for task in tasks}, key=lambda level: (level[0], -level[1])
+    )
+    for position in range(len(order)):
+        level = level_of(order[position])
+        left = {task.dag_run_id for task in order[position:] if level_of(task) == level}
+        had = [task.dag_run_id for task in order[:position] if level_of(task) == level]
+        assert all(had.count(run) >= max(map(had.count, had)) - 1 for run in left if had)
+    for run in {task.dag_run_id for task in tasks}:
+        mine = [task.number for task in order if task.dag_run_id == run]
+        assert sorted(mine) == sorted(task.number for task in tasks if task.dag_run_id == run)
+
+
+@settings(derandomize=True, max_examples=200)
+@given(tasks=waiting, served=served, sizes=st.lists(st.integers(1, 5), min_size=25, max_size=25))
+def test_it_makes_no_difference_how_many_are_served_at_a_time(
+    tasks: list[Task], served: dict[Level, int], sizes: list[int]
+) -> None:
+    at_once, in_passes, left = take_turns(tasks, served), [], list(tasks)
+    for size in sizes:
+        for task in take_turns(left, served)[:size]:
+            in_passes.append(task)
+            left.remove(task)
+            served = {**served, level_of(task): task.dag_run_id}
+    assert in_passes == at_once

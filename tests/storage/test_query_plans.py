@@ -117,6 +117,11 @@ def asked(**more: Any) -> XComQuery:
 HOT_READS: dict[str, Callable[[Connection], object]] = {
     "ready tasks": lambda c: admission.ready_tasks(c, limit=100),
     "ready tasks behind full limits": lambda c: admission.ready_tasks(c, limit=100, full=FULL),
+    "ready tasks of the next runs": lambda c: admission.ready_tasks_after(c, (0, 1), 5, limit=100),
+    "ready tasks of the next runs behind full limits": lambda c: admission.ready_tasks_after(
+        c, (0, 1), 5, limit=100, full=FULL
+    ),
+    "how many tasks go before one": lambda c: admission.count_before(c, (0, 1), 1007, 1007),
     "usage of pools and runs": attempts.usage,
     "usage of tasks": attempts.live_tasks,
     "the run before": read_previous_run,

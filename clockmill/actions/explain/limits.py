@@ -37,7 +37,7 @@ def explain_limits(answer: Explanation, subject: Subject) -> None:
     answer.holders = first.holders()
     answer.details = [f"also: {reason.text}" for reason in reasons[1:]]
     lane = "after all live runs, " if row.lane else ""
-    before = count_before(subject.connection, row.lane, row.priority, row.id)
+    before = count_before(subject.connection, (row.lane, row.priority), row.dag_run_id, row.id)
     answer.details.append(
         f"scheduled since {moment_text(row.scheduled_at)}, {lane}priority {row.priority}, "
         f"{before} scheduled {'task goes' if before == 1 else 'tasks go'} before it"

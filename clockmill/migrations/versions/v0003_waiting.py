@@ -264,7 +264,7 @@ def _widen_task_instance() -> None:
         table.add_column(sa.Column("cut_short", sa.Boolean(), server_default=sa.false(), nullable=False))
     _replace_check("task_instance", "due_iff_waiting", DUE_IFF_WAITING)
     _add_checks("task_instance", more)
-    _create_ready_index("lane", sa.text("priority DESC"), "id")
+    _create_ready_index("lane", sa.text("priority DESC"), "dag_run_id", "id")
 
 
 def _narrow_task_instance() -> None:

@@ -11,15 +11,14 @@ from clockmill.scheduler.ledger import Ledger
 from clockmill.scheduler.steps.callbacks import Callbacks
 from clockmill.scheduler.steps.mailbox import make_offers
 from clockmill.scheduler.steps.workloads import workload_for
+from clockmill.scheduler.turns import Turns
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects, Workspace
 from clockmill.state import RunState, TaskState, admit
-from clockmill.storage.admission import Full, ReadyTask, ready_tasks
+from clockmill.storage.admission import Full, ReadyTask
 from clockmill.storage.engine import Connection
 from clockmill.storage.transitions import NewAttempt, create_attempts
 
-#: How many candidates are read for each free slot: some of them will find their limits full.
-_LOOK_AHEAD = 2
 _MOST_ROUNDS = 20
 #: For so many passes after something was refused, what is full is asked for beforehand.
 _CAUTIOUS_PASSES = 50
@@ -47,12 +46,13 @@ class _Pass:
 
 
 class Admit:
-    """Chooses by priority and age among the task instances whose limits have room."""
+    """Chooses by priority, and by turns of runs, among the task instances whose limits have room."""
 
     def __init__(self, workspace: Workspace, callbacks: Callbacks) -> None:
         self._space = workspace
         self._callbacks = callbacks
         self._cautious = 0
+        self._turns = Turns()
 
     def apply(self, connection: Connection, effects: Effects, now: datetime, aside: Collection[int]) -> bool:
         """Admit as many task instances as there are free slots; the runs that change are among those held.
@@ -80,11 +80,11 @@ class Admit:
         work = _Pass(connection, effects, now, free, room, aside)
         full = self._full_at_first(work)
         for _ in range(_MOST_ROUNDS):
-            ready = ready_tasks(connection, limit=work.room * _LOOK_AHEAD, full=full)
+            ready, is_all = self._turns.look(connection, work.room, full)
             if not ready:
                 return False
             chosen = self._round(work, ready)
-            if work.room <= 0 or chosen == len(ready):
+            if work.room <= 0 or (is_all and chosen == len(ready)):
                 return False
             full = work.open_ledger().full()
         return work.room < room
@@ -107,6 +107,7 @@ class Admit:
         for ident in {offer.dag_run_id for offer in offers}:
             views[ident].aggregate.write_tasks(work.connection)
         ledger.take(candidates, answer.admitted)
+        self._turns.served(mine[ident] for ident in answer.admitted)
         ledger.leave({task.dag_run_id for task in ready} - views.keys())
         if answer.refused:
             ledger.refuse(mine.values(), answer.refused)
