@@ -24,23 +24,28 @@ from clockmill.state import RunState, TaskState
 from clockmill.storage import tables
 from clockmill.storage.engine import Database
 from clockmill.storage.runs import find_run, load_tasks
+from clockmill.storage.wakeup import Call, WakeListener
 from clockmill.testing.clock import FakeClock
 from clockmill.testing.executor import ScriptedExecutor
 from clockmill.timetables import Schedule, first_tick
 
 
 class SilentListener:
-    """Nobody calls; a test says itself when the scheduler looks."""
+    """Nobody calls; a test says itself when the scheduler looks. What it calls out is kept."""
 
     def __init__(self) -> None:
         self.called = True
+        self.said: list[Call] = []
 
     def filenos(self) -> list[int]:
         return []
 
-    def drain(self) -> bool:
+    def drain(self) -> Call:
         called, self.called = self.called, False
-        return called
+        return Call.NEWS if called else Call.NONE
+
+    def call_others(self, call: Call) -> None:
+        self.said.append(call)
 
     def close(self) -> None:
         self.called = False
@@ -66,11 +71,18 @@ class Mill:
         """Begin again as after a crash: nothing in memory, the same executor."""
         self.service = self.another(self.executor)
 
-    def another(self, executor: ScriptedExecutor) -> SchedulerService:
-        """One more scheduler on the same database."""
-        self.listener = SilentListener()
+    def another(
+        self, executor: ScriptedExecutor, *, name: str | None = None, listener: WakeListener | None = None
+    ) -> SchedulerService:
+        """One more scheduler on the same database.
+
+        :param name: by which other schedulers tell it from themselves.
+        :param listener: one that hears and is heard; None for one that does neither.
+        """
+        if listener is None:
+            listener = self.listener = SilentListener()
         service = SchedulerService(
-            self.open_database(), self.clock, self.settings, {"scripted": executor}, self.listener
+            self.open_database(), self.clock, self.settings, {"scripted": executor}, listener, instance=name
         )
         service.start()
         self.services.append(service)

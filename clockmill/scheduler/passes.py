@@ -14,6 +14,7 @@ from clockmill.scheduler.workspace import Effects
 from clockmill.storage.attempts import Beginning
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import AttemptRow
+from clockmill.storage.wakeup import Call
 
 
 @dataclass(slots=True)
@@ -23,11 +24,15 @@ class Outcomes:
     :param more: whether there is more to do at once.
     :param next_due: the first timer that it set, or None.
     :param finished_runs: how many runs ended, so that others may begin in their place.
+    :param look_again: when to look again at what somebody else held just now, or None.
+    :param call: what the other schedulers are to be called for.
     """
 
     more: bool = False
     next_due: datetime | None = None
     finished_runs: int = 0
+    look_again: datetime | None = None
+    call: Call = Call.NONE
 
     def wake_at(self, moment: datetime | None) -> None:
         """Look again at ``moment`` at the latest."""
@@ -79,6 +84,9 @@ class Pass:
     :param watched: the runs in which a deadline may be met or missed.
     :param requested: what tasks ask for, and is done last.
     :param stopping: the attempts that are to be stopped; None when nobody looked.
+    :param has_peers: whether there are other schedulers, who may have to be called.
+    :param has_changed_room: with peers: whether tasks became ready, or some ended and may have given something free.
+    :param has_stopped: whether attempts are to be stopped, which another scheduler may look after.
     :param failing_dags: DAGs of which a run failed, and that may have to be paused for that.
     """
 
@@ -93,6 +101,9 @@ class Pass:
     watched: set[int] = field(default_factory=set)
     requested: Requested = field(default_factory=Requested)
     stopping: set[str] | None = None
+    has_peers: bool = False
+    has_changed_room: bool = False
+    has_stopped: bool = False
     failing_dags: set[str] = field(default_factory=set)
 
     def views(self, runs: Iterable[int]) -> dict[int, RunView]:

@@ -28,11 +28,11 @@ from clockmill.scheduler.steps.open_runs import OpenRuns
 from clockmill.scheduler.steps.prune import Prune
 from clockmill.scheduler.steps.rescue import Rescue
 from clockmill.scheduler.workspace import Workspace
-from clockmill.storage.components import beat, leave
-from clockmill.storage.engine import CommitUnknown, Database, DatabaseUnavailable
+from clockmill.storage.components import beat, has_others, leave
+from clockmill.storage.engine import CommitUnknown, Connection, Database, DatabaseUnavailable
 from clockmill.storage.runs import next_deadline
 from clockmill.storage.supervisors import next_epoch
-from clockmill.storage.wakeup import WakeListener
+from clockmill.storage.wakeup import Call, WakeListener
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class SchedulerService:
     :param executors: by name, the default first; not yet started.
     :param listener: hears the calls of other processes; this service closes it.
     :param grace: seconds that running tasks get at the end; ``None`` leaves them running for the next scheduler.
+    :param instance: what tells it from other schedulers; its host and process unless given.
     """
 
     def __init__(
@@ -60,12 +61,13 @@ class SchedulerService:
         listener: WakeListener,
         *,
         grace: float | None = None,
+        instance: str | None = None,
     ) -> None:
         self._space = Workspace(database, clock, settings, executors)
         self._listener = listener
         self._grace = grace
         self._inbox = Inbox()
-        self._instance = this_process()
+        self._instance = instance or this_process()
         self._collect = Collect(self._space)
         self._open_runs = OpenRuns(self._space)
         self._backfills = Backfills(self._space)
@@ -79,6 +81,7 @@ class SchedulerService:
         self._beat_due = 0.0
         self._prune_due = clock.monotonic() + _PRUNE_SECONDS
         self._again = True
+        self._is_known = False
         self._hurry = Flag()
         self._bell, self._bell_rope = socket.socketpair()
 
@@ -133,7 +136,10 @@ class SchedulerService:
         now = self._space.clock.monotonic()
         self._collect.run_once(self._inbox)
         # A supervisor that is new brings free slots, which tasks may have waited for since before this scheduler.
-        woken = self._listener.drain() or now >= self._full_look_due or bool(self._inbox.up)
+        call = self._listener.drain()
+        woken = call is Call.NEWS or now >= self._full_look_due or bool(self._inbox.up)
+        if call is Call.NEWS and self._is_known:
+            self._meet(self._space.database.read(self._has_others))
         if woken:
             self._full_look_due = now + self._space.settings.scheduler.max_sleep_seconds
         if self._rescue is not None:
@@ -143,8 +149,10 @@ class SchedulerService:
         if due:
             self._mailbox.ring_again()
         made = self._open_runs.run_once() + self._backfills.run_once() if woken or due or self._again else 0
-        agenda = Agenda(stale=woken, queued=woken or due or made > 0 or self._again, timers=woken or due)
-        if woken or due or self._again or made or self._inbox.reports or self._inbox.started:
+        offered = call is Call.WORK and self._has_room()
+        queued = woken or due or made > 0 or self._again
+        agenda = Agenda(stale=woken, queued=queued, timers=woken or due, offered=offered)
+        if queued or offered or self._inbox.reports or self._inbox.started:
             self._move_on(agenda)
             self._again = self._again or made > 0
             self._again = self._again or has_mail
@@ -159,9 +167,12 @@ class SchedulerService:
             raise
         self._again = outcomes.more or outcomes.finished_runs > 0
         if agenda.timers:
-            self._deadline = self._next_deadline()
+            self._deadline = _soonest(self._next_deadline(), outcomes.look_again)
         else:
-            self._deadline = _soonest(self._deadline, outcomes.next_due, self._open_runs.next_due)
+            noted = (outcomes.next_due, outcomes.look_again, self._open_runs.next_due)
+            self._deadline = _soonest(self._deadline, *noted)
+        if outcomes.call:
+            self._listener.call_others(outcomes.call)
 
     def _next_deadline(self) -> datetime | None:
         """When the next timer goes off; those of what is left aside go off in vain, so they do not hurry anybody."""
@@ -181,9 +192,26 @@ class SchedulerService:
 
     def _beat(self) -> None:
         moment = self._space.clock.now()
-        self._space.database.write(
-            lambda connection: beat(connection, "scheduler", self._instance, moment, period_seconds=_BEAT_SECONDS)
-        )
+
+        def work(connection: Connection) -> bool:
+            beat(connection, "scheduler", self._instance, moment, period_seconds=_BEAT_SECONDS)
+            return self._has_others(connection)
+
+        self._meet(self._space.database.write(work))
+
+    def _has_others(self, connection: Connection) -> bool:
+        return has_others(connection, "scheduler", self._instance, self._space.clock.now())
+
+    def _meet(self, has_peers: bool) -> None:
+        """Know whether there are other schedulers. One that is new says so, and is told what was left until then."""
+        if has_peers and not self._space.has_peers:
+            self._listener.call_others(Call.WORK if self._is_known else Call.NEWS)
+        self._space.has_peers = has_peers
+        self._is_known = True
+
+    def _has_room(self) -> bool:
+        executors = self._space.executors.values()
+        return any(slots > 0 for executor in executors for slots in executor.free_slots().values())
 
     def _wait(self) -> None:
         """Sleep until an executor or another process has something to tell, or the next deadline."""

@@ -30,6 +30,7 @@ class Workspace:
     """Shared by the steps of one scheduler.
 
     :param executors: by name; the first is the default.
+    :param has_peers: whether other schedulers work on this database, and have to be told of some of what happens here.
     """
 
     database: Database
@@ -40,6 +41,7 @@ class Workspace:
     plans: Plans = field(init=False)
     views: Views = field(init=False)
     handover: Handover = field(init=False, default_factory=Handover)
+    has_peers: bool = False
 
     def __post_init__(self) -> None:
         self.brokered = {name: each for name, each in self.executors.items() if isinstance(each, BrokeredExecutor)}

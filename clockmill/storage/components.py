@@ -60,6 +60,13 @@ def list_components(connection: Connection) -> list[ComponentRow]:
     return [ComponentRow(**row._mapping) for row in connection.execute(statement)]
 
 
+def has_others(connection: Connection, name: str, instance: str, now: datetime) -> bool:
+    """Whether other services of that name say that they are alive."""
+    return any(
+        each.name == name and each.instance != instance and each.is_recent(now) for each in list_components(connection)
+    )
+
+
 def at_work(connection: Connection, now: datetime) -> list[ComponentRow]:
     """The services that use the database, whatever its schema is; none when it has no tables."""
     if not inspect(connection).has_table(component.name):

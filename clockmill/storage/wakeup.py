@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import socket
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import text
 
 from clockmill.host.sockets import short_path
+from clockmill.ids import new_token
 from clockmill.storage.engine import Database, DatabaseUnavailable
 
 
@@ -34,15 +36,27 @@ SCHEDULERS = Audience("clockmill_wake", "wake")
 TRIGGERERS = Audience("clockmill_triggers", "wake-triggerers")
 
 
+class Call(IntEnum):
+    """What a service is called for; the greater one includes the lesser."""
+
+    NONE = 0  #: nobody called
+    WORK = 1  #: somebody has work that it has no room for; of interest to whoever has room
+    NEWS = 2  #: something changed
+
+
 class WakeListener(Protocol):
-    """The ear of one service."""
+    """The ear of one service, and its voice among those of its kind."""
 
     def filenos(self) -> list[int]:
         """Descriptors that become readable when somebody calls."""
         ...
 
-    def drain(self) -> bool:
-        """Take in all calls; whether there was one."""
+    def drain(self) -> Call:
+        """Take in all calls; the greatest one of them."""
+        ...
+
+    def call_others(self, call: Call) -> None:
+        """Call the others that listen for the same, and not this one; never fails, as :func:`wake` does not."""
         ...
 
     def close(self) -> None:
@@ -61,9 +75,8 @@ def wake(database: Database, run_folder: Path, whom: Audience = SCHEDULERS) -> N
     """Call every such service of this database; never fails, because each looks by itself soon enough."""
     if database.is_sqlite:
         _send_datagrams(run_folder / whom.folder)
-        return
-    with contextlib.suppress(DatabaseUnavailable):
-        database.write(lambda connection: connection.execute(text(f"NOTIFY {whom.channel}")))
+    else:
+        _notify(database, whom.channel)
 
 
 class DatagramListener:
@@ -81,14 +94,17 @@ class DatagramListener:
     def filenos(self) -> list[int]:
         return [self._socket.fileno()]
 
-    def drain(self) -> bool:
-        called = False
+    def drain(self) -> Call:
+        call = Call.NONE
         while True:
             try:
-                self._socket.recv(64)
+                word = self._socket.recv(64)
             except BlockingIOError:
-                return called
-            called = True
+                return call
+            call = max(call, _call_named(word.decode("ascii", "replace")))
+
+    def call_others(self, call: Call) -> None:
+        _send_datagrams(self._path.parent, call.name.encode("ascii"), but=self._path)
 
     def close(self) -> None:
         self._socket.close()
@@ -101,21 +117,27 @@ class NotifyListener:
     def __init__(self, database: Database, channel: str) -> None:
         self._database = database
         self._channel = channel
+        self._token = new_token()  # by which it knows its own voice
         self._connection: Any = None
         self._connect()
 
     def filenos(self) -> list[int]:
         return [] if self._connection is None else [self._connection.fileno()]
 
-    def drain(self) -> bool:
+    def drain(self) -> Call:
         if self._connection is None:
-            return self._connect()
+            return Call.NEWS if self._connect() else Call.NONE
         try:
-            return bool(list(self._connection.notifies(timeout=0)))
+            said = [notify.payload.partition(" ") for notify in self._connection.notifies(timeout=0)]
+            return max((_call_named(word) for word, _, token in said if token != self._token), default=Call.NONE)
         except OSError:
             return self._lose()
         except self._driver_error():
             return self._lose()
+
+    def call_others(self, call: Call) -> None:
+        # Not by the connection that listens: what comes in while it sends would be taken in by nobody.
+        _notify(self._database, f"{self._channel}, '{call.name} {self._token}'")
 
     def close(self) -> None:
         if self._connection is not None:
@@ -132,10 +154,10 @@ class NotifyListener:
             self._connection = None
         return self._connection is not None
 
-    def _lose(self) -> bool:
+    def _lose(self) -> Call:
         self._connection.close()
         self._connection = None
-        return True
+        return Call.NEWS
 
     @staticmethod
     def _driver_error() -> type[Exception]:
@@ -144,15 +166,27 @@ class NotifyListener:
         return psycopg.Error
 
 
-def _send_datagrams(folder: Path) -> None:
+def _call_named(word: str) -> Call:
+    """Who says nothing, or something new, has news."""
+    return Call[word] if word in Call.__members__ else Call.NEWS
+
+
+def _notify(database: Database, what: str) -> None:
+    with contextlib.suppress(DatabaseUnavailable):
+        database.write(lambda connection: connection.execute(text(f"NOTIFY {what}")))
+
+
+def _send_datagrams(folder: Path, word: bytes = b"", but: Path | None = None) -> None:
     if not folder.is_dir():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
         for path in folder.glob("*.sock"):
+            if path == but:
+                continue
             try:
                 with short_path(path) as address:
-                    sender.sendto(b"", address)
+                    sender.sendto(word, address)
             except ConnectionRefusedError:
                 path.unlink(missing_ok=True)
             except OSError:

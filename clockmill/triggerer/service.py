@@ -30,7 +30,7 @@ from clockmill.storage.components import beat, leave, list_components
 from clockmill.storage.engine import Connection, Database, DatabaseUnavailable
 from clockmill.storage.look import states_seen
 from clockmill.storage.triggers import Fired, WaitingTrigger
-from clockmill.storage.wakeup import TRIGGERERS, WakeListener, wake
+from clockmill.storage.wakeup import TRIGGERERS, Call, WakeListener, wake
 from clockmill.triggerer.code import TriggerCode
 from clockmill.triggerer.life import Beats, LifeFile
 from clockmill.triggerer.runner import TriggerRunner
@@ -172,7 +172,7 @@ class TriggererService:
         """Write what has fired, then look for what is new when somebody called or it is time."""
         self._runner.has_news.clear()
         called = await asyncio.get_running_loop().run_in_executor(self._asker, self._listener.drain)
-        self._is_called |= called
+        self._is_called |= called is not Call.NONE
         await self._write_fired()
         now = self._clock.monotonic()
         if now >= self._look_due:

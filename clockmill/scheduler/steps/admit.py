@@ -14,7 +14,7 @@ from clockmill.scheduler.steps.workloads import workload_for
 from clockmill.scheduler.turns import Turns
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects, Workspace
-from clockmill.state import RunState, TaskState, admit
+from clockmill.state import LimitKey, LimitKind, RunState, TaskState, admit
 from clockmill.storage.admission import Full, ReadyTask
 from clockmill.storage.engine import Connection
 from clockmill.storage.transitions import NewAttempt, create_attempts
@@ -46,13 +46,21 @@ class _Pass:
 
 
 class Admit:
-    """Chooses by priority, and by turns of runs, among the task instances whose limits have room."""
+    """Chooses by priority, and by turns of runs, among the task instances whose limits have room.
+
+    After a pass, ``leaves_work`` says whether there may be task instances that only lack a free slot of this scheduler:
+    the workers that take offers are those of all schedulers. And ``was_locked_out`` says whether some were passed by
+    because somebody else held their runs just then.
+    """
 
     def __init__(self, workspace: Workspace, callbacks: Callbacks) -> None:
         self._space = workspace
         self._callbacks = callbacks
         self._cautious = 0
         self._turns = Turns()
+        self._has_own_slots = bool(workspace.executors.keys() - workspace.brokered.keys())
+        self.leaves_work = False
+        self.was_locked_out = False
 
     def apply(self, connection: Connection, effects: Effects, now: datetime, aside: Collection[int]) -> bool:
         """Admit as many task instances as there are free slots; the runs that change are among those held.
@@ -75,15 +83,18 @@ class Admit:
         self, connection: Connection, effects: Effects, now: datetime, free: Slots, aside: Collection[int]
     ) -> bool:
         room = sum(slots for supervisors in free.values() for slots in supervisors.values())
+        self.leaves_work, self.was_locked_out = room <= 0 and self._has_own_slots, False
         if room <= 0:
             return False
         work = _Pass(connection, effects, now, free, room, aside)
         full = self._full_at_first(work)
+        self.leaves_work = full is not None and full.open_executors is not None
         for _ in range(_MOST_ROUNDS):
             ready, is_all = self._turns.look(connection, work.room, full)
             if not ready:
                 return False
             chosen = self._round(work, ready)
+            self.leaves_work |= work.room <= 0 and not is_all and self._has_own_slots
             if work.room <= 0 or (is_all and chosen == len(ready)):
                 return False
             full = work.open_ledger().full()
@@ -108,12 +119,18 @@ class Admit:
             views[ident].aggregate.write_tasks(work.connection)
         ledger.take(candidates, answer.admitted)
         self._turns.served(mine[ident] for ident in answer.admitted)
-        ledger.leave({task.dag_run_id for task in ready} - views.keys())
+        locked = {task.dag_run_id for task in ready} - views.keys()
+        ledger.leave(locked)
+        self.was_locked_out |= bool(locked)
+        self.leaves_work |= any(self._lacks_own_slot(refusal.limit) for refusal in answer.refused)
         if answer.refused:
             ledger.refuse(mine.values(), answer.refused)
             self._cautious = _CAUTIOUS_PASSES
         work.room -= len(offers)
         return len(offers)
+
+    def _lacks_own_slot(self, limit: LimitKey) -> bool:
+        return limit.kind is LimitKind.EXECUTOR and limit.name not in self._space.brokered
 
     def _offer(self, view: RunView, task: ReadyTask, work: _Pass) -> NewAttempt:
         executor = task.executor or self._space.default_executor

@@ -21,6 +21,7 @@ from clockmill.scheduler.steps.deadlines import begin_deadlines
 from clockmill.scheduler.steps.gather import Gather
 from clockmill.scheduler.steps.mailbox import Mailbox
 from clockmill.scheduler.steps.past import Past, give_way
+from clockmill.scheduler.steps.peers import call_peers
 from clockmill.scheduler.steps.reports import Ended, Reports
 from clockmill.scheduler.steps.run_requests import make_requested
 from clockmill.scheduler.steps.settle import Settle
@@ -144,8 +145,15 @@ class Advance:
     def _work(self, connection: Connection, news: Inbox, agenda: Agenda, now: datetime) -> Pass:
         """The transaction: it may be tried several times, so what it finds is kept in a record of its own."""
         self._space.views.begin()
-        effects = Effects(calls_wait=agenda.stale)
-        work = Pass(connection=connection, agenda=agenda, news=news, now=now, effects=effects)
+        effects = Effects(calls_wait=agenda.stale or agenda.offered)
+        work = Pass(
+            connection=connection,
+            agenda=agenda,
+            news=news,
+            now=now,
+            effects=effects,
+            has_peers=self._space.has_peers,
+        )
         self._gather.find(work)
         self._suspects = work.found.runs()
         self._gather.hold(work)
@@ -153,6 +161,7 @@ class Advance:
         self._apply(work)
         self._settle.settle(work)
         self._hand_out(work)
+        call_peers(work, self._admit)
         work.outcomes.more |= self._past.follow(connection, self._space.views.touched())
         work.requested.perform(connection, now)
         self._mailbox.clear(connection, news.reports, (event.attempt_id for _, event in news.started))
@@ -192,6 +201,7 @@ class Advance:
         tasks = [item for item in ended if item.attempt.callback_id is None]
         self._reports.apply(connection, tasks, work.held, effects, now)
         self._callbacks.apply(connection, calls, effects, now)
+        work.has_changed_room = True
         # A run may wait for what was stopped to be gone.
         work.outcomes.more |= any(item.attempt.state is AttemptState.STOPPING for item in ended)
         work.outcomes.wake_at(effects.next_timeout)

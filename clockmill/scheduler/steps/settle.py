@@ -10,7 +10,7 @@ from clockmill.scheduler.steps.fail_fast import fail_fast
 from clockmill.scheduler.steps.past import Past
 from clockmill.scheduler.steps.stops import Stops
 from clockmill.scheduler.views import RunView
-from clockmill.state import RunState
+from clockmill.state import RunState, TaskState
 
 
 class Settle:
@@ -29,6 +29,8 @@ class Settle:
             if is_watched(view):
                 work.watched.add(view.run.id)
             work.outcomes.wake_at(view.aggregate.soonest_due())
+            if work.has_peers and view.aggregate.newly(TaskState.SCHEDULED):
+                work.has_changed_room = True
             _write(work, view)
         work.outcomes.wake_at(judge_deadlines(work.connection, work.held, work.watched, work.effects, work.now))
 

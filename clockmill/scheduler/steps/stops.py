@@ -24,6 +24,7 @@ class Stops:
         if not task_instance_ids:
             return
         stopping = set(stop_attempts(work.connection, task_instance_ids))
+        work.has_stopped |= bool(stopping)
         for row in live_attempts_of_runs(work.connection, runs):
             if row.id in stopping:
                 work.effects.stops.setdefault(row.executor, []).append((row.id, reason))
