@@ -55,7 +55,7 @@ with DAG("waiting"):
 def eventually(look: Any) -> Any:
     """What ``look`` gives as soon as it gives something."""
     clock = SystemClock()
-    give_up_at = clock.monotonic() + 30
+    give_up_at = clock.monotonic() + 60
     while not (found := look()):
         assert clock.monotonic() < give_up_at, "it never came"
         clock.sleep(0.05)
@@ -121,7 +121,7 @@ def test_a_task_that_is_stopped_with_the_program_goes_on_with_it_and_spends_no_t
     code, _ = running.end(signal.SIGTERM, signal.SIGINT)
 
     assert code == 0
-    assert psutil.wait_procs(processes, timeout=30)[1] == []
+    assert psutil.wait_procs(processes, timeout=60)[1] == []
     assert program.ok("tasks", "state", "waiting", "one", "waits") == "scheduled\n"
     flag.touch()
     start(home=program.home).ready()

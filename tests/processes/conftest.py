@@ -19,7 +19,7 @@ from clockmill.executors.subprocess import SubprocessExecutor
 from clockmill.ids import new_attempt_id, new_token
 from clockmill.protocols import AttemptReport, Workload
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 KINDS: dict[str, type[LocalExecutor]] = {"local": LocalExecutor, "subprocess": SubprocessExecutor}
 
 

@@ -65,15 +65,24 @@ def test_a_task_that_takes_too_long_is_ended_and_fails(bench):
 
 
 @forked_or_fresh
-def test_a_task_that_ignores_term_is_killed_after_its_grace(bench):
+def test_a_task_that_ignores_term_is_killed_after_its_grace(bench, tmp_path):
+    ignores = tmp_path / "ignores"
+    os.mkfifo(ignores)
     bench.dag_file(
         "import signal\n"
         "def stubborn():\n"
         "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"    open({str(ignores)!r}, 'w').close()\n"
         "    while True: signal.pause()"
     )
-    report = bench.run(bench.executor(), "stubborn", execution_timeout=0.1, kill_grace=0.2)
-    assert (report.outcome, report.signal) == ("failed", 9)
+    executor = bench.executor()
+    workload = bench.workload("stubborn", kill_grace=0.2)
+    bench.up(executor)
+    executor.submit(next(iter(executor.free_slots())), [workload])
+    ignores.read_text()  # TERM that came before would end it
+    executor.stop_attempts([workload.attempt_id], "A person cleared the task.")
+    report = bench.finished(executor, workload)
+    assert (report.outcome, report.signal) == ("stopped", 9)
 
 
 @forked_or_fresh
