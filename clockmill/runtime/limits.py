@@ -6,8 +6,6 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-_CPU_SIGNALS = frozenset({signal.SIGXCPU, signal.SIGKILL})
-
 
 def cpu_is_over(limits: Mapping[str, Any], number: int, used: float) -> str:
     """A sentence when ``cpu_seconds`` were what ended a process, else an empty text.
@@ -16,7 +14,8 @@ def cpu_is_over(limits: Mapping[str, Any], number: int, used: float) -> str:
     :param used: its processor time, seconds.
     """
     limit = limits.get("cpu_seconds")
-    if limit is None or number not in _CPU_SIGNALS or used < limit:
+    # The second signal cannot be told from any other KILL, but by what was used.
+    if limit is None or not (number == signal.SIGXCPU or (number == signal.SIGKILL and used >= limit)):
         return ""
     return f"It used up its cpu_seconds of {limit}."
 

@@ -101,6 +101,7 @@ class TaskDoc:
     callbacks: tuple[str, ...] = ()
     deadline: float | None = None
     retry_jitter: float = 0.0
+    run_as_user: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

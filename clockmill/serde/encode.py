@@ -94,6 +94,7 @@ def _task(dag: DAG, task: BaseOperator, priority: int) -> dict[str, Any]:
         "queue": task.queue,
         "executor": task.executor,
         "executor_config": _json(owner, "executor_config", task.executor_config),
+        "run_as_user": task.run_as_user,
         "depends_on_past": task.depends_on_past or task.wait_for_downstream,
         "wait_for_downstream": task.wait_for_downstream,
         "ignore_first_depends_on_past": task.ignore_first_depends_on_past,

@@ -7,9 +7,11 @@ resolved. What another task returned is never read as a template.
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from clockmill.errors import DagDefinitionError, GatewayUnavailable, TaskGone, TaskSignal, did_you_mean
@@ -123,11 +125,20 @@ class _Renderer:
         self._own_marks = any(name.endswith(("_string", "_prefix")) for name in options)
 
     @cached_property
-    def _environment(self) -> Any:
-        from clockmill.templating import environment
+    def _jinja(self) -> ModuleType:
+        try:
+            from clockmill.templating import environment
+        except ModuleNotFoundError as error:  # a task may run in a Python of its own, which need not have it
+            raise DagDefinitionError(
+                f"Task {self._task.task_id!r}, field {self._field!r} holds a template, and its Python, "
+                f"{sys.executable}, has no {error.name}: install it there, or wrap the text in literal()."
+            ) from error
+        return environment
 
+    @cached_property
+    def _environment(self) -> Any:
         dag, own = self._dag, getattr(self._task, "render_template_as_native_obj", None)
-        return environment.build(
+        return self._jinja.build(
             self._folders(),
             native=dag.render_template_as_native_obj if own is None else own,
             undefined=dag.template_undefined,
@@ -172,8 +183,7 @@ class _Renderer:
         return text
 
     def _fill(self, source: str, load: Callable[[], Any]) -> Any:
-        from clockmill.templating import environment
-
+        environment = self._jinja
         try:
             return environment.render(load(), self._context)
         except (TaskSignal, TaskGone, GatewayUnavailable):

@@ -62,6 +62,7 @@ def rich_dag() -> DAG:
                 pool_slots=2,
                 queue="big",
                 executor_config={"memory": "1G"},
+                run_as_user="etl",
                 trigger_rule="none_failed",
                 max_active_tis_per_dag=2,
             )

@@ -53,6 +53,7 @@ def workload_for(
         max_xcom_bytes=settings.core.max_xcom_bytes,
         executor_config=dict(task.executor_config),
         elements=elements,
+        run_as_user=task.run_as_user,
         resume=row.resume,
         context={
             "dag_run": _run_context(run),
@@ -69,6 +70,7 @@ def callback_workload(
 ) -> Workload:
     """All that an executor needs to call an author's function."""
     task = call.context.get("task") or {}
+    of_task = plan.tasks.get(task.get("task_id", ""))
     path = path_for_callback(settings.logs_folder, dag_id=run.dag_id, run_id=run.run_id, callback_id=call.id)
     return Workload(
         attempt_id=attempt_id,
@@ -86,6 +88,9 @@ def callback_workload(
         log_path=str(path),
         execution_timeout=settings.scheduler.callback_timeout_seconds,
         kill_grace=settings.scheduler.kill_grace_seconds,
+        # It is called by the default executor; what its task tells another one, that one need not know.
+        executor_config=dict(of_task.executor_config) if of_task and of_task.executor is None else {},
+        run_as_user=of_task.run_as_user if of_task else None,
         callback={"id": call.id, "kind": call.kind, "context": call.context},
         context={
             "dag_run": {**_run_context(run), "state": call.context.get("run_state")},
