@@ -14,8 +14,8 @@ def cpu_is_over(limits: Mapping[str, Any], number: int, used: float) -> str:
     :param used: its processor time, seconds.
     """
     limit = limits.get("cpu_seconds")
-    # The second signal cannot be told from any other KILL, but by what was used.
-    if limit is None or not (number == signal.SIGXCPU or (number == signal.SIGKILL and used >= limit)):
+    # The second signal can be told from any other KILL only by what was used, of which the kernel keeps two counts.
+    if limit is None or not (number == signal.SIGXCPU or (number == signal.SIGKILL and used >= 0.8 * limit)):
         return ""
     return f"It used up its cpu_seconds of {limit}."
 

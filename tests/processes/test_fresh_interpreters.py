@@ -190,7 +190,6 @@ def test_a_task_that_computes_for_longer_than_it_may_fails_for_that(bench):
     bench.dag_file("def spin():\n    while True: pass")
     report = bench.run(bench.executor(), "spin", executor_config={"cpu_seconds": 1})
     assert (report.outcome, report.reason) == ("failed", "It used up its cpu_seconds of 1.")
-    assert report.cpu_seconds > 0.9
 
 
 def test_the_peak_of_a_small_task_is_its_own_and_not_that_of_who_started_it(bench):
