@@ -6,6 +6,7 @@ file uses nothing that an old one does not know, or it could not even say that i
 
 # ruff: noqa: PTH100, PTH120, UP031
 
+import gc
 import os
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
@@ -38,6 +39,7 @@ def _run() -> None:
     if sys.version_info < _LEAST:
         found = ".".join(str(part) for part in sys.version_info[:3])
         _fail("Its Python, %s, is version %s; a task needs 3.11 or newer." % (sys.executable, found))
+    gc.disable()  # nothing that an import makes is garbage soon
     try:
         from clockmill.runtime.taskproc import run_fresh
     except Exception as error:  # noqa: BLE001 - a foreign Python may lack anything

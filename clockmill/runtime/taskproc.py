@@ -99,6 +99,8 @@ def _settle() -> None:
 def _settle_in() -> None:
     os.set_inheritable(CONTROL_FD, False)
     prepare_output()
+    gc.freeze()
+    gc.enable()
 
 
 def _introduce(workload: Workload) -> None:

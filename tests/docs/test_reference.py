@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import clockmill
+from clockmill.host import launching
 from clockmill.model.arguments import DagArguments, OperatorArguments
 from clockmill.model.context import CONTEXT_KEYS
 from clockmill.templating import macros
@@ -38,3 +39,8 @@ def test_every_name_for_dag_files_is_shown_somewhere() -> None:
     pages = "\n".join(page.read_text() for page in REFERENCE.parent.rglob("*.md"))
     public = {name for name in clockmill.__all__ if not name.startswith("_")}
     assert sorted(name for name in public if not re.search(rf"\b{name}\b", pages)) == []
+
+
+def test_every_key_of_the_subprocess_executor_is_told() -> None:
+    page = (REFERENCE.parent / "howto" / "subprocess-executor.md").read_text()
+    assert [name for name in launching.OPTIONS if f"\n| `{name}` |" not in page] == []
