@@ -87,22 +87,27 @@ def make_keys(settings: Settings) -> None:
         raise UsageError(f"{error.filename} cannot be created: {error.strerror}.") from error
 
 
-def make_executors(settings: Settings, database: Database, clock: Clock) -> dict[str, Executor]:
-    """The executors that the settings name, the default first.
+def make_executors(
+    settings: Settings, database: Database, clock: Clock
+) -> tuple[dict[str, Executor], dict[str, Executor]]:
+    """The executors that the settings name, the default first; and those that they named once and that hold attempts.
 
     :raises UsageError: when there is none of that name, or its options are no good.
     """
     from clockmill.config.executors import executor_options, refuse_misspelt_sections
-    from clockmill.executors import registry
+    from clockmill.executors import registry, retired
     from clockmill.executors.setup import ExecutorSetup
+    from clockmill.storage.attempts import executors_in_use
     from clockmill.storage.gateway import FACTORY, gateway_spec
 
-    def setup(name: str) -> ExecutorSetup:
+    folder = settings.run_folder / "executors"
+
+    def make(name: str, target: str) -> Executor:
         slots, options = executor_options(settings, name)
-        return ExecutorSetup(
+        setup = ExecutorSetup(
             name=name,
             home=settings.home,
-            run_folder=settings.run_folder / "executors" / name,
+            run_folder=folder / name,
             slots=slots,
             gateway=FACTORY,
             gateway_spec=gateway_spec(database, settings.keys_folder / KEY_FILE),
@@ -110,10 +115,14 @@ def make_executors(settings: Settings, database: Database, clock: Clock) -> dict
             clock=clock,
             options=options,
         )
+        made: Executor = registry.load(target)(setup)
+        return made
 
     chosen = registry.chosen(settings.core.executor)
     refuse_misspelt_sections(settings, chosen)
-    return {name: registry.load(target)(setup(name)) for name, target in chosen.items()}
+    made = {name: make(name, target) for name, target in chosen.items()}
+    retired.remember(folder, chosen)
+    return made, retired.revive(folder, database.read(executors_in_use) - chosen.keys(), make)
 
 
 def make_scheduler(settings: Settings, database: Database, clock: Clock, *, grace: float | None) -> SchedulerService:
@@ -127,9 +136,9 @@ def make_scheduler(settings: Settings, database: Database, clock: Clock, *, grac
     from clockmill.scheduler.service import SchedulerService
     from clockmill.storage.wakeup import listen as listen_for_calls
 
-    executors = make_executors(settings, database, clock)
+    executors, retired = make_executors(settings, database, clock)
     listener = listen_for_calls(database, settings.run_folder, f"scheduler-{os.getpid()}")
-    return SchedulerService(database, clock, settings, executors, listener, grace=grace)
+    return SchedulerService(database, clock, settings, executors, listener, retired=retired, grace=grace)
 
 
 def make_dag_processor(settings: Settings, database: Database, clock: Clock) -> DagProcessor:

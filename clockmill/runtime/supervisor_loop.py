@@ -12,6 +12,8 @@ READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
 Callback = Callable[[int], object]
+#: Seconds; the kernel refuses to wait for more than some days.
+_LONGEST_WAIT = 86_400.0
 
 
 class Loop:
@@ -37,7 +39,7 @@ class Loop:
     def turn(self, timeout: float | None) -> None:
         """Wait at most ``timeout`` seconds, then serve every descriptor that is ready, each once."""
         watched = self._selector.get_map()
-        for key, ready in self._selector.select(timeout):
+        for key, ready in self._selector.select(timeout and min(timeout, _LONGEST_WAIT)):
             if watched.get(key.fd) is key:  # an earlier callback of this turn may have closed it
                 key.data(ready)
 

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 _BEAT_SECONDS = 5.0
 _PRUNE_SECONDS = 600.0
 _DOWN_PAUSE = 0.5
+#: What an executor that is no longer chosen may take to end, in seconds.
+_ANY_TIME = timedelta(days=3650).total_seconds()
 #: While something is left aside, timers are looked at no more often than this.
 _VAIN_PAUSE = timedelta(seconds=1)
 
@@ -47,6 +49,7 @@ class SchedulerService:
     """One scheduler.
 
     :param executors: by name, the default first; not yet started.
+    :param retired: executors that are no longer chosen, by name: what they run may end, and they get nothing new.
     :param listener: hears the calls of other processes; this service closes it.
     :param grace: seconds that running tasks get at the end; ``None`` leaves them running for the next scheduler.
     :param instance: what tells it from other schedulers; its host and process unless given.
@@ -60,10 +63,12 @@ class SchedulerService:
         executors: Mapping[str, Executor],
         listener: WakeListener,
         *,
+        retired: Mapping[str, Executor] = {},
         grace: float | None = None,
         instance: str | None = None,
     ) -> None:
-        self._space = Workspace(database, clock, settings, executors)
+        self._space = Workspace(database, clock, settings, {**executors, **retired})
+        self._retired = retired
         self._listener = listener
         self._grace = grace
         self._inbox = Inbox()
@@ -101,6 +106,8 @@ class SchedulerService:
         self._rescue = Rescue(self._space, epoch)
         for executor in self._space.executors.values():
             executor.start(epoch)
+        for executor in self._retired.values():
+            executor.stop(_ANY_TIME)
         self._collect.run_once(self._inbox)
         self._rescue.run_once(self._inbox)
         self._rescue.look_for_dead(host_name(), self._inbox)

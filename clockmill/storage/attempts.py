@@ -141,6 +141,11 @@ def live_tasks(connection: Connection) -> list[LiveTask]:
     return [LiveTask(**row._mapping) for row in connection.execute(_LIVE_TASKS)]
 
 
+def executors_in_use(connection: Connection) -> set[str]:
+    """The names of the executors that live attempts were made for."""
+    return set(connection.execute(select(attempt.c.executor).where(LIVE_ATTEMPT).distinct()).scalars())
+
+
 def live_holders(
     connection: Connection,
     *,
