@@ -1,0 +1,1 @@
+"""The task gateway over HTTP, for workers that hold no credentials of the database."""

@@ -1,0 +1,97 @@
+"""Calls to the execution API: signed, kept alive, packed, repeated while the server cannot be asked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import urllib3
+
+from clockmill.errors import ClockmillError, GatewayUnavailable, NotFound
+from clockmill.runtime.remote.signing import PREFIX, SIGNATURE, pack, sign
+
+_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 30.0
+_TRIES = 2
+
+
+class Expired(Exception):
+    """The access of an attempt is over and has to be asked for again."""
+
+
+class Gone(Exception):
+    """Who called, or what it called about, is given up."""
+
+
+class Refused(ClockmillError):
+    """The server did not do what was asked, and will not when it is asked again."""
+
+
+class Client:
+    """Calls one web server.
+
+    :param url: of the web server, without a path: ``https://clockmill.example.org``.
+    :param secret: ``[workers] secret``, which both sides know.
+    :param ca_file: the certificates that a server with ``https`` is checked with; None for those of the system.
+    """
+
+    def __init__(self, url: str, secret: bytes, *, ca_file: str | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._secret = secret
+        self._pool = urllib3.PoolManager(
+            ca_certs=ca_file, retries=False, timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_ANSWER_SECONDS)
+        )
+
+    def call(self, path: str, arguments: dict[str, Any], *, access: str | None = None) -> Any:
+        """The value that the server answers with.
+
+        :param access: of an attempt; without it the call is signed as the worker's own.
+        :raises Gone: when that is the answer.
+        :raises Expired: when ``access`` is over.
+        :raises Refused: when the server will not do it.
+        :raises GatewayUnavailable: when there is no answer of the server, or it cannot ask its database now.
+        """
+        path = PREFIX + path
+        body, headers = pack(json.dumps(arguments).encode())
+        headers |= {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
+        if access is None:
+            headers[SIGNATURE] = sign(self._secret, path, body)
+        else:
+            headers["Authorization"] = f"Bearer {access}"
+        return _value(self._send(path, body, headers))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def _send(self, path: str, body: bytes, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+        for last in range(_TRIES):
+            try:
+                return self._pool.request("POST", self._url + path, body=body, headers=headers, redirect=False)
+            except urllib3.exceptions.HTTPError as error:  # a kept connection may have been closed meanwhile: once more
+                if last == _TRIES - 1:
+                    raise GatewayUnavailable(f"{self._url} cannot be asked: {error}") from error
+        raise AssertionError("unreachable")
+
+
+def _value(response: urllib3.BaseHTTPResponse) -> Any:
+    try:
+        answer = json.loads(response.data)
+    except (ValueError, urllib3.exceptions.HTTPError):
+        answer = None
+    if not isinstance(answer, dict) or not {"value", "error"} & answer.keys():
+        # Whatever stands between here and the server said this: it is no answer.
+        raise GatewayUnavailable(f"HTTP {response.status} without an answer of the execution API.")
+    if response.status == 200:
+        return answer["value"]
+    sentence = str(answer["error"])
+    match answer.get("kind"):
+        case "gone":
+            raise Gone(sentence)
+        case "expired":
+            raise Expired(sentence)
+        case "unavailable":
+            raise GatewayUnavailable(sentence)
+        case "missing":
+            raise NotFound(answer["what"], answer["name"])
+    raise Refused(sentence)

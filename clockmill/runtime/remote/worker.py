@@ -1,0 +1,60 @@
+"""The worker gateway, asked of the web server."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from clockmill.errors import WorkerGone
+from clockmill.protocols import Exchange, ExchangeAnswer, WorkerInfo
+from clockmill.runtime.remote.client import Client, Gone
+
+
+class HttpWorkerGateway:
+    """A :class:`~clockmill.protocols.WorkerGateway` on the execution API."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def register(self, worker: WorkerInfo, *, follows: str | None = None, held: list[list[str]] | None = None) -> None:
+        """Introduce a worker."""
+        self._call("register", worker=worker.to_json(), follows=follows, held=held)
+
+    def exchange(self, worker_id: str, said: Exchange) -> ExchangeAnswer:
+        """Tell how things stand, and hear what to do.
+
+        :raises WorkerGone: when the worker was given up.
+        """
+        return ExchangeAnswer.from_json(self._call("exchange", worker_id=worker_id, said=said.to_json()))
+
+    def leave(self, worker_id: str) -> None:
+        """Say goodbye."""
+        self._call("leave", worker_id=worker_id)
+
+    def get_manifest(self, worker_id: str, bundle: str) -> dict[str, list[Any]]:
+        """The files of a bundle.
+
+        :raises NotFound: when there is no such bundle.
+        """
+        manifest: dict[str, list[Any]] = self._call("manifest", worker_id=worker_id, bundle=bundle)
+        return manifest
+
+    def get_files(self, worker_id: str, hashes: list[str]) -> dict[str, bytes]:
+        """Contents of files by their SHA-256, in as many answers as it takes."""
+        found: dict[str, bytes] = {}
+        wanted = list(hashes)
+        while wanted:
+            answer = self._call("files", worker_id=worker_id, hashes=wanted)
+            found.update({key: base64.b64decode(text) for key, text in answer["files"].items()})
+            wanted = answer["left"]
+        return found
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        try:
+            return self._client.call(f"/worker/{method}", arguments)
+        except Gone as error:
+            raise WorkerGone(str(error)) from error

@@ -1,0 +1,185 @@
+"""The execution API: what workers without credentials of the database ask of the web server.
+
+An application of its own beside the pages: no cookies, no forms, and every call proves who it comes from. A worker
+signs its calls with the secret of the installation. What a task reads goes by an access that is bound to its attempt
+and to reading, and that is over after some minutes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request
+from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
+from werkzeug.exceptions import HTTPException
+
+from clockmill.errors import GatewayUnavailable, NotFound, TaskGone, UsageError, WorkerGone
+from clockmill.protocols import Exchange, ReadGateway, WorkerGateway, WorkerInfo
+from clockmill.runtime.remote.signing import MOST_BYTES, SIGNATURE, TooLarge, is_signed, pack, unpack
+
+log = logging.getLogger(__name__)
+
+MOUNT = "/execution"
+ACCESS_SECONDS = 600
+_MOST_FILE_BYTES = 16 << 20
+_READS = frozenset({"get_xcoms", "measure_xcoms", "get_variable", "get_connection", "get_previous_run", "get_states"})
+
+Body = dict[str, Any]
+
+
+class Refusal(Exception):
+    """A call that is not answered.
+
+    :param kind: tells the caller what to do about it.
+    """
+
+    def __init__(self, status: int, kind: str, sentence: str, **told: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.body = {"error": sentence, "kind": kind, **told}
+
+
+class ExecutionApi:
+    """The calls, on the gateways that ask the database.
+
+    :param secret: of the workers.
+    """
+
+    def __init__(self, workers: WorkerGateway, reads: ReadGateway, secret: bytes) -> None:
+        self._workers = workers
+        self._reads = reads
+        self._secret = secret
+        self._access = URLSafeTimedSerializer(secret, salt="access of an attempt")
+        self._calls: dict[str, Callable[[Body], Any]] = {
+            "register": self._register,
+            "exchange": self._exchange,
+            "leave": lambda body: self._workers.leave(body["worker_id"]),
+            "manifest": lambda body: self._workers.get_manifest(body["worker_id"], body["bundle"]),
+            "files": self._files,
+        }
+
+    def worker(self, method: str) -> Any:
+        """A call of a worker."""
+        call = self._calls.get(method)
+        body = self._signed_body()
+        if call is None:
+            raise Refusal(404, "unknown", f"There is no call {method!r}.")
+        return call(body)
+
+    def access(self) -> str:
+        """Let an attempt read."""
+        body = self._signed_body()
+        self._reads.get_previous_run(body["attempt_id"], body["token"])  # answers only for attempts that are live
+        token = self._access.dumps([body["attempt_id"], body["token"]])
+        return token if isinstance(token, str) else token.decode()
+
+    def read(self, method: str) -> Any:
+        """A read of a task."""
+        attempt_id, token = self._bearer()
+        if method not in _READS:
+            raise Refusal(403, "refused", f"A task cannot call {method!r}.")
+        return getattr(self._reads, method)(attempt_id, token, **_body())
+
+    def _bearer(self) -> tuple[str, str]:
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        if scheme != "Bearer":
+            raise Refusal(401, "refused", "The call carries no access of an attempt.")
+        try:
+            attempt_id, token = self._access.loads(text, max_age=ACCESS_SECONDS)
+        except SignatureExpired:
+            raise Refusal(401, "expired", "The access is over; ask for another one.") from None
+        except BadSignature:
+            raise Refusal(401, "refused", "The access is not of this installation.") from None
+        return attempt_id, token
+
+    def _signed_body(self) -> Body:
+        if not is_signed(self._secret, request.path, request.get_data(), request.headers.get(SIGNATURE, "")):
+            raise Refusal(401, "refused", "The call is not signed with the secret of this installation.")
+        return _body()
+
+    def _register(self, body: Body) -> None:
+        self._workers.register(WorkerInfo.from_json(body["worker"]), follows=body["follows"], held=body["held"])
+
+    def _exchange(self, body: Body) -> Any:
+        return self._workers.exchange(body["worker_id"], Exchange.from_json(body["said"])).to_json()
+
+    def _files(self, body: Body) -> Any:
+        """As many contents as go into one answer, and which are left; one at least, so that it comes to an end."""
+        files: dict[str, str] = {}
+        left = list(body["hashes"])
+        size = 0
+        while left and size < _MOST_FILE_BYTES:
+            part, left = left[:1], left[1:]
+            for key, content in self._workers.get_files(body["worker_id"], part).items():
+                files[key] = base64.b64encode(content).decode()
+                size += len(files[key])
+        return {"files": files, "left": left}
+
+
+def create_execution_app(workers: WorkerGateway, reads: ReadGateway, secret: bytes) -> Flask:
+    """The application that answers below :data:`MOUNT`.
+
+    :param secret: ``[workers] secret``, the same on all machines.
+    """
+    app = Flask("clockmill.webserver.execution", root_path=str(Path(__file__).parent), static_folder=None)
+    app.config.update(MAX_CONTENT_LENGTH=MOST_BYTES)
+    api = ExecutionApi(workers, reads, secret)
+    app.add_url_rule(f"{MOUNT}/v1/worker/<method>", "worker", _answering(api.worker), methods=["POST"])
+    app.add_url_rule(f"{MOUNT}/v1/access", "access", _answering(api.access), methods=["POST"])
+    app.add_url_rule(f"{MOUNT}/v1/read/<method>", "read", _answering(api.read), methods=["POST"])
+    app.register_error_handler(HTTPException, _on_http)
+    return app
+
+
+def _answering(call: Callable[..., Any]) -> Callable[..., Response]:
+    """Answer with what a call returns or raises, in JSON."""
+
+    def view(**arguments: str) -> Response:
+        try:
+            return _json({"value": call(**arguments)})
+        except Refusal as error:
+            return _json(error.body, error.status)
+        except (TaskGone, WorkerGone) as error:
+            return _json({"error": str(error), "kind": "gone"}, 410)
+        except GatewayUnavailable as error:
+            return _json({"error": str(error), "kind": "unavailable"}, 503)
+        except NotFound as error:
+            return _json({"error": str(error), "kind": "missing", "what": error.kind, "name": error.name}, 404)
+        except UsageError as error:
+            return _json({"error": str(error), "kind": "refused"}, 400)
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("a call to %s makes no sense", request.path, exc_info=True)
+            return _json({"error": f"{type(error).__name__}: {error}", "kind": "refused"}, 400)
+        except Exception:
+            log.exception("a call to %s failed", request.path)
+            return _json({"error": "The call failed; the log of the web server says why.", "kind": "refused"}, 500)
+
+    return view
+
+
+def _body() -> Body:
+    try:
+        body = json.loads(unpack(request.get_data(), request.headers.get("Content-Encoding")))
+    except TooLarge as error:
+        raise Refusal(413, "refused", str(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise Refusal(400, "refused", f"The body is no JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise Refusal(400, "refused", "The body must be a JSON object.")
+    return body
+
+
+def _json(body: Body, status: int = 200) -> Response:
+    data, headers = json.dumps(body).encode(), {}
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        data, headers = pack(data)
+    return Response(data, status, {"Cache-Control": "no-store", **headers}, mimetype="application/json")
+
+
+def _on_http(error: HTTPException) -> Response:
+    return _json({"error": error.description or "", "kind": "refused"}, error.code or 500)
