@@ -151,6 +151,9 @@ class WebserverSettings:
     host: str = option("127.0.0.1", "The address to listen on; 0.0.0.0 lets other machines in.")
     port: int = option(8080, "The port to listen on; 0 picks a free one.", minimum=0, maximum=65_535)
     threads: int = option(4, "How many requests are answered at once.", minimum=1, maximum=256)
+    execution_api: bool = option(
+        False, "Let workers that hold no credentials of the database ask the web server instead, below /execution."
+    )
     secret_key_file: Path = option(  # noqa: RUF009
         Path("keys/web.key"),
         "The file of the key that signs sessions; a relative path is taken from the home.",

@@ -23,14 +23,14 @@ class Elements:
         :param row: what tells the row of the value from all others that ever were.
         :param read: gives the whole value as JSON text.
         """
-        if row not in self._known:
-            self._remember(row, read())
-        return element(self._known[row][1], index)
+        known = self._known.get(row) or self._remember(row, read())
+        return element(known[1], index)
 
-    def _remember(self, row: Any, text: str) -> None:
+    def _remember(self, row: Any, text: str) -> tuple[int, list[Any] | None]:
         taken = len(text) + sum(size for size, _ in self._known.values())
         for oldest in list(self._known):
             if taken <= _LONGEST:
                 break
-            taken -= self._known.pop(oldest)[0]
-        self._known[row] = (len(text), parts(text))
+            taken -= self._known.pop(oldest, (0, None))[0]  # another thread may have been faster
+        self._known[row] = known = (len(text), parts(text))
+        return known

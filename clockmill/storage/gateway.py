@@ -97,6 +97,13 @@ class DatabaseGateway:
         wanted = StatesQuery.from_json(query)
         return self._ask(attempt_id, token, lambda connection: states_seen(connection, wanted)).to_json()
 
+    def check(self, attempt_id: str, token: str) -> None:
+        """Make sure that an attempt is live and has that token.
+
+        :raises TaskGone: when it does not.
+        """
+        self._ask(attempt_id, token, lambda connection: None)
+
     def close(self) -> None:
         """Let go of the database."""
         self._database.close()

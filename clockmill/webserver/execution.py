@@ -12,15 +12,20 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request
 from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from clockmill.errors import GatewayUnavailable, NotFound, TaskGone, UsageError, WorkerGone
-from clockmill.protocols import Exchange, ReadGateway, WorkerGateway, WorkerInfo
+from clockmill.protocols import Exchange, WorkerGateway, WorkerInfo
 from clockmill.runtime.remote.signing import MOST_BYTES, SIGNATURE, TooLarge, is_signed, pack, unpack
+from clockmill.storage.gateway import DatabaseGateway
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +55,7 @@ class ExecutionApi:
     :param secret: of the workers.
     """
 
-    def __init__(self, workers: WorkerGateway, reads: ReadGateway, secret: bytes) -> None:
+    def __init__(self, workers: WorkerGateway, reads: DatabaseGateway, secret: bytes) -> None:
         self._workers = workers
         self._reads = reads
         self._secret = secret
@@ -58,8 +63,8 @@ class ExecutionApi:
         self._calls: dict[str, Callable[[Body], Any]] = {
             "register": self._register,
             "exchange": self._exchange,
-            "leave": lambda body: self._workers.leave(body["worker_id"]),
-            "manifest": lambda body: self._workers.get_manifest(body["worker_id"], body["bundle"]),
+            "leave": lambda body: self._workers.leave(_text(body, "worker_id")),
+            "manifest": lambda body: self._workers.get_manifest(_text(body, "worker_id"), _text(body, "bundle")),
             "files": self._files,
         }
 
@@ -74,9 +79,8 @@ class ExecutionApi:
     def access(self) -> str:
         """Let an attempt read."""
         body = self._signed_body()
-        self._reads.get_previous_run(body["attempt_id"], body["token"])  # answers only for attempts that are live
-        token = self._access.dumps([body["attempt_id"], body["token"]])
-        return token if isinstance(token, str) else token.decode()
+        self._reads.check(_text(body, "attempt_id"), _text(body, "token"))
+        return str(self._access.dumps([_text(body, "attempt_id"), _text(body, "token")]))
 
     def read(self, method: str) -> Any:
         """A read of a task."""
@@ -98,7 +102,8 @@ class ExecutionApi:
         return attempt_id, token
 
     def _signed_body(self) -> Body:
-        if not is_signed(self._secret, request.path, request.get_data(), request.headers.get(SIGNATURE, "")):
+        path = request.script_root + request.path
+        if not is_signed(self._secret, path, request.get_data(), request.headers.get(SIGNATURE, "")):
             raise Refusal(401, "refused", "The call is not signed with the secret of this installation.")
         return _body()
 
@@ -106,7 +111,7 @@ class ExecutionApi:
         self._workers.register(WorkerInfo.from_json(body["worker"]), follows=body["follows"], held=body["held"])
 
     def _exchange(self, body: Body) -> Any:
-        return self._workers.exchange(body["worker_id"], Exchange.from_json(body["said"])).to_json()
+        return self._workers.exchange(_text(body, "worker_id"), Exchange.from_json(body["said"])).to_json()
 
     def _files(self, body: Body) -> Any:
         """As many contents as go into one answer, and which are left; one at least, so that it comes to an end."""
@@ -115,13 +120,13 @@ class ExecutionApi:
         size = 0
         while left and size < _MOST_FILE_BYTES:
             part, left = left[:1], left[1:]
-            for key, content in self._workers.get_files(body["worker_id"], part).items():
+            for key, content in self._workers.get_files(_text(body, "worker_id"), part).items():
                 files[key] = base64.b64encode(content).decode()
                 size += len(files[key])
         return {"files": files, "left": left}
 
 
-def create_execution_app(workers: WorkerGateway, reads: ReadGateway, secret: bytes) -> Flask:
+def create_execution_app(workers: WorkerGateway, reads: DatabaseGateway, secret: bytes) -> Flask:
     """The application that answers below :data:`MOUNT`.
 
     :param secret: ``[workers] secret``, the same on all machines.
@@ -129,11 +134,16 @@ def create_execution_app(workers: WorkerGateway, reads: ReadGateway, secret: byt
     app = Flask("clockmill.webserver.execution", root_path=str(Path(__file__).parent), static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=MOST_BYTES)
     api = ExecutionApi(workers, reads, secret)
-    app.add_url_rule(f"{MOUNT}/v1/worker/<method>", "worker", _answering(api.worker), methods=["POST"])
-    app.add_url_rule(f"{MOUNT}/v1/access", "access", _answering(api.access), methods=["POST"])
-    app.add_url_rule(f"{MOUNT}/v1/read/<method>", "read", _answering(api.read), methods=["POST"])
+    app.add_url_rule("/v1/worker/<method>", "worker", _answering(api.worker), methods=["POST"])
+    app.add_url_rule("/v1/access", "access", _answering(api.access), methods=["POST"])
+    app.add_url_rule("/v1/read/<method>", "read", _answering(api.read), methods=["POST"])
     app.register_error_handler(HTTPException, _on_http)
     return app
+
+
+def mounted(pages: Flask, execution: Flask) -> WSGIApplication:
+    """Both applications at one address."""
+    return DispatcherMiddleware(pages, {MOUNT: execution})
 
 
 def _answering(call: Callable[..., Any]) -> Callable[..., Response]:
@@ -174,8 +184,16 @@ def _body() -> Body:
     return body
 
 
+def _text(body: Body, name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or "\0" in value:
+        raise Refusal(400, "refused", f"{name} must be a text.")
+    return value
+
+
 def _json(body: Body, status: int = 200) -> Response:
-    data, headers = json.dumps(body).encode(), {}
+    data = json.dumps(body).encode()
+    headers: dict[str, str] = {}
     if "gzip" in request.headers.get("Accept-Encoding", ""):
         data, headers = pack(data)
     return Response(data, status, {"Cache-Control": "no-store", **headers}, mimetype="application/json")

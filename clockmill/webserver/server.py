@@ -44,9 +44,12 @@ class WebServer:
     :param app: the WSGI application.
     :param sock: from :func:`listen`; this object closes it.
     :param threads: how many requests are answered at once.
+    :param max_body: the largest request, bytes; an application may take less.
     """
 
-    def __init__(self, app: Callable[..., Any], sock: socket.socket, threads: int = 4) -> None:
+    def __init__(
+        self, app: Callable[..., Any], sock: socket.socket, threads: int = 4, *, max_body: int = _MAX_BODY_BYTES
+    ) -> None:
         self._map: dict[int, Any] = {}
         # waitress types its servers as several classes, of which only one socket leaves this one.
         self._server: Any = create_server(
@@ -55,7 +58,7 @@ class WebServer:
             sockets=[sock],
             threads=threads,
             ident=None,
-            max_request_body_size=_MAX_BODY_BYTES,
+            max_request_body_size=max_body,
             # Requests wake the loop by themselves; this bounds only how often it looks for idle connections.
             asyncore_loop_timeout=15,
             clear_untrusted_proxy_headers=True,
@@ -68,7 +71,12 @@ class WebServer:
     def stop(self) -> None:
         """Let the answers under way finish, then make :meth:`serve` return; from any thread, also before it began."""
         if self._map:
-            self._server.trigger.pull_trigger(self._shut)
+            trigger = self._server.trigger
+            # Held until it has rung: a request that ends at this moment rings too, and what that sets off would close
+            # the descriptor before we write to it.
+            with trigger.lock:
+                trigger.thunks.append(self._shut)
+                trigger.pull_trigger()
 
     def _shut(self) -> None:
         self._server.task_dispatcher.shutdown(timeout=_STOP_SECONDS)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,13 +16,18 @@ from clockmill import DAG, task
 from clockmill.clock import iso
 from clockmill.errors import WorkerGone
 from clockmill.executors.base import Offer
-from clockmill.protocols import AttemptReport, Exchange, ExchangeAnswer, WorkerInfo, Workload
+from clockmill.protocols import AttemptReport, Exchange, ExchangeAnswer, WorkerGateway, WorkerInfo, Workload
+from clockmill.runtime.remote.client import Client
+from clockmill.runtime.remote.worker import HttpWorkerGateway
 from clockmill.scheduler.service import SchedulerService
 from clockmill.state import RunState, TaskState
 from clockmill.storage import tables
+from clockmill.storage.crypto import Cipher, create_key_file
 from clockmill.storage.engine import Database
+from clockmill.storage.gateway import DatabaseGateway
 from clockmill.storage.worker_gateway import DatabaseWorkerGateway
 from clockmill.testing.broker import ScriptedBroker
+from clockmill.testing.execution import execution_server
 
 START = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
 
@@ -30,7 +36,7 @@ START = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
 class Worker:
     """What a worker says, said by the test."""
 
-    gateway: DatabaseWorkerGateway
+    gateway: WorkerGateway
     clock: Any
     id: str
     beat: int = 0
@@ -61,10 +67,10 @@ class Works:
 
     mill: Mill
     broker: ScriptedBroker
-    open_database: Callable[[], Database]
+    open_gateway: Callable[[], WorkerGateway]
 
     def worker(self, ident: str = "w1", slots: int = 2, **followed: Any) -> Worker:
-        gateway = DatabaseWorkerGateway(self.open_database(), self.mill.settings.run_folder, self.mill.clock)
+        gateway = self.open_gateway()
         info = WorkerInfo(
             id=ident,
             executor="broker",
@@ -88,7 +94,32 @@ class Works:
 
 
 @pytest.fixture
-def works(mill: Mill, open_database: Callable[[], Database]) -> Works:
+def direct(mill: Mill, open_database: Callable[[], Database]) -> Callable[[], WorkerGateway]:
+    """Opens the gateway on the database itself."""
+    return lambda: DatabaseWorkerGateway(open_database(), mill.settings.run_folder, mill.clock)
+
+
+@pytest.fixture
+def over_http(
+    direct: Callable[[], WorkerGateway], open_database: Callable[[], Database], tmp_path: Path
+) -> Iterator[Callable[[], WorkerGateway]]:
+    """Opens the gateway of a worker that holds no credentials of the database."""
+    create_key_file(tmp_path / "fernet.key")
+    reads = DatabaseGateway(open_database(), Cipher(tmp_path / "fernet.key"))
+    clients: list[Client] = []
+    with execution_server(direct(), reads, b"secret") as address:
+
+        def open_it() -> WorkerGateway:
+            clients.append(Client(address, b"secret"))
+            return HttpWorkerGateway(clients[-1])
+
+        yield open_it
+        for client in clients:
+            client.close()
+
+
+@pytest.fixture(params=["direct", "over_http"])
+def works(request: pytest.FixtureRequest, mill: Mill, open_database: Callable[[], Database]) -> Works:
     broker = ScriptedBroker()
     mill.listener = SilentListener()
     mill.service = SchedulerService(
@@ -96,7 +127,7 @@ def works(mill: Mill, open_database: Callable[[], Database]) -> Works:
     )
     mill.service.start()
     mill.services.append(mill.service)
-    return Works(mill, broker, open_database)
+    return Works(mill, broker, request.getfixturevalue(request.param))
 
 
 def chain(length: int = 2) -> DAG:

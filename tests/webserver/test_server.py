@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -80,6 +81,24 @@ def test_an_answer_under_way_is_finished_before_it_stops(app: Flask) -> None:
     asking.join(10)
 
     assert answers == [(200, "done")]
+
+
+def test_a_request_that_ends_at_the_moment_of_stopping_does_no_harm(app: Flask) -> None:
+    server = WebServer(app, listen("127.0.0.1", 0))
+    serving = threading.Thread(target=server.serve)
+    trigger: Any = server._server.trigger
+    ring = trigger._physical_pull
+
+    def ring_after_somebody_else() -> None:
+        ring()
+        serving.join(0.2)  # it would have closed the descriptor by then
+        ring()
+
+    trigger._physical_pull = ring_after_somebody_else
+    serving.start()
+    server.stop()
+    serving.join(10)
+    assert not serving.is_alive()
 
 
 def test_stopping_before_it_serves_and_stopping_twice_do_no_harm(app: Flask) -> None:

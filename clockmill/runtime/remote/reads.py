@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
+from clockmill.credentials import connection_from_environment, variable_from_environment
 from clockmill.errors import TaskGone
 from clockmill.runtime.remote.client import Client, Expired, Gone
 
@@ -28,10 +31,13 @@ class HttpReadGateway:
 
     Each attempt has an access of its own, which lets it read and nothing else, and only for a few minutes: it is asked
     for with the attempt's token, and again when it is over.
+
+    :param environ: where ``CLOCKMILL_VAR_X`` and ``CLOCKMILL_CONN_X`` of this machine win over what the server has.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, environ: Mapping[str, str] = os.environ) -> None:
         self._client = client
+        self._environ = environ
         self._access: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def get_xcoms(self, attempt_id: str, token: str, *, query: dict[str, Any]) -> list[tuple[str, int, str]]:
@@ -51,12 +57,14 @@ class HttpReadGateway:
 
     def get_variable(self, attempt_id: str, token: str, key: str) -> str | None:
         """The value of a variable, or None."""
-        found: str | None = self._read("get_variable", attempt_id, token, key=key)
-        return found
+        found = variable_from_environment(key, self._environ)
+        return self._read("get_variable", attempt_id, token, key=key) if found is None else found
 
     def get_connection(self, attempt_id: str, token: str, conn_id: str) -> dict[str, Any] | None:
         """The fields of a connection, or None."""
-        found: dict[str, Any] | None = self._read("get_connection", attempt_id, token, conn_id=conn_id)
+        own = connection_from_environment(conn_id, self._environ)
+        found: dict[str, Any] | None
+        found = self._read("get_connection", attempt_id, token, conn_id=conn_id) if own is None else own.to_dict()
         return found
 
     def get_states(self, attempt_id: str, token: str, *, query: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
+"""What a running task reads, the same by every gateway."""
+
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +10,19 @@ from sqlalchemy import delete, update
 
 from clockmill.clock import parse_iso
 from clockmill.credentials import ConnectionFields, VariableFields
-from clockmill.errors import ConfigError, GatewayUnavailable, TaskGone
+from clockmill.errors import ClockmillError, GatewayUnavailable, TaskGone
+from clockmill.protocols import ReadGateway
 from clockmill.storage import connections, tables, variables
 from clockmill.storage.crypto import Cipher, create_key_file
 from clockmill.storage.engine import Database
-from clockmill.storage.gateway import DatabaseGateway, gateway_spec, open_gateway
+from clockmill.storage.gateway import open_gateway
 from clockmill.xcom import decode, encode, length
 
 NOW = parse_iso("2026-01-01T00:00:00")
 
 
 @pytest.fixture
-def key_file(tmp_path: Path) -> Path:
-    create_key_file(tmp_path / "fernet.key")
-    return tmp_path / "fernet.key"
-
-
-@pytest.fixture
-def gateway(database: Database, key_file: Path, rows: Any) -> Iterator[DatabaseGateway]:
+def gateway(read_gateway: ReadGateway, rows: Any) -> ReadGateway:
     """A gateway, and in the database the live attempt ``me`` of run ``d/now``."""
     version = rows.dag("d")
     for number, run_id in enumerate(("old", "middle", "now", "later")):
@@ -39,17 +35,15 @@ def gateway(database: Database, key_file: Path, rows: Any) -> Iterator[DatabaseG
             rows.attempt(run, rows.task(run, "reader"), "me")
             for index in (1, 0):
                 rows.xcom(run, rows.task(run, "m", "success", map_index=index), "m", str(index), map_index=index)
-    opened = open_gateway(gateway_spec(database, key_file))
-    yield opened
-    opened.close()
+    return read_gateway
 
 
-def xcoms(gateway: DatabaseGateway, **changed: Any) -> list[tuple[str, int, str]]:
+def xcoms(gateway: ReadGateway, **changed: Any) -> list[tuple[str, int, str]]:
     asked = {"dag_id": "d", "run_id": "now", "key": "return_value", **changed}
     return gateway.get_xcoms("me", "token-me", query=asked)
 
 
-def test_a_task_reads_the_xcoms_of_its_run(gateway: DatabaseGateway) -> None:
+def test_a_task_reads_the_xcoms_of_its_run(gateway: ReadGateway) -> None:
     assert xcoms(gateway) == [("b", -1, '"b now"'), ("m", 0, "0"), ("m", 1, "1")]
     assert xcoms(gateway, task_ids=["m", "b"]) == [("m", 0, "0"), ("m", 1, "1"), ("b", -1, '"b now"')]
     assert xcoms(gateway, task_ids=["m"], map_indexes=[1]) == [("m", 1, "1")]
@@ -58,7 +52,7 @@ def test_a_task_reads_the_xcoms_of_its_run(gateway: DatabaseGateway) -> None:
     assert xcoms(gateway, key="other") == []
 
 
-def test_a_task_reads_the_xcoms_of_other_runs_and_dags(gateway: DatabaseGateway, rows: Any) -> None:
+def test_a_task_reads_the_xcoms_of_other_runs_and_dags(gateway: ReadGateway, rows: Any) -> None:
     run = rows.run(rows.dag("other"), "other", "r", "success")
     rows.xcom(run, rows.task(run, "t", "success"), "t", "1")
     assert xcoms(gateway, run_id="old", task_ids=["a"]) == [("a", -1, '"a old"')]
@@ -66,7 +60,7 @@ def test_a_task_reads_the_xcoms_of_other_runs_and_dags(gateway: DatabaseGateway,
     assert xcoms(gateway, run_id="nowhere") == []
 
 
-def test_prior_dates_give_the_newest_value_of_each_task_until_the_run(gateway: DatabaseGateway) -> None:
+def test_prior_dates_give_the_newest_value_of_each_task_until_the_run(gateway: ReadGateway) -> None:
     found = xcoms(gateway, task_ids=["a", "b", "m"], include_prior_dates=True)
     assert found == [("a", -1, '"a middle"'), ("b", -1, '"b now"'), ("m", 0, "0"), ("m", 1, "1")]
     assert xcoms(gateway, run_id="middle", task_ids=["b"], include_prior_dates=True) == [("b", -1, '"b old"')]
@@ -74,7 +68,7 @@ def test_prior_dates_give_the_newest_value_of_each_task_until_the_run(gateway: D
     assert xcoms(gateway, run_id="nowhere", include_prior_dates=True) == []
 
 
-def test_prior_runs_of_one_without_a_logical_date_are_those_made_before(gateway: DatabaseGateway, rows: Any) -> None:
+def test_prior_runs_of_one_without_a_logical_date_are_those_made_before(gateway: ReadGateway, rows: Any) -> None:
     run = rows.run(rows.dag("manual"), "manual", "first")
     rows.xcom(run, rows.task(run, "t", "success"), "t", "1")
     rows.run(1, "manual", "second")
@@ -83,7 +77,7 @@ def test_prior_runs_of_one_without_a_logical_date_are_those_made_before(gateway:
     ]
 
 
-def measured(gateway: DatabaseGateway, **changed: Any) -> tuple[int, int | None]:
+def measured(gateway: ReadGateway, **changed: Any) -> tuple[int, int | None]:
     asked = {"dag_id": "d", "run_id": "now", "key": "return_value", **changed}
     return gateway.measure_xcoms("me", "token-me", query=asked)
 
@@ -92,7 +86,7 @@ VALUES = [[1, "two", [3]], (4, None), {5}, {"six": 6, "x": {"y": 7}}, {8: "eight
 
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
-def test_an_element_of_a_value_is_handed_over_without_the_rest(gateway: DatabaseGateway, rows: Any, value: Any) -> None:
+def test_an_element_of_a_value_is_handed_over_without_the_rest(gateway: ReadGateway, rows: Any, value: Any) -> None:
     run = rows.run(rows.dag("long"), "long", "r")
     text = encode(value)
     rows.xcom(run, rows.task(run, "t", "success"), "t", text, length=length(text))
@@ -107,7 +101,7 @@ def test_an_element_of_a_value_is_handed_over_without_the_rest(gateway: Database
 
 
 def test_a_value_that_took_the_place_of_another_is_not_taken_for_it(
-    gateway: DatabaseGateway, database: Database, rows: Any
+    gateway: ReadGateway, database: Database, rows: Any
 ) -> None:
     run = rows.run(rows.dag("again"), "again", "r")
     task = rows.task(run, "t", "success")
@@ -117,7 +111,7 @@ def test_a_value_that_took_the_place_of_another_is_not_taken_for_it(
         database.write(lambda c: c.execute(delete(tables.xcom).where(tables.xcom.c.id == 77)))
 
 
-def test_one_instance_of_the_mapped_groups_sees_its_own_values(gateway: DatabaseGateway, rows: Any) -> None:
+def test_one_instance_of_the_mapped_groups_sees_its_own_values(gateway: ReadGateway, rows: Any) -> None:
     run = rows.run(rows.dag("groups"), "groups", "r")
     for index, scope in enumerate(("0", "1", "1.0", "1.10", "10", "10.0")):
         rows.xcom(run, rows.task(run, "t", "success", map_index=index, scope=scope), "t", f'"{scope}"', map_index=index)
@@ -133,7 +127,7 @@ def test_one_instance_of_the_mapped_groups_sees_its_own_values(gateway: Database
     assert [value for _, _, value in xcoms(gateway, **where)] == ['"0"', '"1"', '"1.0"', '"1.10"', '"10"', '"10.0"']
 
 
-def test_the_values_of_a_mapped_task_are_read_page_by_page(gateway: DatabaseGateway) -> None:
+def test_the_values_of_a_mapped_task_are_read_page_by_page(gateway: ReadGateway) -> None:
     assert measured(gateway, task_ids=["m"]) == (2, None)
     assert xcoms(gateway, task_ids=["m"], offset=1, limit=1) == [("m", 1, "1")]
     assert xcoms(gateway, task_ids=["m"], offset=1) == [("m", 1, "1")]
@@ -145,7 +139,7 @@ def test_the_values_of_a_mapped_task_are_read_page_by_page(gateway: DatabaseGate
     ("attempt_id", "token"), [("me", "token-other"), ("other", "token-me"), ("over", "token-over")]
 )
 def test_only_a_live_attempt_with_its_token_is_answered(
-    gateway: DatabaseGateway, rows: Any, attempt_id: str, token: str
+    gateway: ReadGateway, rows: Any, attempt_id: str, token: str
 ) -> None:
     run = rows.run(rows.dag("e"), "e", "r")
     rows.attempt(run, rows.task(run, "t"), "over", "success")
@@ -154,7 +148,7 @@ def test_only_a_live_attempt_with_its_token_is_answered(
 
 
 def test_a_task_reads_variables_and_connections(
-    gateway: DatabaseGateway, database: Database, key_file: Path, monkeypatch: pytest.MonkeyPatch
+    gateway: ReadGateway, database: Database, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cipher = Cipher(key_file)
     fields = ConnectionFields(conn_id="db", conn_type="postgres", host="h", password="p", extra={"a": 1})
@@ -176,12 +170,12 @@ def test_a_task_reads_variables_and_connections(
 
 
 def test_a_secret_that_cannot_be_read_is_an_error_and_no_absence(
-    gateway: DatabaseGateway, database: Database, key_file: Path, tmp_path: Path
+    gateway: ReadGateway, database: Database, key_file: Path, tmp_path: Path
 ) -> None:
     create_key_file(tmp_path / "other.key")
     one = VariableFields(key="town", value="Zug")
     database.write(lambda c: variables.set_variables(c, Cipher(tmp_path / "other.key"), [one], at=NOW, actor="test"))
-    with pytest.raises(ConfigError, match="The variable 'town' cannot be decrypted"):
+    with pytest.raises(ClockmillError, match="The variable 'town' cannot be decrypted"):
         gateway.get_variable("me", "token-me", "town")
 
 
@@ -194,7 +188,7 @@ def test_a_database_that_cannot_be_reached_is_unavailable(key_file: Path, tmp_pa
 
 @pytest.mark.parametrize(("middle", "expected"), [("success", "middle"), ("failed", "old")])
 def test_the_previous_run_is_the_newest_earlier_one_that_succeeded(
-    gateway: DatabaseGateway, database: Database, middle: str, expected: str
+    gateway: ReadGateway, database: Database, middle: str, expected: str
 ) -> None:
     states = {"old": "success", "middle": middle, "later": "success"}
     with database.engine.begin() as connection:
@@ -209,5 +203,5 @@ def test_the_previous_run_is_the_newest_earlier_one_that_succeeded(
         gateway.get_previous_run("me", "another")
 
 
-def test_a_dag_without_a_run_that_succeeded_has_no_previous_one(gateway: DatabaseGateway) -> None:
+def test_a_dag_without_a_run_that_succeeded_has_no_previous_one(gateway: ReadGateway) -> None:
     assert gateway.get_previous_run("me", "token-me") == {}
