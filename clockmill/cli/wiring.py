@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from clockmill.clock import Clock
 from clockmill.config import Settings
 from clockmill.errors import DatabaseError, UsageError
+from clockmill.host.keys import load_or_make_key
 from clockmill.host.processes import host_name
 from clockmill.migrations import runner
 from clockmill.migrations.runner import Migration
@@ -85,6 +86,19 @@ def make_keys(settings: Settings) -> None:
         create_key_file(settings.keys_folder / KEY_FILE)
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be created: {error.strerror}.") from error
+
+
+def workers_secret(settings: Settings) -> bytes:
+    """What workers prove themselves with.
+
+    :raises UsageError: when its file can be neither read nor made.
+    """
+    if settings.workers.secret:
+        return settings.workers.secret.encode()
+    try:
+        return load_or_make_key(settings.keys_folder / "workers.key")
+    except OSError as error:
+        raise UsageError(f"{error.filename} can be neither read nor made: {error.strerror}.") from error
 
 
 def make_executors(
@@ -195,12 +209,11 @@ def make_web_server(
     """
     from clockmill.cli.steering import WebActions
     from clockmill.webserver.app import create_app
-    from clockmill.webserver.security import load_secret_key
     from clockmill.webserver.server import WebServer
     from clockmill.webserver.site import ALWAYS_THERE, WebOptions
 
     options = WebOptions(
-        secret_key=load_secret_key(settings.secret_key_file),
+        secret_key=load_or_make_key(settings.secret_key_file),
         logs_folder=settings.logs_folder,
         dags_folder=settings.dags_folder,
         allowed_hosts=frozenset({settings.webserver.host, host_name()}),
@@ -208,7 +221,19 @@ def make_web_server(
         components=(*ALWAYS_THERE, *services),
     )
     actions = WebActions(database, clock, settings.run_folder)
-    return WebServer(create_app(database, options, clock=clock, actions_hook=actions), sock, settings.webserver.threads)
+    app = create_app(database, options, clock=clock, actions_hook=actions)
+    if not settings.webserver.execution_api:
+        return WebServer(app, sock, settings.webserver.threads)
+    from clockmill.runtime.remote.signing import MOST_BYTES
+    from clockmill.storage.crypto import Cipher
+    from clockmill.storage.gateway import DatabaseGateway
+    from clockmill.storage.worker_gateway import DatabaseWorkerGateway
+    from clockmill.webserver.execution import create_execution_app, mounted
+
+    workers = DatabaseWorkerGateway(database, settings.run_folder, clock)
+    reads = DatabaseGateway(database, Cipher(settings.keys_folder / KEY_FILE))
+    both = mounted(create_execution_app(workers, reads, workers_secret(settings)), app)
+    return WebServer(both, sock, settings.webserver.threads, max_body=MOST_BYTES)
 
 
 def address_of(sock: socket.socket) -> str:

@@ -98,6 +98,24 @@ class TriggererSettings:
 class WorkersSettings:
     """``[workers]``: programs on this or other machines that claim what is offered to them."""
 
+    secret: str = option(
+        "",
+        "What workers prove themselves with, the same on all machines; a file of the home holds one where none is set.",
+        default_text="what HOME/keys/workers.key holds",
+        has_secret=True,
+    )
+    api_url: str = option(
+        "",
+        "The address of a web server with [webserver] execution_api, which the workers of this machine ask instead of "
+        "the database; empty where they may ask that themselves.",
+        default_text="none",
+    )
+    api_ca_file: str = option(
+        "",
+        "The certificates that an https server of the execution API is checked with.",
+        default_text="those of the system",
+    )
+
     beat_seconds: float = option(
         5.0,
         "How often a worker shows that it is alive, and hears what to stop.",

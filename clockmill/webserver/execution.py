@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, request
 from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
 from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import NotFound as NothingThere
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from clockmill.errors import GatewayUnavailable, NotFound, TaskGone, UsageError, WorkerGone
@@ -141,9 +142,9 @@ def create_execution_app(workers: WorkerGateway, reads: DatabaseGateway, secret:
     return app
 
 
-def mounted(pages: Flask, execution: Flask) -> WSGIApplication:
-    """Both applications at one address."""
-    return DispatcherMiddleware(pages, {MOUNT: execution})
+def mounted(execution: Flask, pages: Flask | None = None) -> WSGIApplication:
+    """The execution API where it belongs, and the pages at all other addresses."""
+    return DispatcherMiddleware(pages or NothingThere(), {MOUNT: execution})
 
 
 def _answering(call: Callable[..., Any]) -> Callable[..., Response]:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import os
 import secrets
 from hmac import compare_digest
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, abort, request, session
@@ -32,23 +30,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-
-
-def load_secret_key(path: Path) -> bytes:
-    """The key that signs session cookies, made with mode 0600 at the first call.
-
-    :param path: the file that keeps it.
-    :raises OSError: when the file can be neither read nor made.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        key = secrets.token_bytes(_KEY_BYTES)
-        file.write(key)
-    return key
 
 
 def protect(app: Flask, secret_key: bytes, allowed_hosts: frozenset[str]) -> None:

@@ -29,7 +29,7 @@ ALWAYS_THERE = ("scheduler", "dag-processor")
 class WebOptions:
     """What the pages need of the settings.
 
-    :param secret_key: signs session cookies; see :func:`clockmill.webserver.security.load_secret_key`.
+    :param secret_key: signs session cookies; see :func:`clockmill.host.keys.load_or_make_key`.
     :param dags_folder: named where there is no DAG yet.
     :param allowed_hosts: host names, without a port, that requests may use besides ``localhost`` and addresses in
         numbers.

@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 
 from clockmill.errors import UsageError
-from clockmill.webserver.security import load_secret_key
+from clockmill.host.keys import load_or_make_key
 from clockmill.webserver.server import WebServer, listen
 
 
@@ -125,8 +125,8 @@ def test_an_address_that_cannot_be_is_one_clear_line(host: str, port: int) -> No
 def test_the_secret_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "keys" / "web.key"
 
-    key = load_secret_key(path)
+    key = load_or_make_key(path)
 
     assert len(key) == 32
-    assert load_secret_key(path) == key
+    assert load_or_make_key(path) == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
