@@ -2,7 +2,8 @@
 
 Run by a supervisor as ``python -m clockmill.runtime.launcher SUPERVISOR_PID`` with the link to it as standard input. It
 is trusted and small, and never runs code of a DAG's author: a child of it applies what ``executor_config`` asks for to
-itself, and becomes the Python that is wanted. So each attempt costs the start of one interpreter, and no other.
+itself, and becomes the Python that is wanted. So each attempt costs the start of one interpreter, and no other. What
+the supervisor started itself would begin with the supervisor's peak of memory as its own.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ def _become(plan: Mapping[str, Any], parent: int) -> None:
     os.set_inheritable(CONTROL_FD, True)
     for number in _IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    _check_readable(plan)
     # Becoming another user has undone this.
     processes.die_with_parent(parent)
     environment[processes.ATTEMPT_MARK] = plan["attempt_id"]
@@ -69,6 +71,12 @@ def _become(plan: Mapping[str, Any], parent: int) -> None:
         os.execve(python, [python, _PROGRAM], environment)
     except OSError as error:
         raise launching.LaunchError(f"{python!r} cannot be executed: {error.strerror}.") from None
+
+
+def _check_readable(plan: Mapping[str, Any]) -> None:
+    for path in (_PROGRAM, plan["bundle_path"]):
+        if plan["user"] is not None and not os.access(path, os.R_OK):
+            raise launching.LaunchError(f"The user {plan['user']!r} (run_as_user) cannot read {path}.")
 
 
 def _tell(reason: str) -> None:

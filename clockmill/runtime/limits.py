@@ -28,4 +28,4 @@ def memory_note(limits: Mapping[str, Any]) -> str:
 
 def blames_memory(reason: str) -> bool:
     """Whether the reason of a failure is that there was no memory."""
-    return reason.startswith("MemoryError")
+    return "MemoryError" in reason.partition(":")[0]  # NumPy has one of its own

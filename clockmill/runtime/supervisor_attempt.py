@@ -158,7 +158,7 @@ class Attempt:
         if self.ending is not None:
             return self.ending.outcome, self.ending.reason
         if end.signal is None:
-            return "failed", f"It exited with code {end.code} before it reported."
+            return "failed", self._with_memory(f"It exited with code {end.code} before it reported.", end)
         if reason := cpu_is_over(self.limits, end.signal, end.cpu):
             return "failed", reason
         note = memory_note(self.limits)
@@ -168,10 +168,12 @@ class Attempt:
 
     def _blame(self, end: Exit) -> dict[str, str]:
         """The reason of a task that ran against its limit of memory, with the limit and its peak."""
-        reason, note = (self.result or {}).get("reason", ""), memory_note(self.limits)
-        if not note or not blames_memory(reason):
-            return {}
-        return {"reason": f"{reason.rstrip('.')} ({note}; its peak was {megabytes(end.peak_kb)})"}
+        reason = (self.result or {}).get("reason", "")
+        return {"reason": self._with_memory(reason, end)} if blames_memory(reason) else {}
+
+    def _with_memory(self, reason: str, end: Exit) -> str:
+        note = memory_note(self.limits)
+        return f"{reason.rstrip('.')} ({note}; its peak was {megabytes(end.peak_kb)})." if note else reason
 
 
 def signal_name(number: int) -> str:

@@ -190,7 +190,12 @@ class ZygotePool:
         """What the process of an attempt is told first."""
         if not self._is_fresh:
             return [workload.to_json()]
-        plan = {"attempt_id": workload.attempt_id, "config": workload.executor_config, "user": workload.run_as_user}
+        plan = {
+            "attempt_id": workload.attempt_id,
+            "bundle_path": workload.bundle_path,
+            "config": workload.executor_config,
+            "user": workload.run_as_user,
+        }
         return [plan, workload.to_json()]
 
     def limits_of(self, workload: Workload) -> dict[str, Any]:

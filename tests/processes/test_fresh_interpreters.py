@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -174,8 +175,15 @@ def test_a_task_that_wants_more_memory_than_it_may_have_says_so_with_its_peak(be
     bench.dag_file("def eat():\n    kept = [bytearray(1 << 20) for _ in range(10_000)]")
     report = bench.run(bench.executor(), "eat", executor_config={"memory_mb": 100})
     assert report.outcome == "failed"
-    assert report.reason.startswith("MemoryError (its memory_mb is 100; its peak was ")
+    assert re.fullmatch(r"MemoryError \(its memory_mb is 100; its peak was \d+\.\d MB\)\.", report.reason)
     assert 50_000 < report.peak_memory_kb < 150_000
+
+
+def test_a_task_that_leaves_without_a_word_names_its_limit_of_memory(bench):
+    bench.dag_file("import os\ndef leave(): os._exit(3)")
+    report = bench.run(bench.executor(), "leave", executor_config={"memory_mb": 200})
+    assert report.outcome == "failed"
+    assert report.reason.startswith("It exited with code 3 before it reported (its memory_mb is 200; its peak was ")
 
 
 def test_a_task_that_dies_for_want_of_memory_names_its_limit(bench):
@@ -218,6 +226,9 @@ def test_another_user_has_no_more_than_his_own_rights_or_is_asked_for_in_vain(be
         False: "Only root can run a task as another user (run_as_user='nobody').",
     }
     assert (report.outcome, report.reason) == ("failed", f"It could not be started: {told[os.geteuid() == 0]}")
+    if os.geteuid() == 0:
+        report = bench.run(executor, "look", run_as_user="nobody", bundle_path=str(folder / "bundle"))
+        assert " cannot read " in report.reason
     report = bench.run(executor, "look", run_as_user="no-such-user-here")
     assert report.reason == "It could not be started: This machine has no user 'no-such-user-here' (run_as_user)."
 
