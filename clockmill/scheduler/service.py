@@ -151,7 +151,7 @@ class SchedulerService:
             self._full_look_due = now + self._space.settings.scheduler.max_sleep_seconds
         if self._rescue is not None:
             self._rescue.run_once(self._inbox)
-        has_mail = (woken or self._again) and self._mailbox.read(self._inbox)
+        has_mail = (woken or self._again) and self._mailbox.read(self._inbox, self._advance.aside)
         due = self._deadline is not None and self._deadline <= self._space.clock.now()
         if due:
             self._mailbox.ring_again()

@@ -188,6 +188,7 @@ def report_end(connection: Connection, attempt_id: str, token: str, outcome: Out
 _WAITING = (
     select(worker_report.c.kind, worker_report.c.body, _A.executor)
     .join(attempt, _A.id == worker_report.c.attempt_id)
+    .where(_A.dag_run_id.not_in(bindparam("aside", expanding=True)))
     .order_by(worker_report.c.id)
     .limit(bindparam("most", type_=Integer))
 )
@@ -195,9 +196,14 @@ _FORGET = delete(worker_report).where(worker_report.c.attempt_id.in_(bindparam("
 _FORGET_STARTS = _FORGET.where(worker_report.c.kind == STARTED)
 
 
-def waiting_reports(connection: Connection, limit: int) -> list[tuple[str, str, dict[str, Any]]]:
-    """``(executor, kind, body)`` of the oldest reports that no scheduler has applied yet."""
-    rows = connection.execute(_WAITING, {"most": limit})
+def waiting_reports(
+    connection: Connection, limit: int, aside: Collection[int] = ()
+) -> list[tuple[str, str, dict[str, Any]]]:
+    """``(executor, kind, body)`` of the oldest reports that no scheduler has applied yet.
+
+    :param aside: row ids of runs whose reports are left where they are.
+    """
+    rows = connection.execute(_WAITING, {"most": limit, "aside": sorted(aside)})
     return [(row.executor, row.kind, json.loads(row.body)) for row in rows]
 
 

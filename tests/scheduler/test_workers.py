@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from mill import Mill, SilentListener
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from clockmill import DAG, task
 from clockmill.clock import iso
@@ -84,6 +84,15 @@ class Works:
         gateway.register(info, **followed)
         return Worker(gateway, self.mill.clock, ident)
 
+    def restart(self, database: Database) -> None:
+        """Another scheduler, with nothing in memory."""
+        mill = self.mill
+        mill.listener = SilentListener()
+        executors = {"broker": self.broker, "scripted": mill.executor}
+        mill.service = SchedulerService(database, mill.clock, mill.settings, executors, mill.listener)
+        mill.service.start()
+        mill.services.append(mill.service)
+
     def left(self) -> tuple[int, int]:
         """How many offers and reports are kept."""
 
@@ -120,14 +129,9 @@ def over_http(
 
 @pytest.fixture(params=["direct", "over_http"])
 def works(request: pytest.FixtureRequest, mill: Mill, open_database: Callable[[], Database]) -> Works:
-    broker = ScriptedBroker()
-    mill.listener = SilentListener()
-    mill.service = SchedulerService(
-        open_database(), mill.clock, mill.settings, {"broker": broker, "scripted": mill.executor}, mill.listener
-    )
-    mill.service.start()
-    mill.services.append(mill.service)
-    return Works(mill, broker, request.getfixturevalue(request.param))
+    works = Works(mill, ScriptedBroker(), request.getfixturevalue(request.param))
+    works.restart(open_database())
+    return works
 
 
 def chain(length: int = 2) -> DAG:
@@ -310,3 +314,31 @@ def test_a_task_may_name_either_executor(works: Works) -> None:
     mill.trigger("d")
     assert mill.executor.running() == ["here"]
     assert [workload.task_id for workload in works.worker().claim(*works.broker.rung)] == ["there"]
+
+
+def test_a_report_for_a_run_that_cannot_be_read_waits_until_it_can_and_holds_up_no_other(
+    works: Works, open_database: Callable[[], Database]
+) -> None:
+    mill = works.mill
+    for name in ("sick", "well"):
+        with DAG(name, start_date=START, schedule=None) as dag:
+            task(task_id="one")(lambda: None)()
+        mill.add(dag)
+        mill.trigger(name)
+    worker = works.worker()
+    workloads = worker.claim(*works.broker.rung)
+    versions = tables.dag_version
+    sick = update(versions).where(versions.c.dag_id == "sick")
+    document = mill.db.read(
+        lambda c: c.execute(select(versions.c.document).where(versions.c.dag_id == "sick")).scalar_one()
+    )
+    mill.db.write(lambda c: c.execute(sick.values(document="{}")))
+    works.restart(open_database())
+    worker.say(reports=[worker.report(workload) for workload in workloads])
+    mill.pump()
+    assert (mill.run_state("sick"), mill.run_state("well")) == (RunState.RUNNING, RunState.SUCCESS)
+    assert works.left() == (1, 1)
+    mill.db.write(lambda c: c.execute(sick.values(document=document)))
+    works.restart(open_database())
+    mill.pump()
+    assert mill.run_state("sick") is RunState.SUCCESS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import partial
 
@@ -29,12 +29,15 @@ class Mailbox:
         self._space = workspace
         self._brokered = workspace.brokered
 
-    def read(self, inbox: Inbox) -> bool:
-        """Put into the inbox what no scheduler has applied yet; whether there may be more."""
+    def read(self, inbox: Inbox, aside: Collection[int]) -> bool:
+        """Put into the inbox what no scheduler has applied yet; whether there may be more.
+
+        :param aside: runs that cannot be worked on: their reports wait for them.
+        """
         if not self._brokered:
             return False
         reports, stops = self._space.database.read(
-            lambda connection: (waiting_reports(connection, _AT_ONCE), unclaimed_stops(connection))
+            lambda connection: (waiting_reports(connection, _AT_ONCE, aside), unclaimed_stops(connection))
         )
         for name, kind, body in reports:
             if kind == STARTED:
