@@ -34,9 +34,10 @@ class Workload(_Record):
     :param attempt_id: unique per attempt; also the environment variable ``ATTEMPT_ID`` of its processes.
     :param token: the fencing token that every write of the attempt carries.
     :param bundle: the content hash of the bundle that the DAG file comes from.
-    :param bundle_path: the folder where that bundle is materialised on this host.
+    :param bundle_path: the folder where that bundle is materialised on this host; empty in what is offered to workers.
     :param file: the DAG file, relative to the bundle.
-    :param log_path: the file of this try, absolute; attempts of one try append to it.
+    :param log_path: the file of this try, absolute; in what is offered to workers, relative to the folder of logs.
+        Attempts of one try append to it.
     :param execution_timeout: seconds from the start of the user's code, or None for no limit.
     :param kill_grace: seconds between TERM and KILL.
     :param item: which element of its expansion a mapped task takes, from 0; -1 when it takes none.

@@ -7,7 +7,7 @@ them would cost more than the command.
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clockmill.clock import Clock
 from clockmill.config import Settings
@@ -21,6 +21,7 @@ from clockmill.storage.engine import Database
 
 if TYPE_CHECKING:
     from clockmill.executors.base import Executor
+    from clockmill.executors.setup import ExecutorSetup
     from clockmill.parsing import DagProcessor
     from clockmill.scheduler.service import SchedulerService
     from clockmill.triggerer.service import TriggererService
@@ -108,28 +109,17 @@ def make_executors(
 
     :raises UsageError: when there is none of that name, or its options are no good.
     """
-    from clockmill.config.executors import executor_options, refuse_misspelt_sections
+    from clockmill.config.executors import refuse_misspelt_sections
     from clockmill.executors import registry, retired
-    from clockmill.executors.setup import ExecutorSetup
     from clockmill.storage.attempts import executors_in_use
     from clockmill.storage.gateway import FACTORY, gateway_spec
 
     folder = settings.run_folder / "executors"
+    gateway = FACTORY, gateway_spec(database, settings.keys_folder / KEY_FILE)
 
     def make(name: str, target: str) -> Executor:
-        slots, options = executor_options(settings, name)
-        setup = ExecutorSetup(
-            name=name,
-            home=settings.home,
-            run_folder=folder / name,
-            slots=slots,
-            gateway=FACTORY,
-            gateway_spec=gateway_spec(database, settings.keys_folder / KEY_FILE),
-            orphan_grace=settings.scheduler.orphan_grace_seconds,
-            clock=clock,
-            options=options,
-        )
-        made: Executor = registry.load(target)(setup)
+        executor_class = registry.load(target)
+        made: Executor = executor_class(executor_setup(settings, clock, name, executor_class, gateway))
         return made
 
     chosen = registry.chosen(settings.core.executor)
@@ -137,6 +127,33 @@ def make_executors(
     made = {name: make(name, target) for name, target in chosen.items()}
     retired.remember(folder, chosen)
     return made, retired.revive(folder, database.read(executors_in_use) - chosen.keys(), make)
+
+
+def executor_setup(
+    settings: Settings, clock: Clock, name: str, executor_class: type[Executor], gateway: tuple[str, dict[str, Any]]
+) -> ExecutorSetup:
+    """What an executor is told when it is made.
+
+    :param gateway: what opens the task gateway, and with what.
+    :raises UsageError: when its section of the settings is no good.
+    """
+    from clockmill.config.executors import executor_options
+    from clockmill.executors.setup import ExecutorSetup
+
+    slots, options = executor_options(settings, name)
+    section = getattr(executor_class, "config_section", None)
+    return ExecutorSetup(
+        name=name,
+        home=settings.home,
+        run_folder=settings.run_folder / "executors" / name,
+        slots=slots,
+        gateway=gateway[0],
+        gateway_spec=gateway[1],
+        orphan_grace=settings.scheduler.orphan_grace_seconds,
+        clock=clock,
+        key=workers_secret(settings) if section else b"",
+        options=(vars(getattr(settings, section)) if section else {}) | options,
+    )
 
 
 def make_scheduler(settings: Settings, database: Database, clock: Clock, *, grace: float | None) -> SchedulerService:

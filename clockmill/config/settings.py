@@ -5,12 +5,24 @@ The file ``clockmill.toml``, the environment, ``clockmill config list`` and the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from clockmill.config.options import Option, Source, described, option
+
+
+def _secret_problem(secret: str) -> str | None:
+    return "must have at least 16 characters." if 0 < len(secret) < 16 else None
+
+
+def _json_problem(text: str) -> str | None:
+    try:
+        return None if isinstance(json.loads(text), dict) else "must be a JSON object."
+    except ValueError:
+        return "must be a JSON object."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +112,11 @@ class WorkersSettings:
 
     secret: str = option(
         "",
-        "What workers prove themselves with, the same on all machines; a file of the home holds one where none is set.",
+        "What workers prove themselves with, and messages to them; the same on all machines. A file of the home holds "
+        "one where none is set.",
         default_text="what HOME/keys/workers.key holds",
         has_secret=True,
+        problem=_secret_problem,
     )
     api_url: str = option(
         "",
@@ -130,6 +144,24 @@ class WorkersSettings:
         unit="seconds",
         minimum=2,
         maximum=3_600,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CelerySettings:
+    """``[celery]``: the broker of executors of the kind celery; ``[executor.NAME]`` may set it otherwise for one."""
+
+    broker_url: str = option(
+        "redis://127.0.0.1:6379/0",
+        "The broker, as redis://:PASSWORD@HOST:PORT/DATABASE or amqp://USER:PASSWORD@HOST:PORT/VHOST; rediss:// and "
+        "amqps:// with TLS.",
+        has_secret=True,
+    )
+    transport_options: str = option(
+        "{}", "Options of the transport, as a JSON object; kombu says which there are.", problem=_json_problem
+    )
+    queue_prefix: str = option(
+        "clockmill", "How the names of queues begin, so that several installations can share a broker."
     )
 
 
@@ -205,6 +237,7 @@ class Settings:
     scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
     triggerer: TriggererSettings = field(default_factory=TriggererSettings)
     workers: WorkersSettings = field(default_factory=WorkersSettings)
+    celery: CelerySettings = field(default_factory=CelerySettings)
     dags: DagsSettings = field(default_factory=DagsSettings)
     webserver: WebserverSettings = field(default_factory=WebserverSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
@@ -272,6 +305,7 @@ SECTIONS: dict[str, type] = {
     "scheduler": SchedulerSettings,
     "triggerer": TriggererSettings,
     "workers": WorkersSettings,
+    "celery": CelerySettings,
     "dags": DagsSettings,
     "webserver": WebserverSettings,
     "logging": LoggingSettings,

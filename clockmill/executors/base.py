@@ -6,8 +6,8 @@ became of each attempt until the scheduler says that the report is committed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from clockmill.protocols import AttemptReport, Workload
@@ -45,10 +45,14 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorUp:
-    """A supervisor was started or found again; ``holds`` are the attempts that it has, running or unacknowledged."""
+    """A supervisor was started or found again; ``holds`` are the attempts that it has, running or unacknowledged.
+
+    :param tokens: the tokens of these, as far as known.
+    """
 
     supervisor: SupervisorInfo
     holds: frozenset[str]
+    tokens: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

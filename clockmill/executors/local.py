@@ -66,6 +66,7 @@ class LocalExecutor:
         self._failures = 0
         self._launch_at = 0.0
         self._is_draining = False
+        self._lease: Message | None = None
         self._round_at = 0.0
         self._links: dict[str, SupervisorLink] = {}
         self._limbo: dict[str, _Leaving] = {}
@@ -185,6 +186,21 @@ class LocalExecutor:
         is_ours = supervisor_id.startswith(f"{home_mark(self._folder)}-")
         return is_ours and SupervisorFiles(self._folder, supervisor_id).is_dead()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was found of supervisors has been told by events: each is up, or down."""
+        return not (self._limbo or self._sweeps) and all(link.slots for link in self._links.values())
+
+    def grant(self, until: float, seconds: float) -> None:
+        """Have the supervisors end everything before a moment, unless this is called again before it.
+
+        :param until: when nothing may run any more, in monotonic seconds; a moment that has passed is now.
+        :param seconds: how long such a lease is.
+        """
+        self._lease = {"op": "lease", "until": until, "seconds": seconds}
+        for link in self._links.values():
+            link.send(self._lease)
+
     def detach(self) -> None:
         """Let go of the supervisors and leave them running, for the next scheduler to find."""
         for link in self._links.values():
@@ -253,7 +269,7 @@ class LocalExecutor:
     def _connect(self, files: SupervisorFiles, pid: int) -> None:
         link = SupervisorLink(files, pid)
         self._links[link.id] = link
-        link.send({"op": "hello", "epoch": self._epoch})
+        link.send({"op": "hello", "epoch": self._epoch}, *([self._lease] if self._lease else []))
 
     def _heard(self, link: SupervisorLink, message: Message) -> None:
         match message["op"]:
@@ -274,7 +290,8 @@ class LocalExecutor:
         link.held.update(message["running"])
         info = SupervisorInfo(id=link.id, host=facts["host"], boot_id=facts["boot_id"], pid=link.pid, slots=link.slots)
         self._failures = 0
-        self._events.append(SupervisorUp(info, frozenset(message["running"] + message["ended"])))
+        holds = frozenset(message["running"] + message["ended"])
+        self._events.append(SupervisorUp(info, holds, message.get("tokens", {})))
 
     def _disconnected(self, link: SupervisorLink) -> None:
         if self._links.pop(link.id, None) is None:

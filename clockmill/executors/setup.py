@@ -26,6 +26,7 @@ class ExecutorSetup:
     :param gateway_spec: what that function is called with. It holds secrets: hand it over by a pipe, never in an
         argument vector.
     :param orphan_grace: seconds that supervisors go on without a scheduler.
+    :param key: what messages to workers are signed with.
     :param options: the rest of the section ``[executor.NAME]`` of the configuration; see :meth:`read_options`.
     """
 
@@ -37,6 +38,7 @@ class ExecutorSetup:
     gateway_spec: Mapping[str, Any]
     orphan_grace: float = 600.0
     clock: Clock = field(default_factory=SystemClock)
+    key: bytes = field(default=b"", repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def read_options(self, defaults: Mapping[str, Any]) -> dict[str, Any]:

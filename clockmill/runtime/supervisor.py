@@ -28,6 +28,7 @@ from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime.supervisor_attempt import Attempt, Ending
 from clockmill.runtime.supervisor_control import ControlServer
 from clockmill.runtime.supervisor_gateway import GatewayThread
+from clockmill.runtime.supervisor_lease import Lease
 from clockmill.runtime.supervisor_loop import Loop, wake_on_signals
 from clockmill.runtime.supervisor_runner import Runner
 
@@ -36,6 +37,7 @@ LISTEN_FD = 4
 #: Seconds that a supervisor which holds nothing waits for a scheduler, and one that leaves for acknowledgements.
 _PATIENCE = 10.0
 _RELEASED = Ending("released", "Its supervisor was shut down.")
+_EXPIRED = Ending("released", "Its worker could not say in time that it was still there.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,7 @@ class Supervisor:
         self._release_at = math.inf
         self._leave_at = math.inf
         self._is_leaving = False
+        self._lease = Lease()
         self._gateway = GatewayThread(self._loop, clock, settings.gateway, settings.gateway_spec)
         self._runner = Runner(
             self._loop,
@@ -117,6 +120,7 @@ class Supervisor:
                 "slots": self._settings.slots,
                 "running": sorted(self._runner.held),
                 "ended": sorted(self._reports),
+                "tokens": self._runner.tokens | {ident: each["token"] for ident, each in self._reports.items()},
             }
         )
         for attempt in self._runner.live:
@@ -135,6 +139,8 @@ class Supervisor:
             case "ack":
                 for attempt_id in message["ids"]:
                     self._reports.pop(attempt_id, None)
+            case "lease":
+                self._lease = Lease(until=message["until"], seconds=message["seconds"])
             case "shutdown":
                 self._shut_down(message["grace"])
 
@@ -158,14 +164,19 @@ class Supervisor:
     def _shut_down(self, grace: float) -> None:
         if self._is_leaving and grace <= 0:
             self._runner.stop(self._runner.held, _RELEASED)
-            self._runner.hasten()
+            self._runner.hasten(self._clock.monotonic())
         self._is_leaving = True
         self._release_at = min(self._release_at, self._clock.monotonic() + grace)
         self._runner.stop(self._runner.waiting, _RELEASED)
 
     def _due(self) -> float:
         alone = math.inf if self._control.is_controlled else self._alone_since + self._lonely_limit()
-        return min(self._runner.due, self._gateway.due, self._release_at, self._leave_at, alone)
+        return min(self._runner.due, self._gateway.due, self._release_at, self._leave_at, alone, self._expires_at())
+
+    def _expires_at(self) -> float:
+        if self._lease.until == math.inf or not self._runner.goes_on:
+            return math.inf
+        return self._lease.stop_at(self._runner.longest_grace)
 
     def _lonely_limit(self) -> float:
         holds_anything = self._runner.held or self._reports
@@ -175,6 +186,9 @@ class Supervisor:
         is_alone = not self._control.is_controlled and now >= self._alone_since + self._lonely_limit()
         if is_alone and not self._is_leaving:
             self._shut_down(0.0)
+        if now >= self._expires_at():
+            self._runner.stop(self._runner.held, _EXPIRED)
+            self._runner.hasten(self._lease.until)
         if now >= self._release_at:
             self._release_at = math.inf
             self._runner.stop(self._runner.held, _RELEASED)

@@ -100,6 +100,11 @@ class Attempt:
         return self.workload.attempt_id
 
     @property
+    def goes_on(self) -> bool:
+        """Whether neither its process nor we have put an end to it yet."""
+        return self.ending is None and self.result is None
+
+    @property
     def due(self) -> float:
         """When this attempt next needs a look."""
         return min(self.tell_at, self.limit_at, self.kill_at)
@@ -122,7 +127,7 @@ class Attempt:
 
     def end(self, ending: Ending, now: float) -> bool:
         """Note that we end it ourselves; False when that was decided before or its result is here already."""
-        if self.ending is not None or self.result is not None:
+        if not self.goes_on:
             return False
         self.ending = ending
         self.limit_at = math.inf

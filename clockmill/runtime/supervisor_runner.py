@@ -82,11 +82,11 @@ class Runner:
         for attempt_id in wanted & self._live.keys():
             self._end(self._live[attempt_id], ending)
 
-    def hasten(self) -> None:
-        """Cut the grace of what is being ended short: KILL now."""
+    def hasten(self, by: float) -> None:
+        """Cut the grace of what is being ended short: KILL by then, in monotonic seconds."""
         for attempt in self._live.values():
             if attempt.kill_at < math.inf:
-                attempt.kill_at = self._clock.monotonic()
+                attempt.kill_at = min(attempt.kill_at, by)
 
     # --- what there is --------------------------------------------------------------------------------------------
 
@@ -104,6 +104,22 @@ class Runner:
     def live(self) -> list[Attempt]:
         """The attempts that have begun."""
         return list(self._live.values())
+
+    @property
+    def tokens(self) -> dict[str, str]:
+        """The tokens of what is held, by attempt."""
+        waiting = {workload.attempt_id: workload.token for workload in self._waiting}
+        return waiting | {ident: attempt.workload.token for ident, attempt in self._live.items()}
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether anything is held that nobody has ended yet."""
+        return bool(self._waiting) or any(attempt.goes_on for attempt in self._live.values())
+
+    @property
+    def longest_grace(self) -> float:
+        """The longest time between TERM and KILL of what has begun, in seconds."""
+        return max((attempt.workload.kill_grace for attempt in self._live.values()), default=0.0)
 
     @property
     def due(self) -> float:

@@ -76,7 +76,7 @@ class Admit:
         free = self._space.room_at(connection)
         self._callbacks.admit(connection, effects, free, now)
         more = self._give_away(connection, effects, now, free, aside)
-        make_offers(connection, effects, now)
+        make_offers(connection, effects, self._space.settings, now)
         return more
 
     def _give_away(

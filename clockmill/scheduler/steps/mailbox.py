@@ -6,8 +6,10 @@ import logging
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 from clockmill.clock import iso
+from clockmill.config import Settings
 from clockmill.executors.base import Offer, Started
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.scheduler.steps.collect import Inbox
@@ -109,18 +111,20 @@ class Leases:
         return known if known is not None and known[0] == beat else (beat, now)
 
 
-def make_offers(connection: Connection, effects: Effects, now: datetime) -> None:
+def make_offers(connection: Connection, effects: Effects, settings: Settings, now: datetime) -> None:
     """Write down what this transaction offers to workers."""
-    insert_offers(connection, [_offer(name, workload) for name, workload in effects.offers], now)
+    insert_offers(connection, [_offer(name, workload, settings) for name, workload in effects.offers], now)
 
 
-def _offer(executor: str, workload: Workload) -> NewOffer:
+def _offer(executor: str, workload: Workload, settings: Settings) -> NewOffer:
+    """What is offered holds no path of this host: workers have their own."""
+    log_path = Path(workload.log_path).relative_to(settings.logs_folder)
     return NewOffer(
         attempt_id=workload.attempt_id,
         executor=executor,
         queue=workload.queue,
         priority=workload.priority,
-        workload=workload.to_json(),
+        workload=workload.to_json() | {"bundle_path": "", "log_path": str(log_path)},
     )
 
 

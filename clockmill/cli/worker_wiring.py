@@ -1,0 +1,135 @@
+"""Puts workers together, as :mod:`clockmill.cli.wiring` does the other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from clockmill.bundles import Bundle, BundleStore
+from clockmill.cli import wiring
+from clockmill.cli.info import program_version
+from clockmill.clock import Clock
+from clockmill.config import Settings
+from clockmill.errors import UsageError, did_you_mean
+from clockmill.executors import registry
+from clockmill.executors.base import Executor
+from clockmill.executors.celery.consumer import Doorman
+from clockmill.executors.celery.doorbell import BrokerOptions
+from clockmill.executors.celery.executor import CeleryExecutor
+from clockmill.executors.setup import ExecutorSetup
+from clockmill.executors.worker import Worker, WorkerSetup
+from clockmill.protocols import WorkerGateway
+from clockmill.storage.crypto import KEY_FILE
+
+
+def make_celery_worker(
+    settings: Settings, clock: Clock, *, executor: str | None, queues: Sequence[str], slots: int | None, name: str | None
+) -> tuple[Worker, Doorman]:
+    """A worker, and who listens to the broker for it.
+
+    :param executor: the name of the executor; None for the only one of its kind.
+    :param slots: how many tasks it runs at once; None leaves that to the settings.
+    :param name: tells apart the workers of this home; None for the name of the executor.
+    :raises DatabaseError: when it asks the database itself, which is not as it should be.
+    :raises UsageError: when there is no such executor, or the name is taken.
+    """
+    chosen = _executor_of_kind(settings, CeleryExecutor, executor)
+    setup = wiring.executor_setup(settings, clock, chosen, CeleryExecutor, _task_gateway(settings))
+    setup = setup if slots is None else replace(setup, slots=slots)
+    options = BrokerOptions.of(setup)
+    agent = _make_worker(settings, clock, setup, name or chosen, queues)
+    doorman = Doorman(
+        options, queues, name=name or chosen, slots=setup.slots, knock=agent.knock, nudge=agent.nudge, clock=clock
+    )
+    return agent, doorman
+
+
+def _make_worker(settings: Settings, clock: Clock, setup: ExecutorSetup, name: str, queues: Sequence[str]) -> Worker:
+    connect = _gateway_opener(settings, clock)
+    return Worker(
+        WorkerSetup(
+            name=name,
+            executor=setup.name,
+            queues=queues,
+            slots=setup.slots,
+            version=program_version(),
+            home=settings.home,
+            run_folder=settings.run_folder / "workers" / name,
+            logs_folder=settings.logs_folder,
+            beat_seconds=settings.workers.beat_seconds,
+            lease_seconds=settings.workers.lease_seconds,
+            connect=connect,
+            fetch_bundle=_bundle_fetcher(settings, connect),
+            gateway=setup.gateway,
+            gateway_spec=setup.gateway_spec,
+            orphan_grace=setup.orphan_grace,
+            clock=clock,
+        )
+    )
+
+
+def _executor_of_kind(settings: Settings, kind: type[Executor], name: str | None) -> str:
+    """The name of the executor of that kind that the settings have, or the one of that name."""
+    chosen = registry.chosen(settings.core.executor)
+    found = [each for each, target in chosen.items() if issubclass(registry.load(target), kind)]
+    if name in found:
+        return name
+    if not found:
+        raise UsageError(
+            f"Of the executors {', '.join(chosen)} none is of the kind celery: put celery into [core] executor, on "
+            "this machine as on that of the scheduler."
+        )
+    if name is not None:
+        raise UsageError(f"No executor of the kind celery is named {name!r}.{did_you_mean(name, found)}")
+    if len(found) > 1:
+        raise UsageError(f"Several executors are of the kind celery: say with --executor which, {', '.join(found)}.")
+    return found[0]
+
+
+def _task_gateway(settings: Settings) -> tuple[str, dict[str, Any]]:
+    """What opens the gateway of tasks, and with what: over HTTP where the settings say so, else to the database."""
+    if settings.workers.api_url:
+        from clockmill.runtime.remote import reads
+
+        ca_file = settings.workers.api_ca_file or None
+        return reads.FACTORY, reads.gateway_spec(settings.workers.api_url, wiring.workers_secret(settings), ca_file)
+    from clockmill.storage.gateway import FACTORY, gateway_spec
+
+    database = wiring.open_database(settings)
+    try:
+        return FACTORY, gateway_spec(database, settings.keys_folder / KEY_FILE)
+    finally:
+        database.close()
+
+
+def _gateway_opener(settings: Settings, clock: Clock) -> Callable[[], WorkerGateway]:
+    """Opens the gateway of workers, a new one with each call."""
+
+    def by_http() -> WorkerGateway:
+        from clockmill.runtime.remote.client import Client
+        from clockmill.runtime.remote.worker import HttpWorkerGateway
+
+        ca_file = settings.workers.api_ca_file or None
+        return HttpWorkerGateway(Client(settings.workers.api_url, wiring.workers_secret(settings), ca_file=ca_file))
+
+    def by_database() -> WorkerGateway:
+        from clockmill.storage.worker_gateway import DatabaseWorkerGateway
+
+        return DatabaseWorkerGateway(wiring.connect(settings), settings.run_folder, clock)
+
+    return by_http if settings.workers.api_url else by_database
+
+
+def _bundle_fetcher(settings: Settings, connect: Callable[[], WorkerGateway]) -> Callable[[str], Path]:
+    """Gives the folders of bundles on this machine, and fetches what is missing of them; for one thread."""
+    store = BundleStore(settings.bundles_folder)
+    gateway = cache(connect)
+
+    def fetch(bundle: str) -> Path:
+        found = Bundle.from_manifest(gateway().get_manifest("", bundle))
+        return store.materialise(found, lambda hashes: gateway().get_files("", list(hashes)))
+
+    return fetch

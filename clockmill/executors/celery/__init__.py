@@ -1,0 +1,1 @@
+"""The Celery executor: doorbells by a broker that Celery knows, Redis and RabbitMQ first of all."""

@@ -1,0 +1,53 @@
+"""The Celery application, made anew for each that needs one: for sending, and for a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+from clockmill.executors.celery.doorbell import PRIORITIES, BrokerOptions
+
+#: Seconds that a call to the broker may take.
+_PATIENCE = 10.0
+_REDIS = {"socket_connect_timeout": 5.0, "socket_timeout": _PATIENCE, "socket_keepalive": True}
+
+
+def make_app(options: BrokerOptions) -> Celery:
+    """An application for this broker: JSON only, no results, nothing that a message could order but to knock."""
+    app = Celery("clockmill", broker=options.url, set_as_current=False, fixups=set())
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        event_serializer="json",
+        result_backend=None,
+        task_ignore_result=True,
+        worker_send_task_events=False,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_enable_prefetch_count_reduction=False,
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        worker_prefetch_multiplier=1,
+        broker_connection_timeout=_PATIENCE / 2,
+        broker_connection_retry=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={**(_REDIS if options.is_redis else {}), **options.transport},
+    )
+    return app
+
+
+def bell_queue(options: BrokerOptions, name: str) -> Queue:
+    """The queue of the broker for a queue of tasks.
+
+    It needs no exchange but the broker's own, which finds queues by their name: nothing to lose with the broker's data.
+    """
+    key = options.queue(name)
+    arguments: dict[str, Any] = {} if options.is_redis else {"x-max-priority": PRIORITIES}
+    return Queue(key, Exchange(""), routing_key=key, queue_arguments=arguments, durable=True)
+
+
+def nudge_exchange(options: BrokerOptions) -> Exchange:
+    """By which all workers of an executor hear at once that something is to be stopped."""
+    return Exchange(f"{options.prefix}.{options.executor}.nudge", type="fanout", durable=False, delivery_mode=1)

@@ -1,0 +1,357 @@
+"""The agent on a machine: it has a supervisor run what it claims, and says what became of it.
+
+Its loop never waits for anybody: calls to where the work comes from are made by one thread, the fetching of code by
+another. Whoever rings the doorbells is not its business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import select
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+
+from clockmill.errors import GatewayUnavailable, WorkerGone
+from clockmill.executors.base import Finished, Started, SupervisorDown, SupervisorUp
+from clockmill.executors.local import LocalExecutor
+from clockmill.executors.worker.desk import Desk
+from clockmill.executors.worker.errands import Errands
+from clockmill.executors.worker.post import Post
+from clockmill.executors.worker.seat import Seat
+from clockmill.executors.worker.setup import WorkerSetup
+from clockmill.executors.worker.shelf import Shelf
+from clockmill.host import processes
+from clockmill.ids import new_token
+from clockmill.protocols import AttemptReport, Exchange, ExchangeAnswer, Workload
+from clockmill.state import Outcome
+
+log = logging.getLogger(__name__)
+
+_LONGEST_WAIT = 5.0
+#: Seconds that undelivered reports are tried for after everything was stopped; then the next worker here finds them.
+_FAREWELL = 10.0
+
+
+class Worker:
+    """One worker, from its coming to its going.
+
+    :raises Conflict: when one of that name runs on this home.
+    """
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._setup = setup
+        self._clock = setup.clock
+        self._seat = Seat(setup.run_folder, setup.name)
+        self._executor = LocalExecutor(setup.for_executor())
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._calls: deque[Callable[[], None]] = deque()
+        self._desk = Desk(setup.slots)
+        self._post = Post(setup, self._ring)
+        self._shelf = Shelf(setup, Errands("bundles", self._ring))
+        self._places: dict[str, str] = {}  # attempt -> its supervisor
+        self._to_submit: deque[Workload] = deque()
+        self._previous = list(self._seat.previous)
+        self._is_draining = False
+        self._is_stopping = False
+        self._is_ending = False
+        self._end_by = math.inf
+
+    # --- what others ask of it, from any thread ----------------------------------------------------------------------
+
+    def knock(self, attempt_id: str, token: str) -> Future[bool]:
+        """Offer an attempt.
+
+        :returns: whether it was claimed, once there was a slot for it; False when somebody else has it or it is over.
+            Cancelled when this worker takes no work any more.
+        """
+        future: Future[bool] = Future()
+        self._call(lambda: self._knocked(attempt_id, token, future))
+        return future
+
+    def nudge(self, attempt_ids: Iterable[str]) -> None:
+        """Have it ask now what is to be done with these attempts, if it has one of them."""
+        wanted = set(attempt_ids)
+        self._call(lambda: self._nudged(wanted))
+
+    def drain(self, grace: float | None = None) -> None:
+        """Take no new work, end what runs, then leave.
+
+        :param grace: seconds after which what still runs is stopped; None lets it run to its end.
+        """
+        self._call(lambda: self._drain(grace))
+
+    def stop(self) -> None:
+        """Stop what runs, then leave; called again, without the grace that tasks have after TERM."""
+        self._call(self._stop)
+
+    def run(self) -> None:
+        """Work until it was drained or stopped.
+
+        :raises UsageError: when it is refused where the work comes from.
+        """
+        try:
+            self._executor.start(self._seat.epoch)
+            while not self._is_over():
+                self._turn()
+        finally:
+            self._close()
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        while self._calls:
+            self._calls.popleft()()
+        self._post.deliver()
+        self._shelf.deliver()
+        self._hear()
+        self._start_fetched()
+        self._write()
+        self._check_end()
+        self._wait()
+
+    def _wait(self) -> None:
+        timeout = self._due() - self._clock.monotonic()
+        if self._calls or timeout <= 0 or self._is_over():
+            return
+        poller = select.poll()
+        for descriptor in (self._bell, *self._executor.filenos()):
+            poller.register(descriptor, select.POLLIN)
+        poller.poll(math.ceil(timeout * 1000))
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+
+    def _due(self) -> float:
+        now = self._clock.monotonic()
+        again = self._executor.look_again_in()
+        dues = [now + _LONGEST_WAIT, self._letter_due(), self._shelf.due, self._end_by]
+        return min([*dues, now + again] if again is not None else dues)
+
+    def _ring(self) -> None:
+        with contextlib.suppress(OSError):  # it has left
+            os.eventfd_write(self._bell, 1)
+
+    def _call(self, what: Callable[[], None]) -> None:
+        self._calls.append(what)
+        self._ring()
+
+    # --- orders ------------------------------------------------------------------------------------------------------
+
+    def _knocked(self, attempt_id: str, token: str, future: Future[bool]) -> None:
+        if self._is_draining:
+            future.cancel()
+        else:
+            self._desk.knock(attempt_id, token, future)
+
+    def _nudged(self, attempt_ids: set[str]) -> None:
+        if attempt_ids & self._desk.running:
+            self._post.hurry()
+
+    def _drain(self, grace: float | None) -> None:
+        if self._is_draining:
+            return
+        self._is_draining = True
+        self._desk.send_away()
+        self._desk.give_back(self._forget_unsubmitted(), Outcome.RELEASED, "Its worker is leaving.")
+        if grace is None:
+            self._executor.drain()
+        else:
+            self._executor.stop(grace)
+        self._post.hurry()
+        log.info("worker %s takes no new work, %d attempts run", self._post.worker_id, len(self._desk.running))
+
+    def _stop(self) -> None:
+        self._drain(0.0)
+        self._executor.stop(0.0)
+        self._is_stopping = True
+
+    # --- what the executor says --------------------------------------------------------------------------------------
+
+    def _hear(self) -> None:
+        for event in self._executor.events():
+            match event:
+                case SupervisorUp():
+                    self._found(event)
+                case Started():
+                    self._desk.started(event)
+                case Finished(report):
+                    self._ended(report)
+                case SupervisorDown():
+                    self._lost(event)
+
+    def _found(self, event: SupervisorUp) -> None:
+        """A supervisor is there; what it has from a worker before this one becomes ours, if there is a token for it."""
+        unknown = event.holds - self._desk.held.keys()
+        if self._follows:
+            self._desk.adopt((ident, event.tokens[ident]) for ident in sorted(unknown & event.tokens.keys()))
+            unknown -= event.tokens.keys()
+        self._places.update(dict.fromkeys(event.holds, event.supervisor.id))
+        self._executor.stop_attempts(unknown, "It belongs to no worker.")
+
+    def _ended(self, report: AttemptReport) -> None:
+        self._places.pop(report.attempt_id, None)
+        if self._follows:  # a dead supervisor of the worker before this one left it
+            self._desk.adopt([(report.attempt_id, report.token)])
+        if not self._desk.ended(report):
+            self._executor.acknowledge([report.attempt_id])
+
+    def _lost(self, event: SupervisorDown) -> None:
+        ours = [ident for ident, place in self._places.items() if place == event.supervisor_id]
+        for ident in ours:
+            del self._places[ident]
+        running = self._desk.running.intersection(ours)
+        if running:
+            log.warning("supervisor %s is gone with %d attempts: %s", event.supervisor_id, len(running), event.reason)
+        reason = f"The supervisor that ran it is gone. {event.reason}".strip()
+        self._desk.give_back(sorted(running), Outcome.LOST, reason)
+
+    @property
+    def _follows(self) -> bool:
+        """Whether what is found here was another worker's, from which it is still to be taken over."""
+        return bool(self._previous) and not self._post.is_registered
+
+    # --- starting attempts -------------------------------------------------------------------------------------------
+
+    def _start_fetched(self) -> None:
+        for workload, folder in self._shelf.take():
+            logs = self._setup.logs_folder
+            here = workload.to_json() | {"bundle_path": str(folder), "log_path": str(logs / workload.log_path)}
+            self._to_submit.append(Workload.from_json(here))
+        for workload, reason in self._shelf.take_failed():
+            self._desk.give_back([workload.attempt_id], Outcome.FAILED, reason)
+        supervisor_id = next(iter(self._executor.free_slots()), None)
+        if self._to_submit and supervisor_id is not None:
+            self._places.update({workload.attempt_id: supervisor_id for workload in self._to_submit})
+            self._executor.submit(supervisor_id, list(self._to_submit))
+            self._to_submit.clear()
+
+    def _forget_unsubmitted(self) -> list[str]:
+        unsubmitted = [*self._shelf.forget_all(), *(workload.attempt_id for workload in self._to_submit)]
+        self._to_submit.clear()
+        return unsubmitted
+
+    def _stop_attempts(self, attempt_ids: list[str]) -> None:
+        wanted = set(attempt_ids)
+        never = self._shelf.forget(wanted) + [each.attempt_id for each in self._to_submit if each.attempt_id in wanted]
+        self._to_submit = deque(each for each in self._to_submit if each.attempt_id not in wanted)
+        self._desk.give_back(never, Outcome.STOPPED, "stopped before it began")
+        self._executor.stop_attempts(wanted.difference(never), "stopped by a person")
+
+    # --- letters -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _free(self) -> int:
+        """How many attempts could be started now: a slot of a supervisor for each that is not on its way to one."""
+        on_the_way = len(self._to_submit) + self._shelf.waiting
+        return max(0, min(self._desk.free, sum(self._executor.free_slots().values()) - on_the_way))
+
+    def _has_errand(self) -> bool:
+        """Whether there is something to say before the next beat."""
+        if self._desk.has_news:
+            return True
+        return not self._is_draining and (self._desk.has_knocks or self._desk.is_hungry) and self._free > 0
+
+    def _letter_due(self) -> float:
+        if self._is_ending or (self._post.is_leaving and self._post.has_left):
+            return math.inf
+        if not self._post.is_registered and not self._executor.is_settled:
+            return math.inf
+        return self._post.due(self._has_errand() or not self._post.is_registered or self._post.is_leaving)
+
+    def _write(self) -> None:
+        if self._letter_due() > self._clock.monotonic():
+            return
+        if self._post.is_leaving:
+            self._post.leave()
+            return
+        if not self._post.is_registered:
+            self._register()
+            return
+        free = 0 if self._is_draining else self._free
+        said = self._desk.compose(
+            self._post.next_beat(), free=free, ask=self._post.is_beat_due, is_draining=self._is_draining
+        )
+        self._post.exchange(said, lambda answer, error: self._answered(said, answer, error))
+
+    def _register(self) -> None:
+        worker_id = f"{processes.host_name()[:40]}-{new_token()[:12]}"
+        held = [[ident, token] for ident, token in self._desk.held.items()]
+        self._seat.sit_down(worker_id)
+        self._post.register(worker_id, self._previous, held, self._registered)
+
+    def _registered(self, error: Exception | None) -> None:
+        if error is None:
+            self._previous = []
+            self._seat.sit_down(self._post.worker_id, alone=True)
+            self._grant()
+            log.info("worker %s began with %d attempts", self._post.worker_id, len(self._desk.held))
+        elif not isinstance(error, GatewayUnavailable):
+            raise error
+
+    def _answered(self, said: Exchange, answer: ExchangeAnswer | None, error: Exception | None) -> None:
+        if isinstance(error, WorkerGone):
+            self._begin_anew()
+        elif isinstance(error, GatewayUnavailable):
+            return
+        elif error is not None:
+            log.error("a letter with %d reports was refused: %s", len(said.reports), error, exc_info=error)
+            self._desk.refused(said, f"{type(error).__name__}: {error}")
+        elif answer is not None:
+            self._obey(said, answer)
+
+    def _obey(self, said: Exchange, answer: ExchangeAnswer) -> None:
+        self._grant()
+        told = self._desk.take_in(said, answer)
+        if told.taken:
+            self._executor.acknowledge(told.taken)
+        if told.stop:
+            self._stop_attempts(told.stop)
+        if self._is_draining:  # claimed by a letter of which the answer was lost
+            self._desk.give_back([each.attempt_id for each in told.fresh], Outcome.RELEASED, "Its worker is leaving.")
+        else:
+            self._shelf.fetch(told.fresh)
+
+    def _grant(self) -> None:
+        self._executor.grant(self._post.lease_ends, self._setup.lease_seconds)
+
+    def _begin_anew(self) -> None:
+        """This worker was given up: others may have what it runs, so that ends now, and nobody wants to hear how."""
+        log.warning("worker %s was given up: it stops what it runs and begins anew", self._post.worker_id)
+        self._executor.grant(0.0, 0.0)
+        self._forget_unsubmitted()
+        knocks = self._desk
+        self._desk = Desk(self._setup.slots)
+        self._desk.inherit_knocks(knocks)
+        self._previous = []
+        self._post.forget_id()
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def _check_end(self) -> None:
+        if not self._is_draining or self._is_ending:
+            return
+        now = self._clock.monotonic()
+        is_done = not self._desk.running and not self._desk.has_news and not self._post.is_busy
+        if self._end_by == math.inf and (is_done or (self._is_stopping and not self._desk.running)):
+            self._end_by = now + _FAREWELL
+        if is_done and self._post.is_registered and not self._post.is_leaving:
+            self._post.leave()
+        if now >= self._end_by or (is_done and (not self._post.is_registered or self._post.has_left)):
+            self._is_ending = True
+            self._executor.stop(0.0)
+
+    def _is_over(self) -> bool:
+        return self._is_ending and not self._executor.is_busy()
+
+    def _close(self) -> None:
+        if self._post.has_left:
+            self._seat.say_goodbye()
+        self._desk.send_away()
+        self._executor.detach()
+        self._shelf.close()
+        self._post.close()
+        os.close(self._bell)
+        self._seat.leave()

@@ -1,0 +1,120 @@
+"""The code of the attempts: bundles that are on this machine, and attempts that wait for one that is fetched."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from clockmill.errors import GatewayUnavailable, UsageError
+from clockmill.executors.worker.errands import Errands
+from clockmill.executors.worker.setup import WorkerSetup
+from clockmill.protocols import Workload
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+
+
+class Shelf:
+    """Gives each attempt the folder of its bundle.
+
+    :param errands: the thread that fetches.
+    """
+
+    def __init__(self, setup: WorkerSetup, errands: Errands) -> None:
+        self._setup = setup
+        self._clock = setup.clock
+        self._errands = errands
+        self._folders: dict[str, Path] = {}
+        self._waiting: dict[str, list[Workload]] = {}
+        self._fetching: set[str] = set()
+        self._ready: list[tuple[Workload, Path]] = []
+        self._failed: list[tuple[Workload, str]] = []
+        self._retry_at: dict[str, float] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many attempts were not taken yet."""
+        return len(self._ready) + len(self._failed) + sum(map(len, self._waiting.values()))
+
+    @property
+    def due(self) -> float:
+        """When a bundle is to be asked for again, in monotonic seconds."""
+        return min(self._retry_at.values(), default=math.inf)
+
+    def fetch(self, workloads: Iterable[Workload]) -> None:
+        """Find the code of these attempts."""
+        for workload in workloads:
+            folder = self._folders.get(workload.bundle)
+            if folder is not None and folder.is_dir():
+                self._ready.append((workload, folder))
+            else:
+                self._waiting.setdefault(workload.bundle, []).append(workload)
+        self._ask()
+
+    def deliver(self) -> None:
+        """Take in what was fetched, and ask again for what nobody could be asked for."""
+        self._errands.deliver()
+        now = self._clock.monotonic()
+        for bundle in [bundle for bundle, at in self._retry_at.items() if at <= now]:
+            del self._retry_at[bundle]
+        self._ask()
+
+    def take(self) -> list[tuple[Workload, Path]]:
+        """The attempts whose code is here, with its folder."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    def take_failed(self) -> list[tuple[Workload, str]]:
+        """The attempts whose code is nowhere to be had, with the reason."""
+        failed, self._failed = self._failed, []
+        return failed
+
+    def forget(self, attempt_ids: Collection[str]) -> list[str]:
+        """Drop attempts; returns those of them that were here."""
+        known = [workload.attempt_id for workloads in self._waiting.values() for workload in workloads]
+        known += [workload.attempt_id for workload, _ in (*self._ready, *self._failed)]
+        for bundle, workloads in list(self._waiting.items()):
+            self._waiting[bundle] = [each for each in workloads if each.attempt_id not in attempt_ids]
+        self._ready = [each for each in self._ready if each[0].attempt_id not in attempt_ids]
+        self._failed = [each for each in self._failed if each[0].attempt_id not in attempt_ids]
+        return [ident for ident in known if ident in attempt_ids]
+
+    def forget_all(self) -> list[str]:
+        """Drop all attempts; returns them."""
+        everything = [workload.attempt_id for workloads in self._waiting.values() for workload in workloads]
+        everything += [workload.attempt_id for workload, _ in (*self._ready, *self._failed)]
+        return self.forget(frozenset(everything))
+
+    def close(self) -> None:
+        """Fetch nothing more."""
+        self._errands.close()
+
+    def _ask(self) -> None:
+        for bundle in [each for each, workloads in self._waiting.items() if not workloads]:
+            del self._waiting[bundle]
+        for bundle in self._waiting.keys() - self._fetching - self._retry_at.keys():
+            self._fetching.add(bundle)
+            self._fetch(bundle)
+
+    def _fetch(self, bundle: str) -> None:
+        self._errands.run(
+            lambda: self._setup.fetch_bundle(bundle), lambda folder, error: self._fetched(bundle, folder, error)
+        )
+
+    def _fetched(self, bundle: str, folder: Path, error: Exception | None) -> None:
+        self._fetching.discard(bundle)
+        if isinstance(error, GatewayUnavailable):
+            log.warning("bundle %s cannot be fetched now, trying again: %s", bundle[:12], error)
+            self._retry_at[bundle] = self._clock.monotonic() + _RETRY_SECONDS
+            return
+        waiting = self._waiting.pop(bundle, [])
+        if error is None:
+            self._folders[bundle] = folder
+            self._ready += [(workload, folder) for workload in waiting]
+            return
+        log.error("bundle %s cannot be fetched", bundle[:12], exc_info=error)
+        told = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+        self._failed += [(workload, f"Its code cannot be fetched: {told}") for workload in waiting]
