@@ -26,7 +26,13 @@ from clockmill.storage.crypto import KEY_FILE
 
 
 def make_celery_worker(
-    settings: Settings, clock: Clock, *, executor: str | None, queues: Sequence[str], slots: int | None, name: str | None
+    settings: Settings,
+    clock: Clock,
+    *,
+    executor: str | None,
+    queues: Sequence[str],
+    slots: int | None,
+    name: str | None,
 ) -> tuple[Worker, Doorman]:
     """A worker, and who listens to the broker for it.
 
