@@ -13,7 +13,7 @@ from clockmill.clock import Clock
 from clockmill.config import Settings
 from clockmill.errors import DatabaseError, UsageError
 from clockmill.host.keys import load_or_make_key
-from clockmill.host.processes import host_name
+from clockmill.host.processes import host_name, new_instance
 from clockmill.migrations import runner
 from clockmill.migrations.runner import Migration
 from clockmill.storage.crypto import KEY_FILE, create_key_file
@@ -193,9 +193,9 @@ def make_triggerer(
     """
     from clockmill.storage.wakeup import TRIGGERERS
     from clockmill.storage.wakeup import listen as listen_for_calls
-    from clockmill.triggerer.service import TriggererService, new_name
+    from clockmill.triggerer.service import TriggererService
 
-    name = new_name()
+    name = new_instance()
     listener = listen_for_calls(database, settings.run_folder, name, TRIGGERERS)
     room = settings.triggerer.capacity if capacity is None else capacity
     return TriggererService(database, clock, settings, listener, capacity=room, name=name)

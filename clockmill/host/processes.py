@@ -53,9 +53,13 @@ def host_name() -> str:
     return os.uname().nodename
 
 
-def this_process() -> str:
-    """``HOST:PID``, by which people tell the services of several processes apart."""
-    return f"{host_name()}:{os.getpid()}"
+def new_instance() -> str:
+    """``HOST:PID:RANDOM``, a name for a service of this process that no other ever had, of 64 characters at most.
+
+    Hosts may share a name, and in containers each service is process 1.
+    """
+    tail = f":{os.getpid()}:{os.urandom(4).hex()}"
+    return f"{host_name()[: 64 - len(tail)]}{tail}"
 
 
 def boot_id() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 import clockmill
 from clockmill.bundles import Bundle, BundleStore, BundleTooLarge, FolderBusy, Snapshot
@@ -21,6 +22,8 @@ from clockmill.parsing.sync import SyncContext, deactivate, sync_results
 from clockmill.storage import bundles, dags, schedules
 from clockmill.storage.dags import ImportErrorRow, ParsedFileRow
 from clockmill.storage.engine import Connection, Database, DatabaseUnavailable
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class FolderKeeper:
     :param wake: called after each commit that a scheduler should know of.
     :param beat: called between the steps of long work.
     :param is_stopped: looked at between the steps of long work.
+    :param hold: begins each transaction that changes anything, and raises when this process must not.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class FolderKeeper:
         wake: Callable[[], None],
         beat: Callable[[], None],
         is_stopped: Callable[[], bool],
+        hold: Callable[[Connection], None],
     ) -> None:
         self._database = database
         self._clock = clock
@@ -66,9 +71,17 @@ class FolderKeeper:
         self._wake = wake
         self._beat = beat
         self._is_stopped = is_stopped
+        self._hold = hold
         self._short: set[tuple[str, str]] = set()
         self._short_asked: dict[tuple[str, str], float] = {}
         self._short_look_due = 0.0
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        def held(connection: Connection) -> T:
+            self._hold(connection)
+            return work(connection)
+
+        return self._database.write(held)
 
     # --- what is known ---------------------------------------------------------------------------------------------
 
@@ -170,9 +183,7 @@ class FolderKeeper:
         rows = [
             ImportErrorRow(source=source.name, file=file, line=None, message=text) for file, text in problems.items()
         ]
-        self._database.write(
-            partial(_store_problems, source=source.name, rows=rows, healed=healed, now=self._clock.now())
-        )
+        self._write(partial(_store_problems, source=source.name, rows=rows, healed=healed, now=self._clock.now()))
         for file in {*healed, *problems}:
             (source.parsed or {}).pop(file, None)
         source.problems = dict(problems)
@@ -230,11 +241,11 @@ class FolderKeeper:
             batch[sha256] = self._store.read(sha256)
             size += hashes[sha256]
             if size >= _CONTENT_BATCH_BYTES:
-                self._database.write(partial(bundles.add_contents, contents=batch))
+                self._write(partial(bundles.add_contents, contents=batch))
                 batch, size = {}, 0
-        self._database.write(partial(bundles.add_contents, contents=batch))
+        self._write(partial(bundles.add_contents, contents=batch))
         at = self._clock.now()
-        return self._database.write(lambda c: bundles.store_bundle(c, name, bundle.hash, bundle.manifest, at))
+        return self._write(lambda c: bundles.store_bundle(c, name, bundle.hash, bundle.manifest, at))
 
     def _sync(self, source: Source, context: SyncContext, results: list[ParseResult]) -> list[ParseResult]:
         """Store results in one transaction; when the database refuses them, one by one.
@@ -243,7 +254,7 @@ class FolderKeeper:
         """
         context = replace(context, now=self._clock.now())
         try:
-            outcome = self._database.write(partial(sync_results, context=context, results=results))
+            outcome = self._write(partial(sync_results, context=context, results=results))
         except DatabaseUnavailable:
             raise
         except dags.REFUSALS as error:
@@ -252,7 +263,7 @@ class FolderKeeper:
             log.exception("the DAGs of a file cannot be stored", extra={"file": results[0].file})
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             refused = failure(results[0].file, f"The DAGs of the file cannot be stored: {reason}")
-            outcome = self._database.write(partial(sync_results, context=context, results=[refused]))
+            outcome = self._write(partial(sync_results, context=context, results=[refused]))
         for row in outcome.parsed:
             if source.parsed is not None:
                 source.parsed[row.file] = row
@@ -275,7 +286,7 @@ class FolderKeeper:
         for first in range(0, len(files), _FORGET_AT_ONCE):
             part = files[first : first + _FORGET_AT_ONCE]
             now = self._clock.now()
-            if self._database.write(partial(_forget_files, source=name, files=part, reason=reason, now=now)):
+            if self._write(partial(_forget_files, source=name, files=part, reason=reason, now=now)):
                 self._wake()
 
 

@@ -13,13 +13,14 @@ from clockmill.bundles import BundleStore
 from clockmill.clock import Clock
 from clockmill.config import Settings
 from clockmill.executors import registry
-from clockmill.host.processes import this_process
+from clockmill.host.processes import new_instance
 from clockmill.parsing.crew import ParsingCrew
 from clockmill.parsing.keeper import FolderKeeper
+from clockmill.parsing.leadership import Leadership, LeadLost
 from clockmill.parsing.sources import make_sources
 from clockmill.parsing.watch import Watcher
 from clockmill.storage import bundles, components, versions
-from clockmill.storage.engine import Database, DatabaseUnavailable
+from clockmill.storage.engine import Connection, Database, DatabaseUnavailable
 from clockmill.storage.wakeup import wake
 
 log = logging.getLogger(__name__)
@@ -71,9 +72,12 @@ class DagProcessor:
             sources=self._sources,
             wake=wake_scheduler or partial(wake, database, settings.run_folder),
             beat=self._beat,
-            is_stopped=lambda: self._stop.is_set(),
+            is_stopped=self._is_stopped,
+            hold=lambda connection: self._leadership.hold(connection),
         )
-        self._instance = this_process()
+        self._instance = new_instance()
+        folder = settings.run_folder / "dag-processors"
+        self._leadership = Leadership(database, clock, NAME, self._instance, folder)
         self._beat_due = 0.0
         self._busy_at = 0.0
         self._prune_due = clock.monotonic() + _PRUNE_SECONDS
@@ -81,15 +85,20 @@ class DagProcessor:
     def run(self, stop_event: Flag) -> None:
         """Work until ``stop_event`` is set: a full look now, then whenever something changes, and now and then.
 
-        A database that is away is waited for.
+        A database that is away is waited for. While another instance leads, this one stands by.
         """
         self._stop = stop_event
+        self._leadership.enter()
         watcher = Watcher([source.root for source in self._sources], stop_event)
         scan = self._settings.dags.scan_interval_seconds
         full_look_due = self._clock.monotonic()
         self._careful(self._keeper.restore_bundles)
         try:
             for has_changed in watcher.changes():
+                if not self._leadership.is_leading:
+                    full_look_due = self._clock.monotonic()
+                    if not self._takes_lead():
+                        continue
                 is_full = self._clock.monotonic() >= full_look_due
                 if has_changed or is_full or self._keeper.is_reparse_due():
                     is_done = self._careful(partial(self.run_once, full=is_full))
@@ -101,7 +110,7 @@ class DagProcessor:
                 self._careful(self._housekeep)
         finally:
             self.close()
-            self._careful(lambda: self._database.write(lambda c: components.leave(c, NAME, self._instance)))
+            self._careful(self._leave)
 
     def run_once(self, *, full: bool = True) -> None:
         """Look at every folder, parse what changed, store it.
@@ -125,9 +134,10 @@ class DagProcessor:
     def prune(self) -> None:
         """Delete versions that no run needs, then the bundles and files that no version needs, here and on disk."""
         before = self._clock.now() - _PRUNE_AGE
-        while self._database.write(partial(versions.prune_versions, before=before)):
-            self._beat()
-        self._database.write(partial(bundles.prune_bundles, before=before))
+        if not self._leadership.is_standing_by:
+            while self._database.write(partial(versions.prune_versions, before=before)):
+                self._beat()
+            self._database.write(partial(bundles.prune_bundles, before=before))
         kept = self._database.read(bundles.bundle_hashes)
         kept |= {source.snapshot.bundle.hash for source in self._sources if source.snapshot}
         self._store.prune(kept, before)
@@ -136,28 +146,59 @@ class DagProcessor:
         """Take a step; when the database is away, wait a little and forget what is known, which may have changed."""
         try:
             step()
+        except LeadLost as error:
+            log.warning("what was begun is not written: %s", error)
+            self._leadership.lose()
+            self._crew.stop()
         except (DatabaseUnavailable, OSError) as error:
             if isinstance(error, OSError) and error.errno not in _NO_ROOM:
                 raise
             log.warning("the database is away, or there is no room", extra={"reason": str(error)})
-            for source in self._sources:
-                source.parsed = None
+            self._leadership.forget()
             self._stop.wait(_DOWN_PAUSE)
-            return False
-        return True
+        else:
+            return True
+        for source in self._sources:
+            source.parsed = None
+        return False
+
+    def _takes_lead(self) -> bool:
+        return self._careful(self._stand_by) and self._leadership.is_leading
+
+    def _stand_by(self) -> None:
+        """Look whether the one that leads is still there."""
+        self._leadership.look()
+        self._beat()
+        self._prune_now_and_then()
 
     def _housekeep(self) -> None:
-        now = self._clock.monotonic()
         self._beat()
         self._keeper.look_for_short()
-        self._crew.leave_when_idle(now, _IDLE_SECONDS)
+        self._crew.leave_when_idle(self._clock.monotonic(), _IDLE_SECONDS)
+        self._prune_now_and_then()
+
+    def _prune_now_and_then(self) -> None:
+        now = self._clock.monotonic()
         if now >= self._prune_due:
             self._prune_due = now + _PRUNE_SECONDS
             self.prune()
+
+    def _is_stopped(self) -> bool:
+        """Asked in the middle of long work, which must not look as if this process hung."""
+        self._beat()
+        return self._stop.is_set()
 
     def _beat(self) -> None:
         now = self._clock.monotonic()
         if now >= self._beat_due:
             self._beat_due = now + _BEAT_SECONDS
-            at = self._clock.now()
-            self._database.write(lambda c: components.beat(c, NAME, self._instance, at, period_seconds=_BEAT_SECONDS))
+            self._database.write(self._say_alive)
+
+    def _say_alive(self, connection: Connection) -> None:
+        components.beat(connection, NAME, self._instance, self._clock.now(), period_seconds=_BEAT_SECONDS)
+        if not self._leadership.is_standing_by:
+            self._leadership.hold(connection)
+
+    def _leave(self) -> None:
+        self._leadership.leave()
+        self._database.write(lambda connection: components.leave(connection, NAME, self._instance))

@@ -18,7 +18,7 @@ from threading import Event as Flag
 from clockmill.clock import Clock
 from clockmill.config import Settings
 from clockmill.executors.base import Executor
-from clockmill.host.processes import host_name, this_process
+from clockmill.host.processes import host_name, new_instance
 from clockmill.scheduler.agenda import Agenda
 from clockmill.scheduler.steps.advance import Advance
 from clockmill.scheduler.steps.backfills import Backfills
@@ -52,7 +52,7 @@ class SchedulerService:
     :param retired: executors that are no longer chosen, by name: what they run may end, and they get nothing new.
     :param listener: hears the calls of other processes; this service closes it.
     :param grace: seconds that running tasks get at the end; ``None`` leaves them running for the next scheduler.
-    :param instance: what tells it from other schedulers; its host and process unless given.
+    :param instance: what tells it from other schedulers; one that no other ever had unless given.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class SchedulerService:
         self._listener = listener
         self._grace = grace
         self._inbox = Inbox()
-        self._instance = instance or this_process()
+        self._instance = instance or new_instance()
         self._collect = Collect(self._space)
         self._open_runs = OpenRuns(self._space)
         self._backfills = Backfills(self._space)

@@ -56,6 +56,7 @@ __all__ = [
     "event",
     "from_micros",
     "import_error",
+    "leader",
     "lit",
     "metadata",
     "offer",
@@ -365,6 +366,15 @@ counter = Table(
     Column("name", String(40), primary_key=True),
     Column("value", BigInteger, nullable=False),
     comment="numbers that only ever go up: 'epoch' of schedulers",
+)
+
+leader = Table(
+    "leader",
+    metadata,
+    Column("name", String(40), primary_key=True),  # of the kind of service
+    Column("instance", String(64), nullable=False),  # the one that works while the others stand by
+    Column("beat", BigInteger, nullable=False),  # raised with each sign of life
+    comment="of services that must not work side by side, the one that does",
 )
 
 component = Table(

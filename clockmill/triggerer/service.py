@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +20,7 @@ from typing import TypeVar
 from clockmill.bundles import Bundle, BundleIncomplete, BundleStore
 from clockmill.clock import Clock
 from clockmill.config import Settings
-from clockmill.host.processes import host_name
-from clockmill.ids import new_token
+from clockmill.host.processes import new_instance
 from clockmill.protocols import StatesQuery, StatesSeen
 from clockmill.storage import triggers
 from clockmill.storage.bundles import load_manifest, read_contents
@@ -46,15 +44,8 @@ _DOWN_PAUSE = 0.5
 _CLAIM_GAP = 0.1
 #: Triggers claimed in one transaction: several triggerers that wake together share what there is.
 _CLAIM_AT_ONCE = 500
-_LONGEST_NAME = 64
 
 T = TypeVar("T")
-
-
-def new_name() -> str:
-    """A name for the triggerer of this process, which no other ever had: ``HOST:PID:RANDOM``."""
-    tail = f":{os.getpid()}:{new_token()[:8]}"
-    return f"{host_name()[: _LONGEST_NAME - len(tail)]}{tail}"
 
 
 _DEADLY = "RuntimeError: the triggerer died again and again while the code of this trigger was running"
@@ -90,7 +81,7 @@ class TriggererService:
         capacity: int,
         name: str | None = None,
     ) -> None:
-        self.name = name or new_name()
+        self.name = name or new_instance()
         self._database = database
         self._clock = clock
         self._settings = settings

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from clockmill.host.processes import new_instance
 from clockmill.triggerer.life import SILENCE, Beats, LifeFile
-from clockmill.triggerer.service import new_name
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -60,7 +60,7 @@ def test_a_reading_that_failed_begins_the_count_anew() -> None:
 
 
 def test_names_tell_processes_apart_and_fit_their_column(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert new_name() != new_name()
-    assert f":{os.getpid()}:" in new_name()
-    monkeypatch.setattr("clockmill.triggerer.service.host_name", lambda: "h" * 80)
-    assert len(new_name()) == 64
+    assert new_instance() != new_instance()
+    assert f":{os.getpid()}:" in new_instance()
+    monkeypatch.setattr("clockmill.host.processes.host_name", lambda: "h" * 80)
+    assert len(new_instance()) == 64

@@ -47,6 +47,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("attempt_id", "kind", name="uq_worker_report_attempt_id_kind"),
         comment="what workers say of their attempts, until a scheduler has applied it",
     )
+    op.create_table(
+        "leader",
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("instance", sa.String(length=64), nullable=False),
+        sa.Column("beat", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_leader"),
+        comment="of services that must not work side by side, the one that does",
+    )
     with op.batch_alter_table("supervisor") as table:
         table.add_column(sa.Column("queues", sa.JSON(), server_default="[]", nullable=False))
         table.add_column(sa.Column("resources", sa.JSON(), server_default="{}", nullable=False))
@@ -71,6 +79,7 @@ def downgrade() -> None:
     with op.batch_alter_table("supervisor") as table:
         for name in ("seen_at", "busy", "is_draining", "version", "resources", "queues"):
             table.drop_column(name)
+    op.drop_table("leader")
     op.drop_table("worker_report")
     op.drop_table("offer")
 
