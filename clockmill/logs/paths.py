@@ -29,4 +29,4 @@ def path_for(logs: Path, *, dag_id: str, run_id: str, task_id: str, map_index: i
             raise UsageError(problem)
     if map_index < -1 or try_number < 1:
         raise UsageError(f"There is no try {try_number} of map index {map_index}.")
-    return logs / dag_id / run_id / task_id / str(map_index) / f"{try_number}.log"
+    return logs.joinpath(dag_id, run_id, task_id, str(map_index), f"{try_number}.log")

@@ -20,7 +20,12 @@ from clockmill.runtime.nursery import Nursery, take_over
 from clockmill.runtime.rehearsal import rehearse
 
 #: What nearly every DAG file imports: done once here, not in each child.
-_COMMON = ("clockmill.operators.python", "clockmill.operators.bash", "clockmill.operators.empty")
+_COMMON = (
+    "clockmill.model.taskflow",
+    "clockmill.operators.python",
+    "clockmill.operators.bash",
+    "clockmill.operators.empty",
+)
 
 
 class Zygote(Nursery):

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 
 class LimitKind(StrEnum):
@@ -23,9 +23,10 @@ class LimitKind(StrEnum):
     RUN_TASK = "max_active_tis_per_dagrun"  #: instances of one task in one run
     EXECUTOR = "executor"  #: free slots of the supervisors of an executor
 
+    __hash__ = str.__hash__  # that of enums is written in Python, and limits are looked up all the time
 
-@dataclass(frozen=True, slots=True, order=True)
-class LimitKey:
+
+class LimitKey(NamedTuple):
     """One limit: its kind and the name of what it limits."""
 
     kind: LimitKind

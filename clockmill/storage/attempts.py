@@ -100,13 +100,15 @@ def fold_reschedules(connection: Connection, newest: Iterable[AttemptRow]) -> No
 
 def usage(connection: Connection) -> dict[LimitKey, int]:
     """How much of each pool and of each run's limit is in use: a fact about live attempts, never a counter."""
-    used: Counter[LimitKey] = Counter()
+    pools: Counter[str] = Counter()
+    runs: Counter[int] = Counter()
     # Live attempts are few. Grouping them in SQL makes SQLite walk through all of history in the order of the groups.
-    for row in connection.execute(_IN_USE):
-        used[LimitKey(LimitKind.POOL, row.pool)] += row.pool_slots
-        if row.task_instance_id is not None:  # an author's callback is no task of the run
-            used[LimitKey(LimitKind.RUN_TASKS, str(row.dag_run_id))] += 1
-    return used
+    for pool, slots, dag_run_id, task_instance_id in connection.execute(_IN_USE):
+        pools[pool] += slots
+        if task_instance_id is not None:  # an author's callback is no task of the run
+            runs[dag_run_id] += 1
+    used = {LimitKey(LimitKind.POOL, pool): slots for pool, slots in pools.items()}
+    return used | {LimitKey(LimitKind.RUN_TASKS, str(ident)): number for ident, number in runs.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

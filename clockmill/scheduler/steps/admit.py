@@ -123,11 +123,15 @@ class Admit:
         ledger.leave(locked)
         self.was_locked_out |= bool(locked)
         self.leaves_work |= any(self._lacks_own_slot(refusal.limit) for refusal in answer.refused)
-        if answer.refused:
+        if any(self._hides_others(refusal.limit) for refusal in answer.refused):
             ledger.refuse(mine.values(), answer.refused)
             self._cautious = _CAUTIOUS_PASSES
         work.room -= len(offers)
         return len(offers)
+
+    def _hides_others(self, limit: LimitKey) -> bool:
+        """Whether a full limit may stand before tasks that have room; where one executor is all, its slots do not."""
+        return limit.kind is not LimitKind.EXECUTOR or len(self._space.executors) > 1
 
     def _lacks_own_slot(self, limit: LimitKey) -> bool:
         return limit.kind is LimitKind.EXECUTOR and limit.name not in self._space.brokered
