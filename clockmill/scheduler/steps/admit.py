@@ -130,8 +130,8 @@ class Admit:
         return len(offers)
 
     def _hides_others(self, limit: LimitKey) -> bool:
-        """Whether a full limit may stand before tasks that have room; where one executor is all, its slots do not."""
-        return limit.kind is not LimitKind.EXECUTOR or len(self._space.executors) > 1
+        """Whether a full limit may stand before tasks that have room; the slots of the only executor do not."""
+        return limit.kind is not LimitKind.EXECUTOR or self._space.executors.keys() != {limit.name}
 
     def _lacks_own_slot(self, limit: LimitKey) -> bool:
         return limit.kind is LimitKind.EXECUTOR and limit.name not in self._space.brokered
