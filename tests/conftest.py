@@ -23,11 +23,13 @@ from clockmill.testing.servers import (
     PostgresServer,
     RabbitServer,
     RedisServer,
+    S3Server,
     Server,
     ServerMissing,
     postgres_server,
     rabbit_server,
     redis_server,
+    s3_server,
 )
 
 S = TypeVar("S", bound=Server)
@@ -58,6 +60,12 @@ def redis() -> Iterator[RedisServer]:
 def rabbitmq() -> Iterator[RabbitServer]:
     """A RabbitMQ server for the whole test run, as found or left by another test; skips where none is installed."""
     yield from _running(rabbit_server)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 server for the whole test run, as found or left by another test; skips where none is installed."""
+    yield from _running(s3_server)
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])

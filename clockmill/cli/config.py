@@ -62,4 +62,7 @@ def get_value(app: App, section: str, key: str, show_secrets: bool) -> None:
 
 def _shown(settings: Settings, each: Option, show_secrets: bool) -> Any:
     value = settings.database_url if each.path == "database.url" else settings.value(each)
-    return value if show_secrets or not each.traits.has_secret else re.sub(r"(?<=:)[^:@/]+(?=@)", "***", value)
+    if show_secrets or not each.traits.has_secret or not value:
+        return value
+    # Of a URL the password alone; what is none may be a secret as a whole.
+    return re.sub(r"(?<=:)[^:@/]+(?=@)", "***", value) if re.match(r"[a-z0-9+.\-]+://", value) else "***"

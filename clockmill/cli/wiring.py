@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from clockmill.clock import Clock
 from clockmill.config import Settings
+from clockmill.config.logs import LOGS_BY_API
 from clockmill.errors import DatabaseError, UsageError
 from clockmill.host.keys import load_or_make_key
 from clockmill.host.processes import host_name, new_instance
@@ -20,9 +21,16 @@ from clockmill.storage.crypto import KEY_FILE, create_key_file
 from clockmill.storage.engine import Database
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from clockmill.executors.base import Executor
     from clockmill.executors.setup import ExecutorSetup
+    from clockmill.logs.shipping import LogShipper
+    from clockmill.logs.store import LogStore
+    from clockmill.logs.tasklogs import TaskLogs
     from clockmill.parsing import DagProcessor
+    from clockmill.protocols import LogOwner, LogPiece, WorkerGateway
     from clockmill.scheduler.service import SchedulerService
     from clockmill.triggerer.service import TriggererService
     from clockmill.webserver.server import WebServer
@@ -217,6 +225,51 @@ def load_webserver() -> None:
     import clockmill.webserver.server  # noqa: F401
 
 
+def make_task_logs(settings: Settings) -> TaskLogs:
+    """What reads the logs of tasks.
+
+    :raises ConfigError: when they go to a store that cannot be used.
+    """
+    from clockmill.logs.tasklogs import TaskLogs
+
+    return TaskLogs(settings.logs_folder, _log_store(settings), is_sent=bool(settings.logs.remote))
+
+
+def log_keeper(settings: Settings) -> Callable[[LogOwner, LogPiece], int] | None:
+    """What keeps the logs that workers send to this home; None when they send none here."""
+    from clockmill.logs.keeper import FolderKeeper
+
+    return FolderKeeper(settings.logs_folder) if settings.logs.remote == LOGS_BY_API else None
+
+
+def make_log_shipper(
+    settings: Settings, clock: Clock, outbox: Path, connect: Callable[[], WorkerGateway]
+) -> LogShipper | None:
+    """What sends the logs of a worker; None when they stay on its machine.
+
+    :param outbox: a folder of this worker alone, which the next one of its name finds again.
+    :param connect: opens a way to where its work comes from.
+    :raises ConfigError: when they go to a store that cannot be used.
+    """
+    from clockmill.logs.carriers import ApiCarrier, Carrier, StoreCarrier
+    from clockmill.logs.outbox import Outbox
+    from clockmill.logs.shipping import LogShipper
+
+    if not settings.logs.remote:
+        return None
+    store = _log_store(settings)
+    carrier: Carrier = ApiCarrier(connect) if store is None else StoreCarrier(store)
+    return LogShipper(Outbox(outbox), carrier, clock)
+
+
+def _log_store(settings: Settings) -> LogStore | None:
+    if settings.logs.remote in ("", LOGS_BY_API):
+        return None
+    from clockmill.logs.store import LogStore
+
+    return LogStore(settings.logs.remote, settings.logs.storage_options)
+
+
 def make_web_server(
     settings: Settings, database: Database, clock: Clock, sock: socket.socket, *, services: tuple[str, ...] = ()
 ) -> WebServer:
@@ -231,7 +284,7 @@ def make_web_server(
 
     options = WebOptions(
         secret_key=load_or_make_key(settings.secret_key_file),
-        logs_folder=settings.logs_folder,
+        logs=make_task_logs(settings),
         dags_folder=settings.dags_folder,
         allowed_hosts=frozenset({settings.webserver.host, host_name()}),
         default_executor=settings.default_executor,
@@ -247,7 +300,7 @@ def make_web_server(
     from clockmill.storage.worker_gateway import DatabaseWorkerGateway
     from clockmill.webserver.execution import create_execution_app, mounted
 
-    workers = DatabaseWorkerGateway(database, settings.run_folder, clock)
+    workers = DatabaseWorkerGateway(database, settings.run_folder, clock, log_keeper(settings))
     reads = DatabaseGateway(database, Cipher(settings.keys_folder / KEY_FILE))
     both = mounted(create_execution_app(workers, reads, workers_secret(settings)), app)
     return WebServer(both, sock, settings.webserver.threads, max_body=MOST_BYTES)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from clockmill.config.logs import remote_problem, storage_options_problem
 from clockmill.config.options import Option, Source, described, option
 
 
@@ -212,6 +213,24 @@ class WebserverSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogsSettings:
+    """``[logs]``: what tasks write on workers of other machines."""
+
+    remote: str = option(
+        "",
+        "Where workers send what their tasks write: api for the web server, or a store by its URL, such as "
+        "s3://BUCKET/PREFIX; empty when it is to stay on their machine, or its folder of logs is shared.",
+        problem=remote_problem,
+    )
+    storage_options: str = option(
+        "",
+        "Arguments for the library of that store, a JSON object; empty for what it finds in the environment.",
+        has_secret=True,
+        problem=storage_options_problem,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoggingSettings:
     """``[logging]``: what the services tell."""
 
@@ -240,6 +259,7 @@ class Settings:
     celery: CelerySettings = field(default_factory=CelerySettings)
     dags: DagsSettings = field(default_factory=DagsSettings)
     webserver: WebserverSettings = field(default_factory=WebserverSettings)
+    logs: LogsSettings = field(default_factory=LogsSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     executors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False, repr=False)
@@ -308,6 +328,7 @@ SECTIONS: dict[str, type] = {
     "celery": CelerySettings,
     "dags": DagsSettings,
     "webserver": WebserverSettings,
+    "logs": LogsSettings,
     "logging": LoggingSettings,
 }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clockmill.clock import Clock
-from clockmill.logs.paths import path_for
+from clockmill.logs.paths import notes_file, path_for
 from clockmill.logs.writer import LogWriter
 from clockmill.state import TaskKey
 
@@ -29,7 +29,8 @@ class LogNote:
 def write_notes(logs: Path, clock: Clock, notes: Iterable[LogNote]) -> None:
     """Append them, once they are true, that is committed; one that cannot be written is left out.
 
-    The rows know the same, so a crash in between costs a line to read and nothing else.
+    Where workers send logs, a try has no file of its own here, and they go beside its parts. The rows know the same,
+    so a crash in between costs a line to read and nothing else.
     """
     for note in notes:
         path = path_for(
@@ -40,6 +41,6 @@ def write_notes(logs: Path, clock: Clock, notes: Iterable[LogNote]) -> None:
             map_index=note.task.map_index,
             try_number=note.try_number,
         )
-        writer = LogWriter(path, clock)
+        writer = LogWriter(path if path.exists() else notes_file(path), clock)
         writer.note(note.text)
         writer.close()

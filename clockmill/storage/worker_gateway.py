@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from clockmill.clock import Clock
-from clockmill.errors import DatabaseError, GatewayUnavailable, NotFound, WorkerGone
-from clockmill.protocols import Exchange, ExchangeAnswer, WorkerInfo
+from clockmill.errors import DatabaseError, GatewayUnavailable, NotFound, UsageError, WorkerGone
+from clockmill.protocols import Exchange, ExchangeAnswer, LogOwner, LogPiece, WorkerInfo
 from clockmill.state import Outcome
 from clockmill.storage import bundles, workers
 from clockmill.storage.engine import Database
+from clockmill.storage.log_owners import owners_of
 from clockmill.storage.wakeup import wake
 
 T = TypeVar("T")
@@ -23,12 +24,21 @@ class DatabaseWorkerGateway:
     """A :class:`~clockmill.protocols.WorkerGateway` that asks the database.
 
     :param run_folder: of the home of the schedulers that are to be called, where the database is an SQLite file.
+    :param keep_log: keeps what is sent of logs, and returns how many bytes of that one are kept; None when nobody is
+        to send any.
     """
 
-    def __init__(self, database: Database, run_folder: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        run_folder: Path,
+        clock: Clock,
+        keep_log: Callable[[LogOwner, LogPiece], int] | None = None,
+    ) -> None:
         self._database = database
         self._run_folder = run_folder
         self._clock = clock
+        self._keep_log = keep_log
 
     def register(self, worker: WorkerInfo, *, follows: str | None = None, held: list[list[str]] | None = None) -> None:
         """Introduce a worker; what the one that it follows had and it did not find is lost."""
@@ -70,6 +80,21 @@ class DatabaseWorkerGateway:
     def get_files(self, worker_id: str, hashes: list[str]) -> dict[str, bytes]:
         """Contents of files by their SHA-256."""
         return self._read(lambda connection: bundles.read_contents(connection, hashes))
+
+    def append_logs(self, pieces: list[LogPiece]) -> list[int | None]:
+        """Keep what attempts wrote.
+
+        :raises UsageError: when logs are not sent this way.
+        """
+        if self._keep_log is None:
+            raise UsageError("Logs are not sent this way: [logs] remote says where they go.")
+        owners = self._read(lambda connection: owners_of(connection, {each.attempt_id: each.token for each in pieces}))
+        try:
+            return [
+                self._keep_log(owners[each.attempt_id], each) if each.attempt_id in owners else None for each in pieces
+            ]
+        except OSError as error:
+            raise GatewayUnavailable(f"Logs cannot be written: {error}") from error
 
     def close(self) -> None:
         """Let go of the database."""

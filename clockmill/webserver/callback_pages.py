@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint
 
 from clockmill.logs.paths import path_for_callback
-from clockmill.logs.reader import read_tail
+from clockmill.logs.store import LogsUnavailable
 from clockmill.state import CallbackState
 from clockmill.storage import run_extras as reads
 from clockmill.webserver import logtail
@@ -28,9 +28,12 @@ def show_callback(dag_id: str, run_id: str, ident: int) -> str:
     if not found:
         raise PageNotFound("callback", str(ident))
     is_over = found[0].state != CallbackState.PENDING.value
-    folder = site.options.logs_folder
-    path = path_for_callback(folder, dag_id=dag_id, run_id=run_id, callback_id=ident)
-    log = read_tail(logtail.inside(folder, path), growing=not is_over)
+    path = path_for_callback(site.options.logs.folder, dag_id=dag_id, run_id=run_id, callback_id=ident)
+    log, problem = None, ""
+    try:
+        _, log = site.options.logs.tail(path, growing=not is_over)
+    except LogsUnavailable as error:
+        problem = str(error)
     return page(
         "callback.html",
         live=None if is_over else LIVE_MILLIS,
@@ -38,5 +41,6 @@ def show_callback(dag_id: str, run_id: str, ident: int) -> str:
         callback=found[0],
         attempts=attempts[::-1],
         log=log,
-        lines=logtail.lines(logtail.text_of(log.data)),
+        problem=problem,
+        lines=logtail.lines(logtail.text_of(log.data)) if log else [],
     )

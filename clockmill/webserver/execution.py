@@ -21,7 +21,7 @@ from werkzeug.exceptions import NotFound as NothingThere
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from clockmill.errors import GatewayUnavailable, NotFound, TaskGone, UsageError, WorkerGone
-from clockmill.protocols import Exchange, WorkerGateway, WorkerInfo
+from clockmill.protocols import Exchange, LogPiece, WorkerGateway, WorkerInfo
 from clockmill.runtime.remote.signing import MOST_BYTES, SIGNATURE, TooLarge, is_signed, pack, unpack
 from clockmill.storage.gateway import DatabaseGateway
 
@@ -67,6 +67,7 @@ class ExecutionApi:
             "leave": lambda body: self._workers.leave(_text(body, "worker_id")),
             "manifest": lambda body: self._workers.get_manifest(_text(body, "worker_id"), _text(body, "bundle")),
             "files": self._files,
+            "logs": lambda body: self._workers.append_logs([_piece(each) for each in body["pieces"]]),
         }
 
     def worker(self, method: str) -> Any:
@@ -125,6 +126,15 @@ class ExecutionApi:
                 files[key] = base64.b64encode(content).decode()
                 size += len(files[key])
         return {"files": files, "left": left}
+
+
+def _piece(told: Body) -> LogPiece:
+    """A piece of a log; what is no text, number or truth value in it is refused before anything is written."""
+    piece = LogPiece.from_json(told)
+    if type(piece.offset) is not int or piece.offset < 0 or type(piece.is_last) is not bool:
+        raise ValueError("a piece of a log needs an offset from 0 on, and is the last one or not")
+    _text(told, "attempt_id"), _text(told, "token")
+    return piece
 
 
 def create_execution_app(workers: WorkerGateway, reads: DatabaseGateway, secret: bytes) -> Flask:

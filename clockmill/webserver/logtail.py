@@ -1,14 +1,9 @@
-"""Task logs as harmless text, without terminal control sequences, and only from the folder of the logs."""
+"""Task logs as harmless text, without terminal control sequences."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
-
-from clockmill.errors import UsageError
-from clockmill.logs.paths import path_for
-from clockmill.storage.records import RunRow, TaskRow
 
 _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, cursor moves
@@ -34,32 +29,6 @@ class LogLine:
     time: str
     is_own: bool
     text: str
-
-
-def log_path(logs_folder: Path, run: RunRow, task: TaskRow, try_number: int) -> Path:
-    """The file of one try.
-
-    :raises UsageError: when it lies outside the folder of the logs, by an id or by a link.
-    """
-    path = path_for(
-        logs_folder,
-        dag_id=run.dag_id,
-        run_id=run.run_id,
-        task_id=task.task_id,
-        map_index=task.map_index,
-        try_number=try_number,
-    )
-    return inside(logs_folder, path)
-
-
-def inside(logs_folder: Path, path: Path) -> Path:
-    """``path``, when it lies in the folder of the logs.
-
-    :raises UsageError: when it does not, by an id or by a link.
-    """
-    if not path.resolve().is_relative_to(logs_folder.resolve()):
-        raise UsageError("This log lies outside the folder of the logs, so it is not shown.")
-    return path
 
 
 def text_of(data: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, current_app
 
 from clockmill.clock import Clock
+from clockmill.logs.tasklogs import TaskLogs
 from clockmill.storage.components import ComponentRow, list_components
 from clockmill.storage.triggers import anything_waits
 from clockmill.webserver.documents import Documents
@@ -38,7 +39,7 @@ class WebOptions:
     """
 
     secret_key: bytes
-    logs_folder: Path
+    logs: TaskLogs
     dags_folder: Path
     allowed_hosts: frozenset[str] = frozenset()
     default_executor: str = ""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask import Blueprint, Response, send_file
+from flask import Blueprint, Response, request, send_file, stream_with_context
 
 from clockmill.actions.explain import Explanation, explain
-from clockmill.logs.reader import Chunk, read_chunk, read_tail
-from clockmill.state import BEGUN_TASK_STATES, FINISHED_TASK_STATES, TaskState
+from clockmill.logs.merged import Cursor
+from clockmill.logs.store import LogsUnavailable
+from clockmill.state import FINISHED_TASK_STATES, TaskState
 from clockmill.storage import run_extras as extras
 from clockmill.storage import run_pages as reads
 from clockmill.storage.events import list_events
@@ -17,7 +19,7 @@ from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.run_pages import AttemptLine
 from clockmill.storage.runs import task_ids_known
 from clockmill.storage.task_lines import MappedLine, TaskLine, lines_named, list_instances
-from clockmill.webserver import logtail, xcoms
+from clockmill.webserver import logtail, task_log, xcoms
 from clockmill.webserver.errors import PageNotFound
 from clockmill.webserver.rendering import LIVE_MILLIS, choice, integer, page
 from clockmill.webserver.run_pages import EVENTS_SHOWN, find_run
@@ -29,8 +31,7 @@ NEIGHBOURS = 60
 INSTANCES_PER_PAGE = 200
 #: Why a task is in one of these, its row alone does not tell.
 _WAITING = frozenset(TaskState) - FINISHED_TASK_STATES - {TaskState.RUNNING}
-#: A sensor that looks again and again has an attempt for each look.
-ATTEMPTS_SHOWN = 100
+_DOWNLOAD_BYTES = 1 << 20
 
 
 def _find_task(run: RunRow, task_id: str) -> TaskRow:
@@ -67,7 +68,7 @@ def show_task(dag_id: str, run_id: str, task_id: str) -> str:
     task = _find_task(run, task_id)
     attempts, xcom_lines, deadlines, callbacks, waits, events = site.database.read(
         lambda c: (
-            reads.list_attempts(c, task.id, newest=ATTEMPTS_SHOWN),
+            reads.list_attempts(c, task.id, newest=task_log.ATTEMPTS_SHOWN),
             reads.list_xcoms(c, task.id, shown_chars=xcoms.SHOWN_CHARS),
             extras.list_deadlines(c, run.id, task_id=task_id),
             extras.list_callbacks(c, run.id, task_instance_id=task.id),
@@ -79,7 +80,7 @@ def show_task(dag_id: str, run_id: str, task_id: str) -> str:
     upstream, downstream = _neighbours(run, task_id)
     tries = _tries(attempts)
     number = integer("try", lowest=1) or (tries[-1].number if tries else 1)
-    log = _tail(run, task, number) if tries else None
+    log = task_log.tail(run, task, number, attempts) if tries else None
     return page(
         "task.html",
         live=None if task.state in FINISHED_TASK_STATES else LIVE_MILLIS,
@@ -90,15 +91,14 @@ def show_task(dag_id: str, run_id: str, task_id: str) -> str:
         downstream=downstream,
         why=_why(run, task) if task.state in _WAITING else None,
         attempts=attempts[::-1],
-        is_cut=len(attempts) == ATTEMPTS_SHOWN,
+        is_cut=len(attempts) == task_log.ATTEMPTS_SHOWN,
         deadlines=deadlines,
         callbacks=callbacks,
         wait=waits.get(task.id),
         tries=tries,
         number=number,
         log=log,
-        lines=logtail.lines(logtail.text_of(log.data)) if log else [],
-        log_live=_is_growing(task, number),
+        lines=logtail.lines(logtail.text_of(log.chunk.data)) if log and log.chunk else [],
         xcoms=[xcoms.shown(line) for line in xcom_lines],
         events=events,
     )
@@ -159,37 +159,48 @@ def list_all_instances(dag_id: str, run_id: str, task_id: str) -> str:
 
 @blueprint.get("/log")
 def read_log(dag_id: str, run_id: str, task_id: str) -> Response:
-    """The log of one try as text: ``?try=``, ``?offset=`` in bytes; without an offset, all of it as a file.
+    """The log of one try as text: ``?try=``, ``?offset=``; without an offset, all of it as a file.
 
-    ``X-Log-Offset`` says where to go on; ``X-Log-Complete`` is there when no more will come.
+    An offset is 0 or what ``X-Log-Offset`` said of where to go on; ``X-Log-Complete`` is there when no more will come.
     """
     run = find_run(dag_id, run_id)
     task = _find_task(run, task_id)
     number = integer("try", lowest=1) or 1
-    path = logtail.log_path(current_site().options.logs_folder, run, task, number)
-    offset = integer("offset", lowest=0)
-    if offset is None:
-        return _whole_file(path, f"{dag_id}.{run_id}.{task_id}.{number}.log")
-    # Asked before reading: what is written between the two comes with the next request.
-    growing = _is_growing(task, number)
-    chunk = read_chunk(path, offset, growing=growing)
+    offset = request.args.get("offset")
+    if not offset:
+        return _download(run, task, number, f"{dag_id}.{run_id}.{task_id}.{number}.log")
+    try:
+        chunk, is_complete = task_log.chunk_at(run, task, number, Cursor.parse(offset))
+    except LogsUnavailable as error:
+        return Response(str(error), 503, mimetype="text/plain")
     response = Response(logtail.text_of(chunk.data), mimetype="text/plain")
-    response.headers["X-Log-Offset"] = str(chunk.next_offset)
-    if not growing and chunk.next_offset >= chunk.size:
+    response.headers["X-Log-Offset"] = str(chunk.next)
+    if is_complete:
         response.headers["X-Log-Complete"] = "1"
     return response
 
 
-def _whole_file(path: Path, name: str) -> Response:
-    if not path.is_file():
+def _download(run: RunRow, task: TaskRow, number: int, name: str) -> Response:
+    """All of a log as a file."""
+    logs, path = current_site().options.logs, task_log.path_of(run, task, number)
+    try:
+        log = logs.find(path)
+    except LogsUnavailable as error:
+        return Response(str(error), 503, mimetype="text/plain")
+    if not log.size and not log.whole:
         raise PageNotFound("log", name)
-    return send_file(path, mimetype="text/plain", as_attachment=True, download_name=name, max_age=0)
+    if log.path is not None:
+        return send_file(log.path, mimetype="text/plain", as_attachment=True, download_name=name, max_age=0)
+    response = Response(stream_with_context(_pieces(path)), mimetype="text/plain")
+    response.headers.set("Content-Disposition", "attachment", filename=name)
+    return response
 
 
-def _tail(run: RunRow, task: TaskRow, number: int) -> Chunk:
-    path = logtail.log_path(current_site().options.logs_folder, run, task, number)
-    return read_tail(path, growing=_is_growing(task, number))
-
-
-def _is_growing(task: TaskRow, number: int) -> bool:
-    return number >= task.try_number and task.state in BEGUN_TASK_STATES
+def _pieces(path: Path) -> Iterator[bytes]:
+    at, logs = Cursor(), current_site().options.logs
+    try:
+        while (chunk := logs.chunk(path, at, growing=False, limit=_DOWNLOAD_BYTES)[1]).data:
+            yield chunk.data
+            at = chunk.next
+    except LogsUnavailable as error:
+        yield f"*** the rest is missing here: {error}\n".encode()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from clockmill.errors import UsageError
 from clockmill.logs import reader
+from clockmill.logs.merged import Cursor, file_log
 from clockmill.logs.paths import path_for
 from clockmill.logs.writer import MAX_LINE_BYTES, LogWriter
 
@@ -133,10 +134,11 @@ def test_a_full_disk_drops_output_and_says_how_much(tmp_path):
 def test_a_log_is_read_piece_by_piece_in_whole_lines(tmp_path):
     path = tmp_path / "1.log"
     path.write_text("".join(f"line {number:03d}\n" for number in range(100)))
-    pieces, offset = [], 0
-    while (chunk := reader.read_chunk(path, offset, growing=False, limit=100)).data:
+    pieces, at = [], Cursor()
+    while (chunk := reader.read_chunk(file_log(path), at, growing=False, limit=100)).data:
         pieces.append(chunk.data)
-        offset = chunk.next_offset
+        at = chunk.next
+    assert chunk.is_end
     assert b"".join(pieces) == path.read_bytes()
     assert all(piece.endswith(b"\n") for piece in pieces)
 
@@ -145,22 +147,26 @@ def test_a_log_is_read_piece_by_piece_in_whole_lines(tmp_path):
 def test_a_line_without_an_end_is_kept_back_while_somebody_writes(tmp_path, growing, data):
     path = tmp_path / "1.log"
     path.write_bytes(b"one\ntw")
-    assert reader.read_chunk(path, 0, growing=growing).data == data
+    assert reader.read_chunk(file_log(path), Cursor(), growing=growing).data == data
 
 
 def test_the_tail_of_a_big_log_begins_with_a_whole_line(tmp_path):
     path = tmp_path / "1.log"
     path.write_text("".join(f"line {number:05d}\n" for number in range(10_000)))
-    chunk = reader.read_tail(path, growing=False, limit=100)
+    chunk = reader.read_tail(file_log(path), growing=False, limit=100)
     assert chunk.data.startswith(b"line 09991\n")
     assert chunk.data.endswith(b"line 09999\n")
     assert path.read_bytes()[chunk.offset :] == chunk.data
-    assert chunk.next_offset == chunk.size == path.stat().st_size
+    assert chunk.next.offset == chunk.size == path.stat().st_size
 
 
 def test_a_log_that_is_not_there_yet_is_empty(tmp_path):
-    assert reader.read_chunk(tmp_path / "1.log", 7, growing=True) == reader.Chunk(data=b"", offset=7, size=0)
-    assert reader.read_tail(tmp_path / "1.log", growing=True).data == b""
+    log = file_log(tmp_path / "1.log")
+    here = Cursor(offset=7)
+    assert reader.read_chunk(log, here, growing=True) == reader.Chunk(
+        data=b"", offset=0, size=0, next=here, is_end=True
+    )
+    assert reader.read_tail(log, growing=True).data == b""
 
 
 def test_following_gives_what_is_added_until_it_is_over(tmp_path):
@@ -172,5 +178,9 @@ def test_following_gives_what_is_added_until_it_is_over(tmp_path):
             file.write(next(additions))
 
     remaining = iter([False, False, False, False, True])
-    pieces = list(reader.follow(path, StillClock(add), lambda: next(remaining)))
+
+    def look(at: Cursor) -> reader.Chunk:
+        return reader.read_chunk(file_log(path), at, growing=False)
+
+    pieces = list(reader.follow(look, StillClock(add), lambda: next(remaining)))
     assert b"".join(pieces) == b"one\ntwo\nthree\n"

@@ -11,7 +11,7 @@ from clockmill import DAG, Param
 from clockmill.actions.dags import set_paused
 from clockmill.actions.explain import explain
 from clockmill.clock import iso
-from clockmill.logs.paths import path_for
+from clockmill.logs.paths import notes_file, path_for
 from clockmill.operators.bash import BashOperator
 from clockmill.protocols import RunRequest
 from clockmill.scheduler.steps.advance import Advance
@@ -45,7 +45,7 @@ def ask(mill: Mill, outcome: str = "success", *, dag_id: str = "other", **reques
 def log_of(mill: Mill) -> list[str]:
     """What the scheduler wrote to the log of the first try."""
     path = path_for(mill.settings.logs_folder, dag_id="asks", run_id="r1", task_id="t")
-    return path.read_text().splitlines()
+    return notes_file(path).read_text().splitlines()
 
 
 def test_the_run_is_there_and_begins_when_the_task_has_ended(asking: Mill) -> None:

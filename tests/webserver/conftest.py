@@ -19,6 +19,7 @@ from clockmill.actions.backfill import BackfillPreview, BackfillRequest, preview
 from clockmill.actions.change import Preview, Request
 from clockmill.errors import Conflict
 from clockmill.events import Event, EventKind
+from clockmill.logs.tasklogs import TaskLogs
 from clockmill.operators.empty import EmptyOperator
 from clockmill.serde import dumps, encode
 from clockmill.storage import events, tables
@@ -302,7 +303,7 @@ def noted(database: Database) -> NotedActions:
 @pytest.fixture
 def app(database: Database, clock: StoppedClock, noted: NotedActions, logs: Path) -> Flask:
     """The application under test."""
-    options = WebOptions(secret_key=b"k" * 32, logs_folder=logs, dags_folder=Path("/home/ada/dags"))
+    options = WebOptions(secret_key=b"k" * 32, logs=TaskLogs(logs), dags_folder=Path("/home/ada/dags"))
     return create_app(database, options, clock=clock, actions_hook=noted)
 
 

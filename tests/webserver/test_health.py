@@ -8,6 +8,7 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
+from clockmill.logs.tasklogs import TaskLogs
 from clockmill.storage.engine import Database
 from clockmill.storage.triggers import NewTrigger, insert_triggers
 from clockmill.webserver.app import create_app
@@ -65,7 +66,7 @@ def test_an_instance_that_died_does_not_count_while_another_goes_round(client: F
 
 def test_a_database_that_cannot_be_asked_is_unhealthy_and_no_crash(tmp_path: Path, clock: Any, noted: Any) -> None:
     database = Database(f"sqlite:///{tmp_path}/missing/clockmill.db", clock=clock)
-    options = WebOptions(secret_key=b"k", logs_folder=tmp_path, dags_folder=tmp_path)
+    options = WebOptions(secret_key=b"k", logs=TaskLogs(tmp_path), dags_folder=tmp_path)
     client = create_app(database, options, clock=clock, actions_hook=noted).test_client()
 
     answer = client.get("/health")

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clockmill.logs import reader
+from clockmill.logs.merged import Cursor, file_log
 from clockmill.webserver import logtail
 
 PAGE = "/dags/weather/runs/one/tasks/extract"
@@ -136,11 +137,11 @@ def test_the_pieces_of_a_log_together_are_all_of_it(
     path = tmp_path_factory.mktemp("log") / "1.log"
     path.write_bytes("".join(f"{line}\n" for line in written).encode())
 
-    found, offset = b"", 0
-    while offset < path.stat().st_size:
-        chunk = reader.read_chunk(path, offset, growing=True, limit=limit)
-        assert chunk.next_offset > offset
-        found += path.read_bytes()[offset : chunk.next_offset]
-        offset = chunk.next_offset
+    found, at = b"", Cursor()
+    while at.offset < path.stat().st_size:
+        chunk = reader.read_chunk(file_log(path), at, growing=True, limit=limit)
+        assert chunk.next > at
+        found += path.read_bytes()[at.offset : chunk.next.offset]
+        at = chunk.next
 
     assert found == path.read_bytes()

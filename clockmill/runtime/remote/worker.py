@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from clockmill.errors import WorkerGone
-from clockmill.protocols import Exchange, ExchangeAnswer, WorkerInfo
+from clockmill.protocols import Exchange, ExchangeAnswer, LogPiece, WorkerInfo
 from clockmill.runtime.remote.client import Client, Gone
 
 
@@ -48,6 +48,11 @@ class HttpWorkerGateway:
             found.update({key: base64.b64decode(text) for key, text in answer["files"].items()})
             wanted = answer["left"]
         return found
+
+    def append_logs(self, pieces: list[LogPiece]) -> list[int | None]:
+        """Send what attempts wrote."""
+        kept: list[int | None] = self._call("logs", pieces=[piece.to_json() for piece in pieces])
+        return kept
 
     def close(self) -> None:
         """Close the connections."""

@@ -29,10 +29,11 @@ class ServerMissing(RuntimeError):
     """The program of a server is not installed.
 
     :param package: the Debian package that brings it.
+    :param kind: what that is, when it is another kind of package.
     """
 
-    def __init__(self, server: str, package: str) -> None:
-        super().__init__(f"no {server} server here; the Debian package {package!r} brings it")
+    def __init__(self, server: str, package: str, kind: str = "Debian package") -> None:
+        super().__init__(f"no {server} server here; the {kind} {package!r} brings it")
         self.package = package
 
 

@@ -5,6 +5,7 @@ const note = document.getElementById("log-state");
 const EVERY = 1000;
 const STAMP = /^(\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d\.\d{3})\d{3}\+00:00) ?(\*\*\* )?/;
 let timer = 0;
+let told = null;
 
 if (log) log.scrollTop = log.scrollHeight;
 
@@ -39,18 +40,33 @@ function add(text) {
   log.append(lines);
 }
 
+// Why the log cannot be read now goes below it, and away with the next answer.
+function tell(problem) {
+  if (problem) {
+    told = told || [...note.childNodes];
+    note.textContent = problem;
+  } else if (told) {
+    note.replaceChildren(...told);
+    told = null;
+  }
+}
+
 async function more() {
+  let problem = "";
   try {
     const answer = await fetch(`${log.dataset.log}&offset=${log.dataset.offset}`);
-    if (!answer.ok) throw new Error(String(answer.status));
     const text = await answer.text();
+    if (answer.status === 503) problem = text;
+    if (!answer.ok) throw new Error(String(answer.status));
     const follows = atEnd();
     if (text) add(text);
     if (follows) log.scrollTop = log.scrollHeight;
     log.dataset.offset = answer.headers.get("X-Log-Offset");
+    tell("");
     if (answer.headers.has("X-Log-Complete")) finish();
   } catch {
     // The page itself says when the server does not answer; the next try comes anyway.
+    if (problem) tell(problem);
   }
   plan();
 }
