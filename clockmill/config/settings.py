@@ -219,12 +219,14 @@ class LogsSettings:
     remote: str = option(
         "",
         "Where workers send what their tasks write: api for the web server, or a store by its URL, such as "
-        "s3://BUCKET/PREFIX; empty when it is to stay on their machine, or its folder of logs is shared.",
+        "s3://BUCKET/PREFIX; where it is nowhere, their machines keep it, in HOME/logs, which may be shared.",
+        default_text="nowhere",
         problem=remote_problem,
     )
     storage_options: str = option(
         "",
-        "Arguments for the library of that store, a JSON object; empty for what it finds in the environment.",
+        "Arguments for the library of that store, a JSON object.",
+        default_text="what it finds in the environment",
         has_secret=True,
         problem=storage_options_problem,
     )
