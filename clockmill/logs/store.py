@@ -142,18 +142,18 @@ def _told(error: Exception) -> str:
 def _open(url: str, options: dict[str, Any]) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
-        from fsspec.registry import known_implementations
+        from fsspec.registry import available_protocols
     except ImportError:
         raise ConfigError(
             f"[logs] remote is {url}, for which fsspec is needed: pip install 'clockmill[logs]'."
         ) from None
     kind = url.partition("://")[0]
+    if kind not in available_protocols():
+        raise ConfigError(
+            f"[logs] remote: there is no kind of store {kind!r}.{did_you_mean(kind, available_protocols())}"
+        )
     try:
         files, root = url_to_fs(url, **options)
-    except ImportError as error:
-        raise ConfigError(f"[logs] remote: {_told(error)}") from None
-    except ValueError as error:
-        raise ConfigError(f"[logs] remote: {_told(error)}{did_you_mean(kind, known_implementations)}") from None
-    except TypeError as error:
-        raise ConfigError(f"[logs] storage_options do not fit a store of the kind {kind!r}: {error}.") from None
+    except Exception as error:  # a library is missing, or does not know what is in the URL or the options
+        raise ConfigError(f"[logs] remote is {url}, which cannot be used: {_told(error)}.") from error
     return files, root
