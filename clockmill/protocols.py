@@ -320,7 +320,7 @@ class ExchangeAnswer(_Record):
 
     :param workloads: attempts that are its own now and that it does not have, each a :class:`Workload` as JSON.
     :param taken: of the attempts in ``started`` and ``reports``, those of which nobody needs to hear again.
-    :param stop: of those that it has, the attempts that are to be stopped.
+    :param stop: of those that it has, the attempts that are to be stopped, and those that are no longer its own.
     """
 
     workloads: list[dict[str, Any]] = field(default_factory=list)

@@ -28,6 +28,7 @@ cli = Root(
         "variables": ("clockmill.cli.variables:variables", "Look after variables."),
         "connections": ("clockmill.cli.connections:connections", "Look after connections."),
         "pools": ("clockmill.cli.pools:pools", "Look after pools."),
+        "workers": ("clockmill.cli.workers:workers", "Look after workers."),
         "why": ("clockmill.cli.why:why", "Tell why a task has not run."),
     },
 )

@@ -119,15 +119,16 @@ class DatabaseWorkerGateway:
 
     @staticmethod
     def _answer(connection: Connection, worker_id: str, held: set[str], taken: list[str]) -> ExchangeAnswer:
-        fresh, stop = [], []
+        fresh: list[str] = []
+        stop = set(held)  # what it has and is not its own, because it is over or somebody else's
         for ident, token, is_unwanted in workers.held_by(connection, worker_id):
             if ident in held:
-                stop += [ident] if is_unwanted else []
+                stop -= set() if is_unwanted else {ident}
             elif is_unwanted:
                 workers.report_end(connection, ident, token, Outcome.STOPPED, "stopped before it began")
             else:
                 fresh.append(ident)
-        return ExchangeAnswer(workloads=workers.workloads_of(connection, fresh), taken=taken, stop=stop)
+        return ExchangeAnswer(workloads=workers.workloads_of(connection, fresh), taken=taken, stop=sorted(stop))
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         try:

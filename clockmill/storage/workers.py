@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, bindparam, delete, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from clockmill.errors import GatewayUnavailable
 from clockmill.protocols import AttemptReport, WorkerInfo
 from clockmill.state import AttemptState, Outcome
 from clockmill.storage.conditions import LIVE_ATTEMPT
@@ -67,7 +68,7 @@ def give_up(connection: Connection, worker_id: str, reason: str) -> None:
         report_end(connection, ident, token, Outcome.LOST, reason)
 
 
-_HOLD = select(_S.is_alive, _S.executor, _S.queues, _S.is_draining).where(_S.id == bindparam("id")).with_for_update()
+_HOLD = select(_S.is_alive, _S.executor, _S.queues, _S.beat).where(_S.id == bindparam("id")).with_for_update()
 _BEAT = (
     update(supervisor)
     .where(_S.id == bindparam("worker"))
@@ -86,10 +87,13 @@ def beat_worker(
     """Take in a sign of life, and hold the worker's row until the end of the transaction.
 
     :returns: its executor and its queues; None when it was given up.
+    :raises GatewayUnavailable: when it has said more since then: what comes so late says what it held long ago.
     """
     row = connection.execute(_HOLD, {"id": worker_id}).one_or_none()
     if row is None or not row.is_alive:
         return None
+    if beat < row.beat:
+        raise GatewayUnavailable(f"The letter {beat} of the worker {worker_id} comes after its letter {row.beat}.")
     told = {"worker": worker_id, "number": beat, "busy_now": busy, "draining": is_draining, "now": now}
     connection.execute(_BEAT, told)
     return row.executor, row.queues

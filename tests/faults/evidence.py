@@ -70,6 +70,12 @@ class Attempt:
     pool: str
     queued_at: datetime
     ended_at: datetime | None
+    claimed_at: datetime | None = None
+
+    def begins(self, at: str) -> float:
+        """Since when it takes a slot of a pool, or of a supervisor: a worker claims it some time after it is made."""
+        moment = self.queued_at if at == self.pool or self.claimed_at is None else self.claimed_at
+        return moment.timestamp()
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ def read_rows(connection: Connection, entries: list[Entry], answered: set[str]) 
 def _attempt(row: Row, tasks: dict[int, str]) -> Attempt:
     return Attempt(
         row.id, tasks[row.task_instance_id], row.state, row.try_number, row.supervisor_id, row.pool, row.queued_at,
-        row.ended_at,
+        row.ended_at, row.claimed_at,
     )  # fmt: skip
 
 
@@ -219,7 +225,7 @@ def limits_kept(evidence: Evidence) -> Iterator[str]:
     processes = [(entry, entry.at, ended.get(entry.attempt, entry.at)) for entry in evidence.of("START")]
     for name, slots in evidence.slots.items():
         held = [each for each in evidence.attempts if name in (each.pool, each.supervisor)]
-        used = most_at_once((each.queued_at.timestamp(), _end(each)) for each in held)
+        used = most_at_once((each.begins(name), _end(each)) for each in held)
         if used > slots:
             yield f"I7: {name} has {slots} slots, and {used} attempts held one at once"
         mine = ((start, end) for entry, start, end in processes if _uses(rows.get(entry.attempt), name))

@@ -192,6 +192,17 @@ class Hired:
         """Ring the bell for an attempt, and wait for what comes of it."""
         return self.worker.knock(workload.attempt_id, workload.token).result(PATIENCE)
 
+    def crash(self) -> None:
+        """Leave behind what a worker leaves that was killed: a supervisor, and a seat that nobody sits on."""
+
+        def fall() -> None:
+            raise ZeroDivisionError
+
+        self.worker._call(fall)
+        self._thread.join(PATIENCE)
+        assert isinstance(self.error, ZeroDivisionError)
+        self.error = None
+
     def join(self) -> None:
         """Wait for its end."""
         self._thread.join(PATIENCE)

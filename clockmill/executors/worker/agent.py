@@ -32,8 +32,6 @@ from clockmill.state import Outcome
 log = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 5.0
-#: Seconds that undelivered reports are tried for after everything was stopped; then the next worker here finds them.
-_FAREWELL = 10.0
 
 
 class Worker:
@@ -321,6 +319,7 @@ class Worker:
         """This worker was given up: others may have what it runs, so that ends now, and nobody wants to hear how."""
         log.warning("worker %s was given up: it stops what it runs and begins anew", self._post.worker_id)
         self._executor.grant(0.0, 0.0)
+        self._executor.acknowledge(self._desk.held)
         self._forget_unsubmitted()
         knocks = self._desk
         self._desk = Desk(self._setup.slots)
@@ -336,7 +335,7 @@ class Worker:
         now = self._clock.monotonic()
         is_done = not self._desk.running and not self._desk.has_news and not self._post.is_busy
         if self._end_by == math.inf and (is_done or (self._is_stopping and not self._desk.running)):
-            self._end_by = now + _FAREWELL
+            self._end_by = now + self._setup.farewell
         if is_done and self._post.is_registered and not self._post.is_leaving:
             self._post.leave()
         if now >= self._end_by or (is_done and (not self._post.is_registered or self._post.has_left)):
@@ -344,7 +343,7 @@ class Worker:
             self._executor.stop(0.0)
 
     def _is_over(self) -> bool:
-        return self._is_ending and not self._executor.is_busy()
+        return self._is_ending and (self._desk.has_news or not self._executor.is_busy())
 
     def _close(self) -> None:
         if self._post.has_left:
