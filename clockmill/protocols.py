@@ -44,6 +44,7 @@ class Workload(_Record):
     :param item: which element of its expansion a mapped task takes, from 0; -1 when it takes none.
     :param scope: which instance of the mapped groups around it the task belongs to: ``"2"``, ``"2.0"``; empty outside.
     :param run_as_user: the user whose rights its process has, where the executor can change them; else None.
+    :param resources: what it asked for and was given: name -> amount, sizes in bytes.
     :param elements: of the values of other tasks that a mapped task is mapped over, what it takes, as far as it is
         handed over; the rest it has to ask for. For each value ``[task_id, key, length, [[index, JSON text], ...]]``.
     :param resume: how a deferred task goes on: ``method``, ``kwargs`` (JSON text) and ``event`` (JSON text) or
@@ -77,6 +78,7 @@ class Workload(_Record):
     max_xcom_bytes: int = 1 << 20
     executor_config: dict[str, Any] = field(default_factory=dict)
     run_as_user: str | None = None
+    resources: dict[str, float] = field(default_factory=dict)
     elements: list[tuple[str, str, int, list[tuple[int, str]]]] = field(default_factory=list)
     resume: dict[str, Any] | None = None
     callback: dict[str, Any] | None = None

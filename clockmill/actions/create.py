@@ -10,6 +10,7 @@ from typing import Any
 from clockmill.actions.deadlines import keep_deadlines_of_run
 from clockmill.serde import Document, TaskDoc
 from clockmill.state import RunType, TaskKey
+from clockmill.state.resources import to_text
 from clockmill.storage.backfills import LANE
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import NewTask, RunRow
@@ -67,6 +68,7 @@ def new_task(task: TaskDoc, key: TaskKey, *, item: int = -1, lane: int = 0) -> N
         pool_slots=task.pool_slots,
         executor=task.executor or "",
         queue=task.queue,
+        resources=to_text(task.resources),
         max_active_per_dag=task.max_active_per_dag,
         max_active_per_run=task.max_active_per_run,
     )

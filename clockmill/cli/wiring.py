@@ -145,7 +145,8 @@ def executor_setup(
     :param gateway: what opens the task gateway, and with what.
     :raises UsageError: when its section of the settings is no good.
     """
-    from clockmill.config.executors import executor_options
+    from clockmill.config.executors import executor_options, executor_resources
+    from clockmill.executors.offered import offered_resources
     from clockmill.executors.setup import ExecutorSetup
 
     slots, options = executor_options(settings, name)
@@ -161,6 +162,7 @@ def executor_setup(
         clock=clock,
         key=workers_secret(settings) if section else b"",
         options=(vars(getattr(settings, section)) if section else {}) | options,
+        resources=offered_resources(f"[executor.{name}] resources", executor_resources(settings, name)),
     )
 
 

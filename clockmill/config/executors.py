@@ -42,11 +42,12 @@ def from_environment(variable: str) -> tuple[str, str] | None:
 
 
 def executor_options(settings: Settings, name: str) -> tuple[int, dict[str, Any]]:
-    """How many attempts an executor runs at once, and the rest of its section.
+    """How many attempts an executor runs at once, and the rest of its section but its ``resources``.
 
     :raises ConfigError: when ``slots`` is no number that is allowed.
     """
     options = dict(settings.executors.get(section_name(name), {}))
+    options.pop("resources", None)
     slots = options.pop("slots", settings.core.parallelism)
     try:
         number = int(slots) if isinstance(slots, str) else slots
@@ -57,6 +58,11 @@ def executor_options(settings: Settings, name: str) -> tuple[int, dict[str, Any]
             f"[executor.{name}] slots is {slots!r}, but must be a whole number from 1 to {_MOST_SLOTS}."
         ) from None
     return number, options
+
+
+def executor_resources(settings: Settings, name: str) -> Any:
+    """What the section of an executor says of the resources that it offers, as it stands there; None for nothing."""
+    return settings.executors.get(section_name(name), {}).get("resources")
 
 
 def refuse_misspelt_sections(settings: Settings, names: Collection[str]) -> None:

@@ -18,6 +18,8 @@ class SupervisorInfo:
     """A supervisor as an executor sees it.
 
     :param slots: how many attempts it runs at once.
+    :param resources: what it offers besides: name -> amount, sizes in bytes. None when it does not say: then whatever
+        its attempts ask for is its own affair.
     """
 
     id: str
@@ -25,6 +27,7 @@ class SupervisorInfo:
     boot_id: str
     pid: int
     slots: int
+    resources: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

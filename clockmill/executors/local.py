@@ -57,6 +57,7 @@ class LocalExecutor:
         self._settings = {
             "home": str(setup.home),
             "slots": setup.slots,
+            "resources": None if setup.resources is None else dict(setup.resources),
             "orphan_grace": setup.orphan_grace,
             "gateway": setup.gateway,
             "gateway_spec": dict(setup.gateway_spec),
@@ -288,7 +289,14 @@ class LocalExecutor:
         link.pid = message["pid"]
         link.slots = message["slots"]
         link.held.update(message["running"])
-        info = SupervisorInfo(id=link.id, host=facts["host"], boot_id=facts["boot_id"], pid=link.pid, slots=link.slots)
+        info = SupervisorInfo(
+            id=link.id,
+            host=facts["host"],
+            boot_id=facts["boot_id"],
+            pid=link.pid,
+            slots=link.slots,
+            resources=message.get("resources"),
+        )
         self._failures = 0
         holds = frozenset(message["running"] + message["ended"])
         self._events.append(SupervisorUp(info, holds, message.get("tokens", {})))

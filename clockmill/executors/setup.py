@@ -22,6 +22,7 @@ class ExecutorSetup:
     :param home: the home of the installation, absolute; tasks have it as their working directory.
     :param run_folder: for locks and sockets of this instance alone; made by the executor when it needs it.
     :param slots: how many attempts it may run at once on this machine.
+    :param resources: what it may offer besides, sizes in bytes; None when nobody said.
     :param gateway: ``module:function`` that a supervisor calls with ``gateway_spec`` to open the task gateway.
     :param gateway_spec: what that function is called with. It holds secrets: hand it over by a pipe, never in an
         argument vector.
@@ -40,6 +41,7 @@ class ExecutorSetup:
     clock: Clock = field(default_factory=SystemClock)
     key: bytes = field(default=b"", repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
+    resources: Mapping[str, float] | None = None
 
     def read_options(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """The options that this executor knows, as configured, the others as in ``defaults``.

@@ -12,6 +12,7 @@ from clockmill.errors import DagDefinitionError
 from clockmill.model import checks
 from clockmill.model.weights import PriorityWeightStrategy, weight_rule
 from clockmill.state import RunType
+from clockmill.state.resources import parse as parse_resources
 from clockmill.state.rules import TriggerRule
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ OPERATOR_CHECKS: dict[str, checks.Check] = {
     "pre_execute": checks.optional(checks.function),
     "post_execute": checks.optional(checks.function),
     "trigger_rule": checks.one_of(TriggerRule),
-    "resources": checks.optional(checks.mapping),
+    "resources": checks.optional(parse_resources),
     "run_as_user": checks.optional(checks.text),
     "map_index_template": checks.optional(checks.text),
     "max_active_tis_per_dag": checks.optional(checks.whole(1)),

@@ -48,6 +48,7 @@ class Settings:
     :param results: where reports that nobody acknowledged are left at the end.
     :param orphan_grace: seconds without a scheduler after which everything is stopped.
     :param gateway: ``module:function`` that opens the task gateway from ``gateway_spec``.
+    :param resources: what it offers besides slots; the scheduler sees to it that no more is asked for.
     :param starter: ``zygote``: attempts are forked; ``fresh``: each gets an interpreter of its own.
     """
 
@@ -59,6 +60,7 @@ class Settings:
     gateway: str
     gateway_spec: dict[str, Any]
     starter: str = "zygote"
+    resources: dict[str, float] | None = None
 
 
 class Supervisor:
@@ -118,6 +120,7 @@ class Supervisor:
                 "op": "welcome",
                 "pid": os.getpid(),
                 "slots": self._settings.slots,
+                "resources": self._settings.resources,
                 "running": sorted(self._runner.held),
                 "ended": sorted(self._reports),
                 "tokens": self._runner.tokens | {ident: each["token"] for ident, each in self._reports.items()},

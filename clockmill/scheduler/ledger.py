@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
-from clockmill.state import Candidate, LimitKey, LimitKind, Refusal
+from clockmill.state import Candidate, LimitKey, LimitKind, Refusal, level_of
+from clockmill.state.admission import first_full
+from clockmill.state.packing import Ask
+from clockmill.state.resources import from_text
 from clockmill.storage.admission import Full, ReadyTask
 from clockmill.storage.attempts import LiveTask, live_tasks, usage
 from clockmill.storage.engine import Connection
@@ -64,6 +67,11 @@ class Ledger:
             totals[LimitKey(LimitKind.EXECUTOR, name)] = self._executors.get(name, 0)
         return totals
 
+    def lacking_nothing_else(self, tasks: Collection[ReadyTask]) -> set[int]:
+        """The ids of those of these tasks that would start if they asked for no resources."""
+        limits = self.limits(tasks)
+        return {each.ident for each in self.candidates(tasks) if first_full(each, limits, self._used) is None}
+
     def _candidate(self, task: ReadyTask) -> Candidate:
         claims = {
             LimitKey(LimitKind.POOL, task.pool): task.pool_slots,
@@ -76,7 +84,9 @@ class Ledger:
                 claims[_task_key(task, kind)] = 1
                 if limit is not None:
                     caps[_task_key(task, kind)] = limit
-        return Candidate(ident=task.id, claims=claims, caps=caps)
+        name = task.executor or self._default
+        ask = None if task.resources is None else ask_of(task, name)
+        return Candidate(ident=task.id, claims=claims, caps=caps, ask=ask, executor=name)
 
     # --- what is taken ----------------------------------------------------------------------------------------------
 
@@ -153,6 +163,11 @@ class Ledger:
                 key = _task_key(task, kind)
                 self._caps[key] = min(limit, self._caps.get(key, limit))
                 self._pairs[key] = (task, kind)
+
+
+def ask_of(task: ReadyTask, executor: str) -> Ask:
+    """What a task asks for."""
+    return Ask(executor, task.queue, from_text(task.resources), level_of(task), task.id)
 
 
 def _run_limit(dag_run_id: int) -> LimitKey:

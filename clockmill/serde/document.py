@@ -59,6 +59,7 @@ class TaskDoc:
     :param expand: what a mapped task is mapped over, see :class:`clockmill.state.Expansion`; None for a plain one.
     :param callbacks: which callbacks it has: ``on_failure_callback`` and so on.
     :param deadline: seconds from the start of the run within which it must be done, or None.
+    :param resources: what it asks for, sizes in bytes.
     """
 
     task_id: str
@@ -102,6 +103,7 @@ class TaskDoc:
     deadline: float | None = None
     retry_jitter: float = 0.0
     run_as_user: str | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

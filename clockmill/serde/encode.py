@@ -90,6 +90,7 @@ def _task(dag: DAG, task: BaseOperator, priority: int) -> dict[str, Any]:
         "callbacks": _callbacks(task),
         "pool": task.pool,
         "pool_slots": task.pool_slots,
+        "resources": dict(task.resources or {}),
         "priority": priority,
         "queue": task.queue,
         "executor": task.executor,

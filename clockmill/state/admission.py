@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeVar
 
+from clockmill.state.packing import Ask, Packing
+
 
 class LimitKind(StrEnum):
     """What a limit counts."""
@@ -22,6 +24,7 @@ class LimitKind(StrEnum):
     DAG_TASK = "max_active_tis_per_dag"  #: instances of one task over all runs of its DAG
     RUN_TASK = "max_active_tis_per_dagrun"  #: instances of one task in one run
     EXECUTOR = "executor"  #: free slots of the supervisors of an executor
+    RESOURCES = "resources"  #: what is free of what the supervisors of an executor offer
 
     __hash__ = str.__hash__  # that of enums is written in Python, and limits are looked up all the time
 
@@ -40,11 +43,15 @@ class Candidate:
     :param ident: its row id.
     :param claims: how much of which limit it needs.
     :param caps: how much of a limit there is as this candidate sees it, where runs of several DAG versions differ.
+    :param ask: what it asks for of one supervisor besides a slot; None for nothing.
+    :param executor: whose supervisor it goes to.
     """
 
     ident: int
     claims: Mapping[LimitKey, int]
     caps: Mapping[LimitKey, int] = field(default_factory=dict)
+    ask: Ask | None = None
+    executor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +65,20 @@ class Refusal:
 
     @property
     def reason(self) -> str:
+        if self.limit.kind is LimitKind.RESOURCES:
+            return f"the executor {self.limit.name!r} has not enough resources free"
         return f"{self.limit.kind} {self.limit.name!r} is full: {self.used} of {self.total} in use"
 
 
 @dataclass(slots=True)
 class Admission:
-    """The answer: ids admitted in order, and who has to wait for what."""
+    """The answer: ids admitted in order, who has to wait for what, and the supervisors that were chosen.
+
+    :ivar places: the name of the supervisor by id, of those for which it was not left open.
+    """
 
     admitted: list[int] = field(default_factory=list)
+    places: dict[int, str] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
 
 
@@ -117,19 +130,27 @@ def take_turns(waiting: Iterable[W], served: Mapping[Level, int]) -> list[W]:
     return [task for _, task in sorted(order, key=lambda pair: pair[0])]
 
 
-def admit(candidates: Iterable[Candidate], limits: Mapping[LimitKey, int], usage: Mapping[LimitKey, int]) -> Admission:
+def admit(
+    candidates: Iterable[Candidate],
+    limits: Mapping[LimitKey, int],
+    usage: Mapping[LimitKey, int],
+    packing: Packing | None = None,
+) -> Admission:
     """Admit candidates in the order given, as long as every limit that they claim has room.
 
     :param limits: how much of each limit there is; a limit that is not named here does not bind.
     :param usage: how much of each is in use, derived from live attempts.
+    :param packing: what supervisors have left of their resources; not needed while no candidate asks for any.
     """
     used = dict(usage)
     answer = Admission()
     for candidate in candidates:
-        full = _first_full(candidate, limits, used)
+        full = first_full(candidate, limits, used)
         if full is not None:
             total = candidate.caps.get(full, limits.get(full, 0))
             answer.refused.append(Refusal(candidate.ident, full, used.get(full, 0), total))
+            continue
+        if packing is not None and not _put(candidate, packing, answer):
             continue
         for key, amount in candidate.claims.items():
             used[key] = used.get(key, 0) + amount
@@ -137,7 +158,24 @@ def admit(candidates: Iterable[Candidate], limits: Mapping[LimitKey, int], usage
     return answer
 
 
-def _first_full(candidate: Candidate, limits: Mapping[LimitKey, int], used: Mapping[LimitKey, int]) -> LimitKey | None:
+def _put(candidate: Candidate, packing: Packing, answer: Admission) -> bool:
+    """Find a supervisor for it; False when its resources are nowhere free."""
+    ask = candidate.ask
+    place = packing.any_place(candidate.executor) if ask is None else packing.place_for(ask)
+    if place is None:
+        if ask is not None:
+            answer.refused.append(Refusal(candidate.ident, LimitKey(LimitKind.RESOURCES, candidate.executor), 0, 0))
+        return ask is None
+    if ask is None:
+        packing.put_plain(candidate.executor, place)
+    else:
+        packing.put(ask, place)
+    answer.places[candidate.ident] = place
+    return True
+
+
+def first_full(candidate: Candidate, limits: Mapping[LimitKey, int], used: Mapping[LimitKey, int]) -> LimitKey | None:
+    """The first limit that has no room for a candidate; None when it lacks nothing but perhaps resources."""
     for key, amount in candidate.claims.items():
         total = candidate.caps.get(key, limits.get(key))
         if total is not None and used.get(key, 0) + amount > total:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,6 +25,8 @@ from clockmill.state import Level, RunState, TaskKey, TaskState
 from clockmill.storage.tables import Key, dag, dag_run, lit, task_instance
 
 K = TypeVar("K", bound=Hashable)
+#: Executor, empty for the default, queue, and the text of what is asked for.
+AskKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class ReadyTask:
     pool: str
     pool_slots: int
     executor: str
+    queue: str
+    resources: str | None
     max_active_tasks: int
     max_active_per_dag: int | None
     max_active_per_run: int | None
@@ -65,6 +69,7 @@ class Full:
     :param open_executors: when given, tasks of other executors are left out; an empty name stands for the default.
     :param dag_tasks: ``(dag id, task id)``, with how many instances run; left out where the limit is not above that.
     :param run_tasks: the same by ``(row id of the run, task id)``.
+    :param asks: what tasks ask for in vain: executor, queue and the text of the resources.
     """
 
     pools: dict[str, int] = field(default_factory=dict)
@@ -72,6 +77,7 @@ class Full:
     open_executors: frozenset[str] | None = None
     dag_tasks: dict[tuple[str, str], int] = field(default_factory=dict)
     run_tasks: dict[tuple[int, str], int] = field(default_factory=dict)
+    asks: Collection[AskKey] = ()
 
 
 _TASK_COLUMNS = (
@@ -85,6 +91,8 @@ _TASK_COLUMNS = (
     "pool",
     "pool_slots",
     "executor",
+    "queue",
+    "resources",
     "max_active_per_dag",
     "max_active_per_run",
 )
@@ -139,6 +147,15 @@ def ready_tasks_after(
     return _read(connection, statement, most=limit, dag_run_id=dag_run_id, lane=level[0], priority=level[1])
 
 
+def asking_tasks(connection: Connection, executors: Collection[str], full: Full, *, limit: int) -> list[ReadyTask]:
+    """Those that ask for resources of these executors, the most urgent first, then the oldest.
+
+    :param executors: an empty name stands for the default.
+    """
+    asking = task_instance.c.resources.is_not(None), task_instance.c.executor.in_(sorted(executors))
+    return _read(connection, _ready(full).where(*asking), most=limit)
+
+
 def _read(connection: Connection, statement: Select[Any], **values: int) -> list[ReadyTask]:
     return [ReadyTask(**row._mapping) for row in connection.execute(statement, values)]
 
@@ -165,6 +182,9 @@ def _conditions(full: Full, table: FromClause) -> Iterator[ColumnElement[bool]]:
         yield task.dag_run_id.not_in(sorted(full.runs))
     if full.open_executors is not None:
         yield task.executor.in_(sorted(full.open_executors))
+    if full.asks:
+        in_vain = tuple_(task.executor, task.queue, task.resources).in_(sorted(full.asks))
+        yield or_(task.resources.is_(None), ~in_vain)
     for left, names in _by_value(full.pools):
         yield or_(task.pool_slots <= left, task.pool.not_in(names))
     for used, in_runs in _by_value(full.run_tasks):

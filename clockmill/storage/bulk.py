@@ -19,7 +19,16 @@ from clockmill.storage.tables import attempt, dag_run, task_instance
 _RUNS_AT_ONCE = 200
 
 #: The columns of a task instance that its definition gives, beside its number of tries.
-DEFINED = ("priority", "pool", "pool_slots", "executor", "queue", "max_active_per_dag", "max_active_per_run")
+DEFINED = (
+    "priority",
+    "pool",
+    "pool_slots",
+    "executor",
+    "queue",
+    "resources",
+    "max_active_per_dag",
+    "max_active_per_run",
+)
 
 
 def select_runs(

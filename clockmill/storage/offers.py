@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, or_, select, update
 
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.tables import Instant, attempt, offer, supervisor
@@ -33,6 +33,7 @@ class NewOffer:
     queue: str
     priority: int
     workload: dict[str, Any]
+    resources: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,7 @@ def insert_offers(connection: Connection, offers: Sequence[NewOffer], now: datet
             "executor": new.executor,
             "queue": new.queue,
             "priority": new.priority,
+            "resources": new.resources,
             "workload": new.workload,
             "offer_at": again,
         }
@@ -113,7 +115,12 @@ _SLOTS = (
     .where(supervisor.c.is_alive, ~supervisor.c.is_draining)
     .group_by(supervisor.c.executor)
 )
-_LIVE = select(attempt.c.executor, func.count()).where(LIVE_ATTEMPT).group_by(attempt.c.executor)
+# What asks for resources is offered only when a worker has them free: it does not count while nobody has claimed it.
+_LIVE = (
+    select(attempt.c.executor, func.count())
+    .where(LIVE_ATTEMPT, or_(attempt.c.resources.is_(None), attempt.c.supervisor_id.is_not(None)))
+    .group_by(attempt.c.executor)
+)
 
 
 def room_for_offers(connection: Connection, executors: Iterable[str]) -> dict[str, int]:

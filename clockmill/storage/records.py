@@ -80,6 +80,7 @@ class TaskRow:
     max_active_per_run: int | None
     executor: str
     queue: str
+    resources: str | None
     cut_short: bool
     leaves_out: list[str] | None
     scheduled_at: datetime | None
@@ -109,6 +110,7 @@ class NewTask:
     pool_slots: int
     executor: str
     queue: str
+    resources: str | None
     max_active_per_dag: int | None
     max_active_per_run: int | None
     lane: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -29,11 +30,14 @@ def register(
     boot_id: str,
     pid: int,
     slots: int,
+    resources: Mapping[str, float] | None = None,
     epoch: int,
     now: datetime,
 ) -> None:
     """Note that a supervisor is alive and controlled under ``epoch``."""
-    again = update(supervisor).where(supervisor.c.id == ident).values(epoch=epoch, slots=slots, is_alive=True)
+    offered = None if resources is None else dict(resources)
+    told = {"epoch": epoch, "slots": slots, "resources": offered, "is_alive": True}
+    again = update(supervisor).where(supervisor.c.id == ident).values(**told)
     if connection.execute(again).rowcount == 0:
         connection.execute(
             insert(supervisor).values(
@@ -43,6 +47,7 @@ def register(
                 boot_id=boot_id,
                 pid=pid,
                 slots=slots,
+                resources=offered,
                 epoch=epoch,
                 started_at=now,
             )

@@ -171,6 +171,7 @@ task_instance = Table(
     Column("pool_slots", Integer, nullable=False, server_default="1"),
     Column("executor", String(250), nullable=False, server_default=""),  # empty: the default executor
     Column("queue", String(250), nullable=False, server_default="default"),
+    Column("resources", Text),  # what it asks for, see state.resources; NULL: nothing
     Column("max_active_per_dag", Integer),
     Column("max_active_per_run", Integer),
     Column("cut_short", Boolean, nullable=False, server_default=false()),  # ended with its run, so a rerun owes it
@@ -184,6 +185,14 @@ task_instance = Table(
     CheckConstraint("(state IN ('up_for_retry', 'up_for_reschedule')) = (due_at IS NOT NULL)", name="due_iff_waiting"),
     CheckConstraint("NOT cut_short OR state IN ('failed', 'skipped')", name="cut_short_is_over"),
     Index("ix_task_instance_ready", "lane", text("priority DESC"), "dag_run_id", "id", **where("state = 'scheduled'")),
+    Index(
+        "ix_task_instance_asking",
+        "lane",
+        text("priority DESC"),
+        "dag_run_id",
+        "id",
+        **where("state = 'scheduled' AND resources IS NOT NULL"),
+    ),
     Index("ix_task_instance_due", "due_at", **where("due_at IS NOT NULL")),
 )
 
@@ -268,6 +277,7 @@ attempt = Table(
     Column("supervisor_id", String(64), ForeignKey("supervisor.id")),
     Column("pool", String(250), nullable=False),
     Column("pool_slots", Integer, nullable=False),
+    Column("resources", Text),  # what it was given, see state.resources; NULL: it asked for nothing
     Column("queued_at", Instant, nullable=False),
     Column("claimed_at", Instant),
     Column("started_at", Instant),

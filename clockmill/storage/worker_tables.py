@@ -34,7 +34,7 @@ supervisor = Table(
     Column("is_alive", Boolean, nullable=False, server_default=true()),
     Column("started_at", Instant, nullable=False),
     Column("queues", JSON, nullable=False, server_default="[]"),  # of a worker: the names of the queues that it serves
-    Column("resources", JSON, nullable=False, server_default="{}"),  # what it offers besides slots: name -> amount
+    Column("resources", JSON(none_as_null=True)),  # what it offers besides slots: name -> amount; NULL: it does not say
     Column("version", String(40), nullable=False, server_default=""),
     Column("is_draining", Boolean, nullable=False, server_default=false()),  # takes no new work
     Column("busy", Integer, nullable=False, server_default="0"),  # the attempts that it held at its last beat
@@ -50,6 +50,7 @@ offer = Table(
     Column("executor", String(250), nullable=False),
     Column("queue", String(250), nullable=False),
     Column("priority", Integer, nullable=False),
+    Column("resources", Text),  # what it asks for, see state.resources; NULL: nothing
     Column("workload", JSON, nullable=False),  # all that a worker needs, without the paths of its own host
     Column("offers", Integer, nullable=False, server_default="1"),  # how often its doorbell was rung
     Column("offer_at", Instant),  # when it is rung again; NULL once it is claimed

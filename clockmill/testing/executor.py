@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,13 +22,23 @@ class ScriptedExecutor:
     """Holds what it is given until :meth:`finish` or :meth:`die` is called.
 
     :param slots: how many attempts its one supervisor takes at once.
+    :param resources: what it offers besides; None when it does not say.
     """
 
     name = "scripted"
 
-    def __init__(self, clock: Clock, *, slots: int = 16, supervisor_id: str = "supervisor-1") -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        slots: int = 16,
+        supervisor_id: str = "supervisor-1",
+        resources: Mapping[str, float] | None = None,
+    ) -> None:
         self._clock = clock
-        self.info = SupervisorInfo(id=supervisor_id, host="test-host", boot_id="boot", pid=1, slots=slots)
+        self.info = SupervisorInfo(
+            id=supervisor_id, host="test-host", boot_id="boot", pid=1, slots=slots, resources=resources
+        )
         self.held: dict[str, Workload] = {}
         self.unacknowledged: dict[str, AttemptReport] = {}
         self.stopped: list[str] = []

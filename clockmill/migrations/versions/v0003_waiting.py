@@ -42,6 +42,7 @@ ATTEMPT_STATES = (
     "state IN ('queued', 'running', 'stopping', 'success', 'failed', 'skipped', 'lost', 'stopped', 'released', "
     "'deferred', 'rescheduled')"
 )
+ASKING = "state = 'scheduled' AND resources IS NOT NULL"
 ONE_WORK_ITEM = "(task_instance_id IS NULL) <> (callback_id IS NULL)"
 
 RUN_INDEXES = {
@@ -261,18 +262,23 @@ def _widen_task_instance() -> None:
         table.add_column(sa.Column("lane", sa.Integer(), server_default="0", nullable=False))
         table.add_column(sa.Column("max_active_per_dag", sa.Integer()))
         table.add_column(sa.Column("max_active_per_run", sa.Integer()))
+        table.add_column(sa.Column("resources", sa.Text()))
         table.add_column(sa.Column("cut_short", sa.Boolean(), server_default=sa.false(), nullable=False))
     _replace_check("task_instance", "due_iff_waiting", DUE_IFF_WAITING)
     _add_checks("task_instance", more)
     _create_ready_index("lane", sa.text("priority DESC"), "dag_run_id", "id")
+    order = ("lane", sa.text("priority DESC"), "dag_run_id", "id")
+    op.create_index("ix_task_instance_asking", "task_instance", order, **_where(ASKING))
 
 
 def _narrow_task_instance() -> None:
+    op.drop_index("ix_task_instance_asking", "task_instance")
     op.drop_index("ix_task_instance_ready", "task_instance")
     _drop_checks("task_instance", "cut_short_is_over")
     checks = {"due_iff_waiting": DUE_IFF_RETRIED, "state_known": TASK_STATE_KNOWN}
     with op.batch_alter_table("task_instance", **_remade("task_instance", checks)) as table:
         table.drop_column("cut_short")
+        table.drop_column("resources")
         table.drop_column("max_active_per_run")
         table.drop_column("max_active_per_dag")
         table.drop_column("lane")
@@ -293,6 +299,7 @@ def _widen_attempt() -> None:
     checks = {"ended_iff_over": ENDED_IFF_OVER, "state_known": ATTEMPT_STATES, "one_work_item": ONE_WORK_ITEM}
     with op.batch_alter_table("attempt", **_remade("attempt", checks)) as table:
         table.add_column(sa.Column("callback_id", Key))
+        table.add_column(sa.Column("resources", sa.Text()))
         table.alter_column("task_instance_id", existing_type=Key, nullable=True)
         table.create_foreign_key("fk_attempt_callback_id", "callback", ["callback_id"], ["id"], ondelete="CASCADE")
     _replace_check("attempt", "state_known", ATTEMPT_STATES)
@@ -309,6 +316,7 @@ def _narrow_attempt() -> None:
     with op.batch_alter_table("attempt", **_remade("attempt", checks)) as table:
         table.drop_constraint("fk_attempt_callback_id", type_="foreignkey")
         table.alter_column("task_instance_id", existing_type=Key, nullable=False)
+        table.drop_column("resources")
         table.drop_column("callback_id")
     _replace_check("attempt", "state_known", OLD_ATTEMPT_STATES)
 

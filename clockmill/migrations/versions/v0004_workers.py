@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("executor", sa.String(length=250), nullable=False),
         sa.Column("queue", sa.String(length=250), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("resources", sa.Text()),
         sa.Column("workload", sa.JSON(), nullable=False),
         sa.Column("offers", sa.Integer(), server_default="1", nullable=False),
         sa.Column("offer_at", sa.BigInteger()),
@@ -57,7 +58,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("supervisor") as table:
         table.add_column(sa.Column("queues", sa.JSON(), server_default="[]", nullable=False))
-        table.add_column(sa.Column("resources", sa.JSON(), server_default="{}", nullable=False))
+        table.add_column(sa.Column("resources", sa.JSON()))
         table.add_column(sa.Column("version", sa.String(length=40), server_default="", nullable=False))
         table.add_column(sa.Column("is_draining", sa.Boolean(), server_default=sa.false(), nullable=False))
         table.add_column(sa.Column("busy", sa.Integer(), server_default="0", nullable=False))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from clockmill.ids import new_attempt_id, new_token
+from clockmill.scheduler.asks import Asks
 from clockmill.scheduler.ledger import Ledger
 from clockmill.scheduler.steps.callbacks import Callbacks
 from clockmill.scheduler.steps.mailbox import make_offers
@@ -15,7 +16,7 @@ from clockmill.scheduler.turns import Turns
 from clockmill.scheduler.views import RunView
 from clockmill.scheduler.workspace import Effects, Workspace
 from clockmill.state import LimitKey, LimitKind, RunState, TaskState, admit
-from clockmill.storage.admission import Full, ReadyTask
+from clockmill.storage.admission import AskKey, Full, ReadyTask
 from clockmill.storage.engine import Connection
 from clockmill.storage.transitions import NewAttempt, create_attempts
 
@@ -36,6 +37,7 @@ class _Pass:
     free: Slots
     room: int
     aside: Collection[int]
+    asks: Asks
     ledger: Ledger | None = None
 
     def open_ledger(self) -> Ledger:
@@ -43,6 +45,12 @@ class _Pass:
             totals = {name: sum(supervisors.values()) for name, supervisors in self.free.items()}
             self.ledger = Ledger(self.connection, totals, self.aside)
         return self.ledger
+
+    def full(self) -> Full:
+        """Everything that has no room left."""
+        full = self.open_ledger().full()
+        full.asks = self.asks.in_vain()
+        return full
 
 
 class Admit:
@@ -57,6 +65,7 @@ class Admit:
         self._space = workspace
         self._callbacks = callbacks
         self._cautious = 0
+        self._in_vain: list[AskKey] = []
         self._turns = Turns()
         self._has_own_slots = bool(workspace.executors.keys() - workspace.brokered.keys())
         self.leaves_work = False
@@ -86,24 +95,31 @@ class Admit:
         self.leaves_work, self.was_locked_out = room <= 0 and self._has_own_slots, False
         if room <= 0:
             return False
-        work = _Pass(connection, effects, now, free, room, aside)
+        asks = Asks(connection, self._space.executors, free, self._space.brokered, self._in_vain)
+        work = _Pass(connection, effects, now, free, room, aside, asks)
+        more = self._share_out(work)
+        self._in_vain = asks.to_remember()
+        return more
+
+    def _share_out(self, work: _Pass) -> bool:
+        room = work.room
         full = self._full_at_first(work)
         self.leaves_work = full is not None and full.open_executors is not None
         for _ in range(_MOST_ROUNDS):
-            ready, is_all = self._turns.look(connection, work.room, full)
+            ready, is_all = self._turns.look(work.connection, work.room, full)
             if not ready:
                 return False
             chosen = self._round(work, ready)
             self.leaves_work |= work.room <= 0 and not is_all and self._has_own_slots
             if work.room <= 0 or (is_all and chosen == len(ready)):
                 return False
-            full = work.open_ledger().full()
+            full = work.full()
         return work.room < room
 
     def _full_at_first(self, work: _Pass) -> Full | None:
         if self._cautious > 0:
             self._cautious -= 1
-            return work.open_ledger().full()
+            return work.full()
         return Full(runs=set(work.aside)) if work.aside else None
 
     def _round(self, work: _Pass, ready: list[ReadyTask]) -> int:
@@ -112,8 +128,12 @@ class Admit:
         ledger = work.open_ledger()
         mine = {task.id: task for task in ready if _is_ready(views, task)}
         candidates = ledger.candidates(mine.values())
-        answer = admit(candidates, ledger.limits(mine.values()), ledger.used)
-        offers = [self._offer(views[mine[ident].dag_run_id], mine[ident], work) for ident in answer.admitted]
+        packing = work.asks.packing_for(mine.values(), ledger)
+        answer = admit(candidates, ledger.limits(mine.values()), ledger.used, packing)
+        offers = [
+            self._offer(views[mine[ident].dag_run_id], mine[ident], work, answer.places.get(ident))
+            for ident in answer.admitted
+        ]
         create_attempts(work.connection, offers)
         for ident in {offer.dag_run_id for offer in offers}:
             views[ident].aggregate.write_tasks(work.connection)
@@ -125,6 +145,7 @@ class Admit:
         self.leaves_work |= any(self._lacks_own_slot(refusal.limit) for refusal in answer.refused)
         if any(self._hides_others(refusal.limit) for refusal in answer.refused):
             ledger.refuse(mine.values(), answer.refused)
+            self.leaves_work |= work.asks.refuse(mine, answer.refused)
             self._cautious = _CAUTIOUS_PASSES
         work.room -= len(offers)
         return len(offers)
@@ -136,10 +157,12 @@ class Admit:
     def _lacks_own_slot(self, limit: LimitKey) -> bool:
         return limit.kind is LimitKind.EXECUTOR and limit.name not in self._space.brokered
 
-    def _offer(self, view: RunView, task: ReadyTask, work: _Pass) -> NewAttempt:
+    def _offer(self, view: RunView, task: ReadyTask, work: _Pass, place: str | None) -> NewAttempt:
         executor = task.executor or self._space.default_executor
         supervisors = work.free[executor]
-        supervisor_id = max(supervisors, key=lambda name: (supervisors[name], name))
+        if place is None or place not in supervisors:  # what a worker is expected to claim is still offered to all
+            place = max(supervisors, key=lambda name: (supervisors[name], name))
+        supervisor_id = place
         supervisors[supervisor_id] -= 1
         state = TaskState.RUNNING if supervisor_id else TaskState.QUEUED
         row = view.change(task.key, state=state, reason="")
@@ -154,6 +177,7 @@ class Admit:
             supervisor_id=supervisor_id or None,
             pool=row.pool,
             pool_slots=row.pool_slots,
+            resources=row.resources,
             queued_at=work.now,
         )
         elements = self._space.handover.elements(work.connection, view, row)

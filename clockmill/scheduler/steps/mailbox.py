@@ -15,6 +15,7 @@ from clockmill.protocols import AttemptReport, Workload
 from clockmill.scheduler.steps.collect import Inbox
 from clockmill.scheduler.workspace import Effects, Workspace
 from clockmill.state import Outcome
+from clockmill.state.resources import to_text
 from clockmill.storage.engine import Connection
 from clockmill.storage.offers import NewOffer, OpenOffer, insert_offers, ring_again
 from clockmill.storage.workers import STARTED, beats, forget_reports, give_up, unclaimed_stops, waiting_reports
@@ -124,6 +125,7 @@ def _offer(executor: str, workload: Workload, settings: Settings) -> NewOffer:
         executor=executor,
         queue=workload.queue,
         priority=workload.priority,
+        resources=to_text(workload.resources),
         workload=workload.to_json() | {"bundle_path": "", "log_path": str(log_path)},
     )
 

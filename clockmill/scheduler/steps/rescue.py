@@ -59,6 +59,7 @@ class Rescue:
                 boot_id=info.boot_id,
                 pid=info.pid,
                 slots=info.slots,
+                resources=info.resources,
                 epoch=self._epoch,
                 now=now,
             )

@@ -11,6 +11,7 @@ from clockmill.protocols import Workload
 from clockmill.scheduler.handover import Elements
 from clockmill.scheduler.plans import Plan
 from clockmill.scheduler.views import RunView
+from clockmill.state.resources import from_text
 from clockmill.storage.callbacks import CallbackRow
 from clockmill.storage.records import RunRow, TaskRow
 
@@ -52,6 +53,7 @@ def workload_for(
         kill_grace=settings.scheduler.kill_grace_seconds,
         max_xcom_bytes=settings.core.max_xcom_bytes,
         executor_config=dict(task.executor_config),
+        resources=from_text(row.resources),
         elements=elements,
         run_as_user=task.run_as_user,
         resume=row.resume,

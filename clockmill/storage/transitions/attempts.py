@@ -37,6 +37,7 @@ class NewAttempt:
     pool_slots: int
     queued_at: datetime
     callback_id: int | None = None
+    resources: str | None = None
 
 
 def create_attempts(connection: Connection, attempts: Sequence[NewAttempt]) -> None:

@@ -92,6 +92,7 @@ _FIRST_TASK_COLUMNS: Columns = (
     ("max_active_per_run", "integer"),
     ("executor", "text"),
     ("queue", "text"),
+    ("resources", "text"),
     ("reason", "text"),
 )
 
@@ -180,6 +181,7 @@ _NEW_TASK_COLUMNS: Columns = (
     ("max_active_per_run", "integer"),
     ("executor", "text"),
     ("queue", "text"),
+    ("resources", "text"),
     *(column for column in _TASK_COLUMNS if column[0] not in {"id", "old"}),
 )
 _NEW_TASK_KEY = ("id", *TaskKey._fields)

@@ -1,0 +1,69 @@
+"""What supervisors and workers offer besides slots, and what live attempts have asked for of it: facts, no counters."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, select
+
+from clockmill.state.packing import Ask, Place
+from clockmill.state.resources import from_text, plus
+from clockmill.storage.conditions import LIVE_ATTEMPT
+from clockmill.storage.tables import attempt, offer, supervisor
+
+_S, _A, _O = supervisor.c, attempt.c, offer.c
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Somebody who takes work, and what is free there.
+
+    :param place: its offer and what is used of it. Supervisors of one executor on one host share what the host has; a
+        worker has what it says for itself.
+    """
+
+    id: str
+    executor: str
+    host: str
+    place: Place
+
+
+_SOURCES = (
+    select(_S.id, _S.executor, _S.host, _S.resources, _S.queues)
+    .where(_S.is_alive, ~_S.is_draining, _S.executor.in_(bindparam("executors", expanding=True)))
+    .order_by(_S.id)
+)
+_TAKEN = (
+    select(_A.resources, _A.supervisor_id, _S.executor, _S.host)
+    .join(supervisor, _S.id == _A.supervisor_id)
+    .where(LIVE_ATTEMPT, _A.resources.is_not(None))
+)
+_UNCLAIMED = (
+    select(_O.attempt_id, _O.executor, _O.queue, _O.priority, _O.resources)
+    .where(_O.offer_at.is_not(None), _O.resources.is_not(None), _O.executor.in_(bindparam("executors", expanding=True)))
+    .order_by(_O.priority.desc(), _O.attempt_id)
+)
+
+
+def sources(connection: Connection, executors: Collection[str]) -> list[Source]:
+    """Those that take work for these executors."""
+    by_id: dict[str, dict[str, float]] = defaultdict(dict)
+    by_host: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for taken in connection.execute(_TAKEN):
+        amounts = from_text(taken.resources)
+        by_id[taken.supervisor_id] = plus(by_id[taken.supervisor_id], amounts)
+        by_host[taken.executor, taken.host] = plus(by_host[taken.executor, taken.host], amounts)
+    found = []
+    for row in connection.execute(_SOURCES, {"executors": sorted(executors)}):
+        used = by_id[row.id] if row.queues else by_host[row.executor, row.host]
+        queues = frozenset(row.queues) if row.queues else None
+        found.append(Source(row.id, row.executor, row.host, Place(offered=row.resources, used=used, queues=queues)))
+    return found
+
+
+def unclaimed_asks(connection: Connection, executors: Collection[str]) -> list[Ask]:
+    """What is asked for by offers that no worker has claimed yet, the most urgent and oldest first."""
+    rows = connection.execute(_UNCLAIMED, {"executors": sorted(executors)}) if executors else ()
+    return [Ask(row.executor, row.queue, from_text(row.resources), (0, row.priority), row.attempt_id) for row in rows]
