@@ -61,6 +61,7 @@ def _make_worker(settings: Settings, clock: Clock, setup: ExecutorSetup, name: s
             executor=setup.name,
             queues=queues,
             slots=setup.slots,
+            resources=setup.resources or {},
             version=program_version(),
             home=settings.home,
             run_folder=settings.run_folder / "workers" / name,
