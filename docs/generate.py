@@ -141,6 +141,9 @@ def configuration_page() -> str:
         "An option is set on the command line, in the environment as `CLOCKMILL__SECTION__NAME`, or in",
         "`clockmill.toml` in the home folder; the first of these that names it wins. All of them are checked when a",
         "program starts: an unknown name or a bad value ends it with the nearest name that exists.",
+        "",
+        "What holds a password may stand in a file of its own, whose path is in the environment:",
+        f"{', '.join(f'`{option.variable}_FILE`' for option in OPTIONS if option.traits.has_secret)}.",
     ]
     for section, options in groupby(OPTIONS, key=lambda each: each.section):
         lines += ["", f"## `[{section}]`", ""]

@@ -16,6 +16,7 @@ cli = Root(
         "dag-processor": ("clockmill.cli.services:dag_processor", "Run the parsing of DAG files alone."),
         "triggerer": ("clockmill.cli.triggerer:triggerer", "Run a triggerer alone."),
         "celery": ("clockmill.cli.celery:celery", "Run tasks on any machine, by a broker."),
+        "health": ("clockmill.cli.health:health", "Show which services go round; exit 1 when one is missing."),
         "info": ("clockmill.cli.info:info", "Show what is installed and where everything is."),
         "version": ("clockmill.cli.info:version", "Print the version."),
         "db": ("clockmill.cli.db:db", "Look after the metadata database."),

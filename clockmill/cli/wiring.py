@@ -288,7 +288,7 @@ def make_web_server(
         secret_key=load_or_make_key(settings.secret_key_file),
         logs=make_task_logs(settings),
         dags_folder=settings.dags_folder,
-        allowed_hosts=frozenset({settings.webserver.host, host_name()}),
+        allowed_hosts=frozenset({settings.webserver.host, host_name(), *_names(settings.webserver.allowed_hosts)}),
         default_executor=settings.default_executor,
         components=(*ALWAYS_THERE, *services),
     )
@@ -313,6 +313,11 @@ def address_of(sock: socket.socket) -> str:
     host, port = sock.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _names(text: str) -> list[str]:
+    """Host names as requests have them: without a port, in lower case."""
+    return [name.strip().lower() for name in text.split(",") if name.strip()]
 
 
 def _database(settings: Settings) -> Database:

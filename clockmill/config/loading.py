@@ -17,6 +17,8 @@ from clockmill.errors import ConfigError, did_you_mean
 _PREFIX = "CLOCKMILL__"
 _BY_PATH = {known.path: known for known in OPTIONS}
 _BY_VARIABLE = {known.variable: known for known in OPTIONS}
+#: What holds a password may stand in a file, which systems that hand out secrets make, and is not inherited.
+_BY_FILE_VARIABLE = {f"{known.variable}_FILE": known for known in OPTIONS if known.traits.has_secret}
 
 
 def find_home(home: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -82,12 +84,13 @@ class _Collector:
             if told := executors.from_environment(variable):
                 self.executors.setdefault(told[0], {})[told[1]] = environ[variable]
                 continue
-            known = _BY_VARIABLE.get(variable)
-            if known is None:
-                hint = did_you_mean(variable, _BY_VARIABLE)
+            if variable in _BY_VARIABLE:
+                self._take_text(_BY_VARIABLE[variable], Source.ENVIRONMENT, variable, environ[variable])
+            elif variable in _BY_FILE_VARIABLE:
+                self._take_secret(_BY_FILE_VARIABLE[variable], variable, environ)
+            else:
+                hint = did_you_mean(variable, _BY_VARIABLE.keys() | _BY_FILE_VARIABLE.keys())
                 self.problems.append(f"The environment variable {variable} sets no option.{hint}")
-                continue
-            self._take_text(known, Source.ENVIRONMENT, variable, environ[variable])
 
     def add_overrides(self, overrides: Mapping[str, str]) -> None:
         for path, text in overrides.items():
@@ -103,6 +106,22 @@ class _Collector:
                 self.problems.append(f"{path}: {told}")
             else:
                 self.executors.setdefault(told[0], {})[told[1]] = told[2]
+
+    def _take_secret(self, known: Option, variable: str, environ: Mapping[str, str]) -> None:
+        if known.variable in environ:
+            self.problems.append(f"{known.variable} and {variable} both set {known.label}: keep one of them.")
+            return
+        path = Path(environ[variable])
+        try:
+            text = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+            self.problems.append(f"{variable}: {path} cannot be read: {reason}.")
+            return
+        if not text:
+            self.problems.append(f"{variable}: {path} is empty.")
+            return
+        self._take_text(known, Source.ENVIRONMENT, variable, text)
 
     def _take_text(self, known: Option, source: Source, where: str, text: str) -> None:
         self._take(known, source, where, lambda: known.from_text(text), text)

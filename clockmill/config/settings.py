@@ -202,6 +202,12 @@ class WebserverSettings:
     host: str = option("127.0.0.1", "The address to listen on; 0.0.0.0 lets other machines in.")
     port: int = option(8080, "The port to listen on; 0 picks a free one.", minimum=0, maximum=65_535)
     threads: int = option(4, "How many requests are answered at once.", minimum=1, maximum=256)
+    allowed_hosts: str = option(
+        "",
+        "The names under which browsers reach it, with commas between, such as that of a proxy before it; besides "
+        "localhost, the name of the machine, and addresses in numbers.",
+        default_text="none",
+    )
     execution_api: bool = option(
         False, "Let workers that hold no credentials of the database ask the web server instead, below /execution."
     )

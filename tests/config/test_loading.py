@@ -122,3 +122,48 @@ def test_an_unknown_override_is_refused(home: Path) -> None:
     assert problems_of(home, overrides={"webserver.prt": "1"}) == [
         "There is no option 'webserver.prt'. Did you mean 'webserver.port'?"
     ]
+
+
+def test_a_secret_may_stand_in_a_file_and_a_line_end_is_no_part_of_it(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgresql+psycopg://mill:secret@db/mill\n")
+
+    settings = config.load(home, environ={"CLOCKMILL__DATABASE__URL_FILE": str(file)})
+
+    assert settings.database_url == "postgresql+psycopg://mill:secret@db/mill"
+    assert settings.sources["database.url"] is Source.ENVIRONMENT
+
+
+def test_a_secret_in_a_file_is_checked_like_any_other_and_never_shown(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "short").write_text("fifteen letters")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff")
+
+    told = problems_of(
+        home,
+        {
+            "CLOCKMILL__CELERY__BROKER_URL_FILE": str(tmp_path / "empty"),
+            "CLOCKMILL__DATABASE__URL_FILE": str(tmp_path / "none"),
+            "CLOCKMILL__WORKERS__SECRET_FILE": str(tmp_path / "short"),
+            "CLOCKMILL__WEBSERVER__HOST_FILE": str(tmp_path / "short"),
+        },
+    )
+
+    assert told == [
+        f"CLOCKMILL__CELERY__BROKER_URL_FILE: {tmp_path}/empty is empty.",
+        f"CLOCKMILL__DATABASE__URL_FILE: {tmp_path}/none cannot be read: No such file or directory.",
+        "The environment variable CLOCKMILL__WEBSERVER__HOST_FILE sets no option. "
+        "Did you mean 'CLOCKMILL__WEBSERVER__HOST'?",
+        "CLOCKMILL__WORKERS__SECRET_FILE: [workers] secret must have at least 16 characters.",
+    ]
+    assert problems_of(home, {"CLOCKMILL__WORKERS__SECRET_FILE": str(tmp_path / "binary")}) == [
+        f"CLOCKMILL__WORKERS__SECRET_FILE: {tmp_path}/binary cannot be read: it is no text in UTF-8."
+    ]
+
+
+def test_a_secret_and_the_file_of_it_are_not_both_taken(home: Path, tmp_path: Path) -> None:
+    environ = {"CLOCKMILL__WORKERS__SECRET": "x" * 16, "CLOCKMILL__WORKERS__SECRET_FILE": str(tmp_path / "none")}
+
+    assert problems_of(home, environ) == [
+        "CLOCKMILL__WORKERS__SECRET and CLOCKMILL__WORKERS__SECRET_FILE both set [workers] secret: keep one of them."
+    ]
