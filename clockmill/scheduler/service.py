@@ -144,19 +144,19 @@ class SchedulerService:
         self._collect.run_once(self._inbox)
         # A supervisor that is new brings free slots, which tasks may have waited for since before this scheduler.
         call = self._listener.drain()
-        woken = call is Call.NEWS or now >= self._full_look_due or bool(self._inbox.up)
-        if call is Call.NEWS and self._is_known:
+        woken = Call.NEWS in call or now >= self._full_look_due or bool(self._inbox.up)
+        if Call.NEWS in call and self._is_known:
             self._meet(self._space.database.read(self._has_others))
         if woken:
             self._full_look_due = now + self._space.settings.scheduler.max_sleep_seconds
         if self._rescue is not None:
             self._rescue.run_once(self._inbox)
-        has_mail = (woken or self._again) and self._mailbox.read(self._inbox, self._advance.aside)
+        has_mail = (woken or self._again or Call.MAIL in call) and self._mailbox.read(self._inbox, self._advance.aside)
         due = self._deadline is not None and self._deadline <= self._space.clock.now()
         if due:
             self._mailbox.ring_again()
         made = self._open_runs.run_once() + self._backfills.run_once() if woken or due or self._again else 0
-        offered = call is Call.WORK and self._has_room()
+        offered = Call.WORK in call and not woken and self._has_room()
         queued = woken or due or made > 0 or self._again
         agenda = Agenda(stale=woken, queued=queued, timers=woken or due, offered=offered)
         if queued or offered or self._inbox.reports or self._inbox.started:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import socket
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntFlag
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from clockmill.host.sockets import short_path
 from clockmill.ids import new_token
@@ -36,12 +38,16 @@ SCHEDULERS = Audience("clockmill_wake", "wake")
 TRIGGERERS = Audience("clockmill_triggers", "wake-triggerers")
 
 
-class Call(IntEnum):
-    """What a service is called for; the greater one includes the lesser."""
+_MAIL = text(f"NOTIFY {SCHEDULERS.channel}, 'MAIL '")
+
+
+class Call(IntFlag):
+    """What a service is called for; several calls that are taken in together are joined."""
 
     NONE = 0  #: nobody called
     WORK = 1  #: somebody has work that it has no room for; of interest to whoever has room
-    NEWS = 2  #: something changed
+    MAIL = 2  #: workers have reported
+    NEWS = 4  #: something else changed: look at everything
 
 
 class WakeListener(Protocol):
@@ -52,7 +58,7 @@ class WakeListener(Protocol):
         ...
 
     def drain(self) -> Call:
-        """Take in all calls; the greatest one of them."""
+        """Take in all calls, joined."""
         ...
 
     def call_others(self, call: Call) -> None:
@@ -79,6 +85,18 @@ def wake(database: Database, run_folder: Path, whom: Audience = SCHEDULERS) -> N
         _notify(database, whom.channel)
 
 
+def announce_mail(connection: Connection) -> None:
+    """Call all schedulers with the commit of this transaction, where the database can do that."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_MAIL)
+
+
+def deliver_mail(database: Database, run_folder: Path) -> None:
+    """Call them after the commit, where it cannot."""
+    if database.is_sqlite:
+        _send_datagrams(run_folder / SCHEDULERS.folder, b"MAIL")
+
+
 class DatagramListener:
     """A Unix datagram socket ``NAME.sock`` in a folder."""
 
@@ -101,7 +119,7 @@ class DatagramListener:
                 word = self._socket.recv(64)
             except BlockingIOError:
                 return call
-            call = max(call, _call_named(word.decode("ascii", "replace")))
+            call |= _call_named(word.decode("ascii", "replace"))
 
     def call_others(self, call: Call) -> None:
         _send_datagrams(self._path.parent, call.name.encode("ascii"), but=self._path)
@@ -129,7 +147,7 @@ class NotifyListener:
             return Call.NEWS if self._connect() else Call.NONE
         try:
             said = [notify.payload.partition(" ") for notify in self._connection.notifies(timeout=0)]
-            return max((_call_named(word) for word, _, token in said if token != self._token), default=Call.NONE)
+            return reduce(or_, (_call_named(word) for word, _, token in said if token != self._token), Call.NONE)
         except OSError:
             return self._lose()
         except self._driver_error():

@@ -15,7 +15,7 @@ from clockmill.state import Outcome
 from clockmill.storage import bundles, workers
 from clockmill.storage.engine import Database
 from clockmill.storage.log_owners import owners_of
-from clockmill.storage.wakeup import wake
+from clockmill.storage.wakeup import announce_mail, deliver_mail, wake
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class DatabaseWorkerGateway:
         """
         answer = self._write(lambda connection: self._exchange(connection, worker_id, said))
         if said.started or said.reports:
-            self._wake()
+            deliver_mail(self._database, self._run_folder)
         return answer
 
     def leave(self, worker_id: str) -> None:
@@ -111,6 +111,8 @@ class DatabaseWorkerGateway:
         workers.store_reports(connection, workers.STARTED, [_started(*each) for each in said.started])
         ended = [(report["attempt_id"], report["token"], report) for report in said.reports]
         workers.store_reports(connection, workers.FINISHED, ended)
+        if said.started or said.reports:
+            announce_mail(connection)
         won = workers.claim_offers(connection, worker_id, [(ident, token) for ident, token in said.claims], now)
         if said.want > 0:
             workers.claim_any(connection, worker_id, executor, queues, said.want - len(won), now)
