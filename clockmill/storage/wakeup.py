@@ -122,7 +122,7 @@ class DatagramListener:
             call |= _call_named(word.decode("ascii", "replace"))
 
     def call_others(self, call: Call) -> None:
-        _send_datagrams(self._path.parent, call.name.encode("ascii"), but=self._path)
+        _send_datagrams(self._path.parent, (call.name or "NEWS").encode("ascii"), but=self._path)
 
     def close(self) -> None:
         self._socket.close()
@@ -155,7 +155,7 @@ class NotifyListener:
 
     def call_others(self, call: Call) -> None:
         # Not by the connection that listens: what comes in while it sends would be taken in by nobody.
-        _notify(self._database, f"{self._channel}, '{call.name} {self._token}'")
+        _notify(self._database, f"{self._channel}, '{call.name or 'NEWS'} {self._token}'")
 
     def close(self) -> None:
         if self._connection is not None:
