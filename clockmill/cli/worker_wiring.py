@@ -20,7 +20,7 @@ from clockmill.executors.celery.consumer import Doorman
 from clockmill.executors.celery.doorbell import BrokerOptions
 from clockmill.executors.celery.executor import CeleryExecutor
 from clockmill.executors.setup import ExecutorSetup
-from clockmill.executors.worker import Worker, WorkerSetup
+from clockmill.executors.worker import HomeLogs, Worker, WorkerSetup
 from clockmill.protocols import WorkerGateway
 from clockmill.storage.crypto import KEY_FILE
 
@@ -55,6 +55,8 @@ def make_celery_worker(
 
 def _make_worker(settings: Settings, clock: Clock, setup: ExecutorSetup, name: str, queues: Sequence[str]) -> Worker:
     connect = _gateway_opener(settings, clock)
+    run_folder = settings.run_folder / "workers" / name
+    shipper = wiring.make_log_shipper(settings, clock, run_folder / "logs", connect)
     return Worker(
         WorkerSetup(
             name=name,
@@ -64,8 +66,8 @@ def _make_worker(settings: Settings, clock: Clock, setup: ExecutorSetup, name: s
             resources=setup.resources or {},
             version=program_version(),
             home=settings.home,
-            run_folder=settings.run_folder / "workers" / name,
-            logs_folder=settings.logs_folder,
+            run_folder=run_folder,
+            logs=shipper or HomeLogs(settings.logs_folder),
             beat_seconds=settings.workers.beat_seconds,
             lease_seconds=settings.workers.lease_seconds,
             connect=connect,
@@ -125,7 +127,8 @@ def _gateway_opener(settings: Settings, clock: Clock) -> Callable[[], WorkerGate
     def by_database() -> WorkerGateway:
         from clockmill.storage.worker_gateway import DatabaseWorkerGateway
 
-        return DatabaseWorkerGateway(wiring.connect(settings), settings.run_folder, clock)
+        keeper = wiring.log_keeper(settings)
+        return DatabaseWorkerGateway(wiring.connect(settings), settings.run_folder, clock, keeper)
 
     return by_http if settings.workers.api_url else by_database
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from clockmill.clock import SystemClock
 from clockmill.errors import GatewayUnavailable, WorkerGone
-from clockmill.executors.worker import Worker, WorkerSetup
+from clockmill.executors.worker import HomeLogs, Worker, WorkerSetup
 from clockmill.protocols import AttemptReport, Exchange, ExchangeAnswer, WorkerInfo, Workload
 from clockmill.testing.bench import ExecutorBench
 from clockmill.testing.gateway import FACTORY
@@ -169,7 +169,7 @@ class Hired:
             "version": "1",
             "home": home,
             "run_folder": home / "run" / "workers" / name,
-            "logs_folder": home / "logs",
+            "logs": HomeLogs(home / "logs"),
             "beat_seconds": 0.2,
             "lease_seconds": 60.0,
             "connect": lambda: office,

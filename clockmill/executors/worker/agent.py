@@ -45,6 +45,7 @@ class Worker:
         self._clock = setup.clock
         self._seat = Seat(setup.run_folder, setup.name)
         self._executor = LocalExecutor(setup.for_executor())
+        self._logs = setup.logs
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._calls: deque[Callable[[], None]] = deque()
         self._desk = Desk(setup.slots)
@@ -93,6 +94,7 @@ class Worker:
         """
         try:
             self._executor.start(self._seat.epoch)
+            self._logs.start()
             while not self._is_over():
                 self._turn()
         finally:
@@ -187,10 +189,12 @@ class Worker:
             self._desk.adopt((ident, event.tokens[ident]) for ident in sorted(unknown & event.tokens.keys()))
             unknown -= event.tokens.keys()
         self._places.update(dict.fromkeys(event.holds, event.supervisor.id))
+        self._logs.hold(event.holds)
         self._executor.stop_attempts(unknown, "It belongs to no worker.")
 
     def _ended(self, report: AttemptReport) -> None:
         self._places.pop(report.attempt_id, None)
+        self._logs.end([report.attempt_id])
         if self._follows:  # a dead supervisor of the worker before this one left it
             self._desk.adopt([(report.attempt_id, report.token)])
         if not self._desk.ended(report):
@@ -200,6 +204,7 @@ class Worker:
         ours = [ident for ident, place in self._places.items() if place == event.supervisor_id]
         for ident in ours:
             del self._places[ident]
+        self._logs.end(ours)
         running = self._desk.running.intersection(ours)
         if running:
             log.warning("supervisor %s is gone with %d attempts: %s", event.supervisor_id, len(running), event.reason)
@@ -215,8 +220,7 @@ class Worker:
 
     def _start_fetched(self) -> None:
         for workload, folder in self._shelf.take():
-            logs = self._setup.logs_folder
-            here = workload.to_json() | {"bundle_path": str(folder), "log_path": str(logs / workload.log_path)}
+            here = workload.to_json() | {"bundle_path": str(folder), "log_path": str(self._logs.begin(workload))}
             self._to_submit.append(Workload.from_json(here))
         for workload, reason in self._shelf.take_failed():
             self._desk.give_back([workload.attempt_id], Outcome.FAILED, reason)
@@ -229,12 +233,14 @@ class Worker:
     def _forget_unsubmitted(self) -> list[str]:
         unsubmitted = [*self._shelf.forget_all(), *(workload.attempt_id for workload in self._to_submit)]
         self._to_submit.clear()
+        self._logs.end(unsubmitted)
         return unsubmitted
 
     def _stop_attempts(self, attempt_ids: list[str]) -> None:
         wanted = set(attempt_ids)
         never = self._shelf.forget(wanted) + [each.attempt_id for each in self._to_submit if each.attempt_id in wanted]
         self._to_submit = deque(each for each in self._to_submit if each.attempt_id not in wanted)
+        self._logs.end(never)
         self._desk.give_back(never, Outcome.STOPPED, "stopped before it began")
         self._executor.stop_attempts(wanted.difference(never), "stopped by a person")
 
@@ -284,6 +290,7 @@ class Worker:
         if error is None:
             self._previous = []
             self._seat.sit_down(self._post.worker_id, alone=True)
+            self._logs.sweep()
             self._grant()
             log.info("worker %s began with %d attempts", self._post.worker_id, len(self._desk.held))
         elif not isinstance(error, GatewayUnavailable):
@@ -350,6 +357,7 @@ class Worker:
             self._seat.say_goodbye()
         self._desk.send_away()
         self._executor.detach()
+        self._logs.leave(self._setup.farewell)
         self._shelf.close()
         self._post.close()
         os.close(self._bell)

@@ -9,6 +9,7 @@ from typing import Any
 
 from clockmill.clock import Clock, SystemClock
 from clockmill.executors.setup import ExecutorSetup
+from clockmill.executors.worker.homelogs import WorkerLogs
 from clockmill.host import processes
 from clockmill.protocols import WorkerGateway, WorkerInfo
 
@@ -24,7 +25,7 @@ class WorkerSetup:
     :param version: of this program, for people.
     :param home: of this machine, absolute; tasks have it as their working directory.
     :param run_folder: for the locks and sockets of this worker alone.
-    :param logs_folder: below which it writes the logs of tasks.
+    :param logs: where its tasks write.
     :param beat_seconds: how often it shows that it is alive.
     :param lease_seconds: after how long a silence it counts as gone.
     :param connect: opens the way to what offers the work; called once.
@@ -43,7 +44,7 @@ class WorkerSetup:
     version: str
     home: Path
     run_folder: Path
-    logs_folder: Path
+    logs: WorkerLogs
     beat_seconds: float
     lease_seconds: float
     connect: Callable[[], WorkerGateway]
