@@ -10,6 +10,8 @@ from binascii import a2b_base64, b2a_base64
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
+#: Stands beside the fields of a workload whose process may serve another attempt after it.
+MAY_STAY = "may_stay"
 #: The ``error`` with which a task goes on whose trigger did not fire in time.
 TRIGGER_TIMEOUT = "timeout"
 

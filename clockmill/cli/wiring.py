@@ -145,7 +145,7 @@ def executor_setup(
     :param gateway: what opens the task gateway, and with what.
     :raises UsageError: when its section of the settings is no good.
     """
-    from clockmill.config.executors import executor_options, executor_resources
+    from clockmill.config.executors import executor_options, executor_resources, executor_tasks_per_process
     from clockmill.executors.offered import offered_resources
     from clockmill.executors.setup import ExecutorSetup
 
@@ -159,6 +159,7 @@ def executor_setup(
         gateway=gateway[0],
         gateway_spec=gateway[1],
         orphan_grace=settings.scheduler.orphan_grace_seconds,
+        max_tasks_per_process=executor_tasks_per_process(settings, name),
         clock=clock,
         key=workers_secret(settings) if section else b"",
         options=(vars(getattr(settings, section)) if section else {}) | options,

@@ -75,6 +75,7 @@ def _make_worker(settings: Settings, clock: Clock, setup: ExecutorSetup, name: s
             gateway=setup.gateway,
             gateway_spec=setup.gateway_spec,
             orphan_grace=setup.orphan_grace,
+            max_tasks_per_process=setup.max_tasks_per_process,
             clock=clock,
         )
     )

@@ -16,6 +16,9 @@ SECTION = "executor"
 
 _PREFIX = f"CLOCKMILL__{SECTION.upper()}__"
 _MOST_SLOTS = 10_000
+_MOST_TASKS = 100_000
+#: What a section may have whichever executor it is about.
+_READ_FOR_IT = frozenset({"slots", "resources", "max_tasks_per_process"})
 
 
 def section_name(name: str) -> str:
@@ -42,22 +45,34 @@ def from_environment(variable: str) -> tuple[str, str] | None:
 
 
 def executor_options(settings: Settings, name: str) -> tuple[int, dict[str, Any]]:
-    """How many attempts an executor runs at once, and the rest of its section but its ``resources``.
+    """How many attempts an executor runs at once, and of the rest of its section what it reads itself.
 
     :raises ConfigError: when ``slots`` is no number that is allowed.
     """
-    options = dict(settings.executors.get(section_name(name), {}))
-    options.pop("resources", None)
-    slots = options.pop("slots", settings.core.parallelism)
+    section = settings.executors.get(section_name(name), {})
+    options = {key: value for key, value in section.items() if key not in _READ_FOR_IT}
+    return _number(settings, name, "slots", settings.core.parallelism, _MOST_SLOTS), options
+
+
+def executor_tasks_per_process(settings: Settings, name: str) -> int:
+    """How many tasks a process of an executor may run, one after the other.
+
+    :raises ConfigError: when its section has no number that is allowed.
+    """
+    return _number(settings, name, "max_tasks_per_process", settings.core.max_tasks_per_process, _MOST_TASKS)
+
+
+def _number(settings: Settings, name: str, key: str, default: int, most: int) -> int:
+    value = settings.executors.get(section_name(name), {}).get(key, default)
     try:
-        number = int(slots) if isinstance(slots, str) else slots
-        if type(number) is not int or not 1 <= number <= _MOST_SLOTS:
+        number = int(value) if isinstance(value, str) else value
+        if type(number) is not int or not 1 <= number <= most:
             raise ValueError
     except ValueError:
         raise ConfigError(
-            f"[executor.{name}] slots is {slots!r}, but must be a whole number from 1 to {_MOST_SLOTS}."
+            f"[executor.{name}] {key} is {value!r}, but must be a whole number from 1 to {most}."
         ) from None
-    return number, options
+    return number
 
 
 def executor_resources(settings: Settings, name: str) -> Any:

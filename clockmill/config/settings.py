@@ -41,6 +41,13 @@ class CoreSettings:
     parallelism: int = option(
         32, "How many tasks an executor runs at once whose section sets no slots.", minimum=1, maximum=10_000
     )
+    max_tasks_per_process: int = option(
+        1,
+        "How many tasks of one DAG file a process may run, one after the other, where an executor forks processes; 1 "
+        "gives each task a process of its own.",
+        minimum=1,
+        maximum=100_000,
+    )
     dags_are_paused_at_creation: bool = option(False, "Whether a new DAG starts paused.")
     max_map_length: int = option(10_000, "The most instances of a mapped task or group.", minimum=1, maximum=1_000_000)
     max_xcom_bytes: int = option(1_048_576, "The largest XCom value.", unit="bytes", minimum=1, maximum=1 << 30)

@@ -62,6 +62,7 @@ class LocalExecutor:
             "gateway": setup.gateway,
             "gateway_spec": dict(setup.gateway_spec),
             "starter": self.starter,
+            "max_tasks_per_process": setup.max_tasks_per_process,
         }
         self._epoch: int | None = None
         self._failures = 0

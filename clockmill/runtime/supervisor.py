@@ -49,6 +49,7 @@ class Settings:
     :param orphan_grace: seconds without a scheduler after which everything is stopped.
     :param gateway: ``module:function`` that opens the task gateway from ``gateway_spec``.
     :param resources: what it offers besides slots; the scheduler sees to it that no more is asked for.
+    :param max_tasks_per_process: how many attempts a forked process may serve, one after the other.
     :param starter: ``zygote``: attempts are forked; ``fresh``: each gets an interpreter of its own.
     """
 
@@ -61,6 +62,7 @@ class Settings:
     gateway_spec: dict[str, Any]
     starter: str = "zygote"
     resources: dict[str, float] | None = None
+    max_tasks_per_process: int = 1
 
 
 class Supervisor:
@@ -84,6 +86,7 @@ class Supervisor:
             settings.slots,
             self._gateway,
             starter=settings.starter,
+            most_tasks=1 if settings.starter == "fresh" else settings.max_tasks_per_process,
             on_started=self._started,
             on_finished=self._finished,
         )

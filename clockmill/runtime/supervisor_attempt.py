@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from clockmill.host.wire import FrameReader
@@ -57,9 +57,32 @@ class Exit:
         """The signal that ended the process, or None when it exited."""
         return os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else None
 
+    def after(self, cpu: float) -> Exit:
+        """The same end without the processor seconds of what the process did before."""
+        return replace(self, cpu=max(0.0, self.cpu - cpu)) if cpu else self
+
     def describe(self) -> str:
         """``exit code 0`` or ``killed by SIGKILL``."""
         return f"exit code {self.code}" if self.signal is None else f"killed by {signal_name(self.signal)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """What a process says that could serve another attempt: what this one has used."""
+
+    cpu: float
+    peak_kb: int
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Stay:
+        """Read it.
+
+        :raises ValueError: when it cannot be true.
+        """
+        cpu, peak_kb = float(told["cpu"]), int(told["peak_kb"])
+        if not (0 <= cpu < math.inf and peak_kb >= 0):
+            raise ValueError("it used what cannot be")
+        return cls(cpu, peak_kb)
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +94,10 @@ class Attempt:
     :param limit_at: when it has taken too long.
     :param kill_at: when the grace after TERM, or after its report, is over.
     :param settled_at: when it no longer counts as starting or ending, both of which are work for the processor.
+    :param may_stay: whether its process may serve another attempt after it.
+    :param process: the attempt that its process was started for, by which its zygote knows that.
+    :param served: how many attempts its process served before.
+    :param cpu_before: processor seconds of those.
     """
 
     workload: Workload
@@ -89,8 +116,13 @@ class Attempt:
     limit_at: float = math.inf
     kill_at: float = math.inf
     settled_at: float = 0.0
+    may_stay: bool = False
+    process: str = ""
+    served: int = 0
+    cpu_before: float = 0.0
 
     def __post_init__(self) -> None:
+        self.process = self.process or self.id
         self.limit_at = self.begun + LOAD_LIMIT
         self.settled_at = self.begun + START_LIMIT
 

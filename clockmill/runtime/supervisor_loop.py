@@ -32,6 +32,11 @@ class Loop:
         if key.events != events:
             self._selector.modify(fileno, events, key.data)
 
+    def rebind(self, fileno: int, callback: Callback) -> None:
+        """Call another callback for a descriptor that is watched already."""
+        key = self._selector.get_key(fileno)
+        self._selector.modify(fileno, key.events, callback)
+
     def forget(self, fileno: int) -> None:
         """Watch it no more; call this before the descriptor is closed."""
         self._selector.unregister(fileno)

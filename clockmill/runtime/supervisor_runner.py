@@ -16,10 +16,11 @@ from clockmill import probes
 from clockmill.clock import Clock, iso, parse_iso
 from clockmill.host.wire import Message, encode
 from clockmill.logs.writer import LogWriter
-from clockmill.protocols import AttemptReport, Workload
-from clockmill.runtime.supervisor_attempt import Attempt, Ending, Exit, megabytes
+from clockmill.protocols import MAY_STAY, AttemptReport, Workload
+from clockmill.runtime.supervisor_attempt import Attempt, Ending, Exit, Stay, megabytes
 from clockmill.runtime.supervisor_gateway import GatewayThread
 from clockmill.runtime.supervisor_loop import READ, WRITE, Loop, Outbox
+from clockmill.runtime.supervisor_warm import WarmPool, WarmProcess
 from clockmill.runtime.supervisor_zygotes import ZygotePool
 from clockmill.runtime.task_result import checked_result
 from clockmill.state import Outcome
@@ -32,6 +33,7 @@ class Runner:
 
     :param slots: how many run at once; what comes on top waits here.
     :param starter: how attempts are started; see :class:`~clockmill.runtime.supervisor_zygotes.ZygotePool`.
+    :param most_tasks: how many attempts a process may serve, one after the other.
     :param on_started: called with an attempt whose user code has been running for a moment.
     :param on_finished: called with the report of an attempt whose processes are gone.
     """
@@ -45,6 +47,7 @@ class Runner:
         gateway: GatewayThread,
         *,
         starter: str,
+        most_tasks: int,
         on_started: Callable[[Attempt], None],
         on_finished: Callable[[AttemptReport], None],
     ) -> None:
@@ -61,6 +64,13 @@ class Runner:
         self._bereft: set[str] = set()  # their zygote is dead; their processes may not be gone yet
         self._zygotes = ZygotePool(
             loop, clock, supervisor_id, starter=starter, on_message=self._zygote_said, on_loss=self._zygote_lost
+        )
+        self._warm = WarmPool(
+            loop,
+            clock,
+            most=most_tasks,
+            places=slots,
+            end=lambda name: self._zygotes.signal(name, signal.SIGKILL),
         )
 
     # --- orders ---------------------------------------------------------------------------------------------------
@@ -124,7 +134,7 @@ class Runner:
     @property
     def due(self) -> float:
         """When :meth:`check` next has something to do, in monotonic seconds."""
-        dues = [self._zygotes.due, *(attempt.due for attempt in self._live.values())]
+        dues = [self._zygotes.due, self._warm.due, *(attempt.due for attempt in self._live.values())]
         if self._waiting and len(self._live) < self._slots:
             dues += [attempt.settled_at for attempt in self._live.values()]
         return min(dues)
@@ -134,6 +144,7 @@ class Runner:
         for attempt in [attempt for attempt in self._live.values() if attempt.due <= now]:
             self._overdue(attempt, now)
         self._zygotes.check(now)
+        self._warm.check(now)
         while self._waiting and len(self._live) < self._slots and self._zygotes.has_base and not self._is_crowded(now):
             self._start(self._waiting.popleft())
 
@@ -151,13 +162,17 @@ class Runner:
                 self._finish(self._bereft.pop(), Exit(signal.SIGKILL, 0, 0.0))
 
     def close(self) -> None:
-        """Let the zygotes go."""
+        """Let the zygotes go, and all below them."""
+        self._warm.close()
         self._zygotes.close()
 
     # --- the life of an attempt -----------------------------------------------------------------------------------
 
     def _start(self, workload: Workload) -> None:
         probes.probe("supervisor.fork.before")
+        while process := self._warm.take(workload):
+            if self._go_on(workload, process):
+                return
         try:
             control, theirs = socket.socketpair()
             output, writer = os.pipe2(os.O_CLOEXEC)
@@ -165,26 +180,45 @@ class Runner:
             ending = Ending("lost", f"It could not be started: {error.strerror}.")
             self._on_finished(_never_ran(workload, ending, self._now()))
             return
+        self._warm.make_room(len(self._live))
         control.setblocking(False)
-        os.set_blocking(output, False)
-        attempt = self._record(workload, control.detach(), output)
+        attempt = self._record(workload, Outbox(self._loop, control.fileno()), control.detach(), output)
+        self._loop.watch(attempt.control, READ, lambda ready: self._serve_control(attempt, ready))
+        attempt.may_stay = self._warm.may_stay(workload)
         self._zygotes.fork(workload, theirs.detach(), writer)
-        attempt.outbox.put(encode(self._zygotes.opening(workload)))
+        opening = self._zygotes.opening(workload)
+        if attempt.may_stay:
+            opening[-1][MAY_STAY] = True
+        attempt.outbox.put(encode(opening))
 
-    def _record(self, workload: Workload, control: int, output: int) -> Attempt:
+    def _go_on(self, workload: Workload, process: WarmProcess) -> bool:
+        """Have a process that is there serve an attempt; False when it takes no more."""
+        may_stay = self._warm.may_stay(workload, process.served)
+        output = process.take(encode([workload.to_json() | {MAY_STAY: may_stay}]))
+        if output is None:
+            self._warm.retire(process)
+            return False
+        attempt = self._record(workload, process.outbox, process.control, output)
+        attempt.may_stay = may_stay
+        attempt.process, attempt.served, attempt.cpu_before = process.name, process.served, process.cpu
+        self._loop.rebind(attempt.control, lambda ready: self._serve_control(attempt, ready))
+        self._warm.serves(process, attempt.id)
+        return True
+
+    def _record(self, workload: Workload, outbox: Outbox, control: int, output: int) -> Attempt:
         log = LogWriter(Path(workload.log_path), self._clock)
         log.note(f"attempt {workload.attempt_id} of try {workload.try_number}, supervisor {self._supervisor_id}")
-        self._loop.watch(control, READ, lambda ready: self._serve_control(attempt, ready))
-        self._loop.watch(output, READ, lambda ready: self._serve_output(attempt))
         attempt = Attempt(
             workload=workload,
             log=log,
             control=control,
             output=output,
-            outbox=Outbox(self._loop, control),
+            outbox=outbox,
             begun=self._clock.monotonic(),
             limits=self._zygotes.limits_of(workload),
         )
+        os.set_blocking(output, False)
+        self._loop.watch(output, READ, lambda ready: self._serve_output(attempt))
         self._live[attempt.id] = attempt
         return attempt
 
@@ -196,7 +230,7 @@ class Runner:
             self._on_started(attempt)
         if attempt.kill_at <= now:
             attempt.kill_at = math.inf
-            self._zygotes.signal(attempt.id, signal.SIGKILL)
+            self._zygotes.signal(attempt.process, signal.SIGKILL)
         if attempt.limit_at <= now:
             self._end(attempt, attempt.overrun())
 
@@ -204,9 +238,10 @@ class Runner:
         if attempt.end(ending, self._clock.monotonic()):
             attempt.log.note(f"{ending.reason} Sending SIGTERM.")
             attempt.log.flush()
-            self._zygotes.signal(attempt.id, signal.SIGTERM)
+            self._zygotes.signal(attempt.process, signal.SIGTERM)
 
     def _finish(self, attempt_id: str, end: Exit) -> None:
+        """End an attempt whose processes are gone."""
         attempt = self._live.pop(attempt_id, None)
         if attempt is None:
             return
@@ -216,8 +251,25 @@ class Runner:
             pass
         for descriptor in (attempt.control, attempt.output):
             if descriptor >= 0:
-                self._loop.forget(descriptor)
-                os.close(descriptor)
+                self._close(descriptor)
+        self._conclude(attempt, end.after(attempt.cpu_before))
+
+    def _keep(self, attempt: Attempt, stay: Stay) -> None:
+        """End an attempt whose process says that it could serve another one."""
+        while self._serve_output(attempt):
+            pass
+        if attempt.id not in self._live:
+            return
+        if attempt.output >= 0 or attempt.ending is not None or not attempt.may_stay:
+            # Somebody else may still write for this attempt, or it is being killed: its process has to go.
+            attempt.control = self._close(attempt.control)
+            return
+        del self._live[attempt.id]
+        self._warm.keep(attempt, stay.cpu)
+        attempt.control = -1
+        self._conclude(attempt, Exit(0, stay.peak_kb, stay.cpu))
+
+    def _conclude(self, attempt: Attempt, end: Exit) -> None:
         report = attempt.conclude(end, self._now())
         seconds = self._clock.monotonic() - attempt.begun
         attempt.log.note(
@@ -261,11 +313,12 @@ class Runner:
             data = b""
         try:
             for message in attempt.reader.feed(data):
-                self._heard(attempt, message)
+                if attempt.control >= 0:
+                    self._heard(attempt, message)
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             self._end(attempt, Ending("failed", f"Its process broke the protocol: {error}"))
             data = b""
-        if not data:
+        if not data and attempt.control >= 0:
             attempt.control = self._close(attempt.control)
         return bool(data)
 
@@ -281,7 +334,12 @@ class Runner:
                 parse_iso(message["at"])
                 attempt.started(message["at"], now)
             case "result":
+                stay = Stay.from_json(message["stays"]) if "stays" in message else None
                 attempt.reported(checked_result(message["result"]), now)
+                if why := message.get("leaves"):
+                    attempt.log.note(f"Its process serves no other task: {why}.")
+                if stay is not None:
+                    self._keep(attempt, stay)
             case "ask":
                 identity = {"attempt_id": attempt.id, "token": attempt.workload.token}
                 self._gateway.ask(
@@ -303,14 +361,18 @@ class Runner:
     # --- what its zygote says -------------------------------------------------------------------------------------
 
     def _zygote_said(self, message: dict[str, Any]) -> None:
-        attempt_id = message["id"]
+        attempt_id = self._warm.attempt_of(message["id"])
+        self._warm.gone(message["id"])
         if message["op"] == "ended":
             self._finish(attempt_id, Exit(message["status"], message["peak_kb"], message["cpu"]))
         elif attempt := self._live.get(attempt_id):
             attempt.ending = Ending("lost", f"It could not be started: {message['problem']}.")
             self._finish(attempt_id, Exit(0, 0, 0.0))
 
-    def _zygote_lost(self, attempt_ids: set[str]) -> None:
+    def _zygote_lost(self, names: set[str]) -> None:
+        attempt_ids = {self._warm.attempt_of(name) for name in names}
+        for name in names:
+            self._warm.gone(name)
         for attempt_id in attempt_ids & self._live.keys():
             attempt = self._live[attempt_id]
             attempt.ending = attempt.ending or Ending("lost", f"The {self._zygotes.kind} that ran it died.")

@@ -16,7 +16,7 @@ from clockmill.errors import DagDefinitionError, did_you_mean
 from clockmill.host import processes
 from clockmill.model.dag import DAG
 from clockmill.model.loader import load_dags
-from clockmill.protocols import AttemptReport, Workload
+from clockmill.protocols import MAY_STAY, AttemptReport, Workload
 from clockmill.runtime import pipeline
 from clockmill.runtime.callbacks import make_call
 from clockmill.runtime.taskproc_channel import SocketChannel
@@ -24,8 +24,8 @@ from clockmill.state import GOOD_OUTCOMES
 
 CONTROL_FD = 3
 
-#: Gives the DAG of a workload.
-Loader = Callable[[Workload], DAG]
+#: Gives the DAGs of the file of a workload, by id.
+Loader = Callable[[Workload], dict[str, DAG]]
 
 
 class _OutputHandler(logging.StreamHandler[TextIO]):
@@ -50,36 +50,55 @@ def prepare_output() -> None:
     root.setLevel(logging.INFO)
 
 
-def run_child(load: Loader) -> NoReturn:
-    """Be the task process, right after the fork. Never returns."""
-    _be_task(_settle, load)
+def run_child(load: Loader, show_mark: Callable[[str], None]) -> NoReturn:
+    """Be the task process, right after the fork. Never returns.
+
+    :param show_mark: makes ``/proc`` show the attempt id that it is called with.
+    """
+    _be_task(_settle, load, show_mark)
 
 
 def run_fresh() -> NoReturn:
     """Be the task process in an interpreter of its own, which the launcher has put in its place. Never returns."""
-    _be_task(_settle_in, lambda workload: find_dag(load_file(Path(workload.bundle_path), workload.file), workload))
+    _be_task(_settle_in, lambda workload: load_file(Path(workload.bundle_path), workload.file), _show_nothing)
 
 
-def _be_task(settle: Callable[[], None], load: Loader) -> NoReturn:
+def _be_task(settle: Callable[[], None], load: Loader, show_mark: Callable[[str], None]) -> NoReturn:
     code = 1
     try:
         settle()
-        channel = SocketChannel(socket.socket(fileno=CONTROL_FD), SystemClock())
-        workload = channel.workload()
-        _introduce(workload)
-        work = pipeline.execute if workload.callback is None else make_call
-        report = work(workload, load=lambda: load(workload), channel=channel)
-        _flush()
-        if channel.is_own:  # the user's code may have forked, and come back here twice
-            channel.finish(report)
-        code = exit_code_of(report)
+        link = socket.socket(fileno=CONTROL_FD)
+        channel = SocketChannel(link, SystemClock())
+        opening = channel.opening()
+        if MAY_STAY in opening:
+            from clockmill.runtime.warm import serve  # costs each task process that is for one attempt only
+
+            code = serve(link, channel, opening, load, show_mark)
+        else:
+            code = _serve_once(channel, Workload.from_json(opening), load)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:
         logging.getLogger("clockmill").exception("The task process failed.")
     finally:
-        _flush()
+        flush_output()
         os._exit(code & 0xFF)
+
+
+def _serve_once(channel: SocketChannel, workload: Workload, load: Loader) -> int:
+    report = perform(workload, load, channel)
+    if channel.is_own:  # the user's code may have forked, and come back here twice
+        channel.finish(report)
+    return exit_code_of(report)
+
+
+def perform(workload: Workload, load: Loader, channel: SocketChannel) -> AttemptReport:
+    """Run one attempt here; returns its report, with all output of this process written."""
+    introduce(workload)
+    work = pipeline.execute if workload.callback is None else make_call
+    report = work(workload, load=lambda: find_dag(load(workload), workload), channel=channel)
+    flush_output()
+    return report
 
 
 def exit_code_of(report: AttemptReport) -> int:
@@ -91,9 +110,18 @@ def exit_code_of(report: AttemptReport) -> int:
 
 def _settle() -> None:
     # The module "random" seeds itself anew after a fork; numpy does not.
+    reseed_numpy()
+    gc.enable()
+
+
+def reseed_numpy() -> None:
+    """Give the random numbers of numpy, where it is loaded, a new beginning."""
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
-    gc.enable()
+
+
+def _show_nothing(_attempt_id: str) -> None:
+    """What a fresh interpreter shows, it was started with."""
 
 
 def _settle_in() -> None:
@@ -103,7 +131,8 @@ def _settle_in() -> None:
     gc.enable()
 
 
-def _introduce(workload: Workload) -> None:
+def introduce(workload: Workload) -> None:
+    """Tell user code by its environment which attempt this process is for."""
     os.environ |= {
         processes.ATTEMPT_MARK: workload.attempt_id,
         "IDEMPOTENCY_KEY": workload.idempotency_key,
@@ -115,7 +144,8 @@ def _introduce(workload: Workload) -> None:
     }
 
 
-def _flush() -> None:
+def flush_output() -> None:
+    """Write what the streams of this process hold back."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

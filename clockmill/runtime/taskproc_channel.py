@@ -26,18 +26,26 @@ class SocketChannel:
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._reader = FrameReader()
+        self._is_asking = False
+
+    def opening(self) -> Message:
+        """The first thing that the supervisor says: a workload, and what goes with it."""
+        return self._receive()
 
     def workload(self) -> Workload:
-        """The first thing that the supervisor says."""
-        return Workload.from_json(self._receive())
+        """The workload that the supervisor sends first."""
+        return Workload.from_json(self.opening())
 
     def started(self, at: str) -> None:
         """Tell that the user's code begins."""
         self._send({"op": "started", "at": at})
 
-    def finish(self, report: AttemptReport) -> None:
-        """Tell how it ended: the last word."""
-        self._send({"op": "result", "result": report.to_json()})
+    def finish(self, report: AttemptReport, **told: Any) -> None:
+        """Tell how it ended: the last word.
+
+        :param told: what becomes of the process.
+        """
+        self._send({"op": "result", "result": report.to_json(), **told})
 
     def get_xcoms(self, query: XComQuery) -> list[tuple[str, int, str]]:
         """XComs as ``(task_id, map_index, value as JSON text)``."""
@@ -78,6 +86,11 @@ class SocketChannel:
                 wait = min(2 * wait, _LONGEST_WAIT)
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether no answer is on its way to somebody who waits for it no more."""
+        return not self._is_asking
+
+    @property
     def is_own(self) -> bool:
         """Whether this process is the task itself, and none that it forked."""
         return os.getpid() == self._owner
@@ -86,8 +99,10 @@ class SocketChannel:
         if not self.is_own:
             raise RuntimeError("Only the process of the task itself can read XComs, variables and connections.")
         with self._lock:
+            self._is_asking = True
             self._send({"op": "ask", "method": method, "arguments": arguments})
             answer = self._receive()
+            self._is_asking = False
         if "unavailable" in answer:
             raise GatewayUnavailable(answer["unavailable"])
         if "gone" in answer:

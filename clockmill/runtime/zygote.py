@@ -37,7 +37,7 @@ class Zygote(Nursery):
 
     def run_child(self) -> NoReturn:
         """Run the attempt here and now."""
-        taskproc.run_child(self._find_dag)
+        taskproc.run_child(self._dags_of, self._mark.write)
 
     def obey(self, message: dict[str, Any]) -> None:
         """Load a DAG file."""
@@ -49,11 +49,10 @@ class Zygote(Nursery):
         settle()
         super().serve()
 
-    def _find_dag(self, workload: Workload) -> DAG:
-        dags = self._dags
-        if dags is None:
-            dags = taskproc.load_file(Path(workload.bundle_path), workload.file)
-        return taskproc.find_dag(dags, workload)
+    def _dags_of(self, workload: Workload) -> dict[str, DAG]:
+        if self._dags is None:
+            return taskproc.load_file(Path(workload.bundle_path), workload.file)
+        return self._dags
 
     def _load(self, root: Path, file: str) -> None:
         """Import a DAG file before the forks. The supervisor sets the time limit: it kills this process."""

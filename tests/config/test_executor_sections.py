@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clockmill import config
-from clockmill.config.executors import executor_options, refuse_misspelt_sections
+from clockmill.config.executors import executor_options, executor_tasks_per_process, refuse_misspelt_sections
 from clockmill.errors import ConfigError
 
 
@@ -59,3 +59,12 @@ def test_a_section_that_is_nearly_that_of_an_executor_is_refused_and_one_out_of_
 def test_options_outside_of_the_section_of_an_executor_are_refused(tmp_path, text, told):
     with pytest.raises(ConfigError, match=told):
         load(tmp_path, text)
+
+
+def test_how_many_tasks_a_process_may_run_is_said_for_all_executors_or_for_one(tmp_path):
+    settings = load(tmp_path, "[core]\nmax_tasks_per_process = 7\n[executor.batch]\nmax_tasks_per_process = 9\n")
+    assert executor_tasks_per_process(settings, "local") == 7
+    assert executor_tasks_per_process(settings, "batch") == 9
+    assert executor_options(settings, "batch")[1] == {}
+    with pytest.raises(ConfigError, match="max_tasks_per_process is 0, but must be a whole number from 1 to 100000"):
+        executor_tasks_per_process(load(tmp_path, "[executor.batch]\nmax_tasks_per_process = 0\n"), "batch")

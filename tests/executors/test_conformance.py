@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -18,6 +19,11 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "clockmill-executor-nice"
 
 class TestLocalExecutor(ExecutorConformance):
     executor_class = LocalExecutor
+
+
+class TestLocalExecutorWhoseProcessesStay(ExecutorConformance):
+    def make_executor(self, setup):
+        return LocalExecutor(replace(setup, max_tasks_per_process=100))
 
 
 class TestSubprocessExecutor(ExecutorConformance):

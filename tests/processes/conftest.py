@@ -20,7 +20,11 @@ from clockmill.ids import new_attempt_id, new_token
 from clockmill.protocols import AttemptReport, Workload
 
 PATIENCE = 60.0
-KINDS: dict[str, type[LocalExecutor]] = {"local": LocalExecutor, "subprocess": SubprocessExecutor}
+KINDS: dict[str, type[LocalExecutor]] = {
+    "local": LocalExecutor,
+    "reuse": LocalExecutor,
+    "subprocess": SubprocessExecutor,
+}
 
 
 class Bench:
@@ -47,6 +51,7 @@ class Bench:
             "gateway": "tests_gateway:open_gateway",
             "gateway_spec": {},
             "orphan_grace": 60.0,
+            "max_tasks_per_process": 100 if self.kind == "reuse" else 1,
         }
         executor = KINDS[self.kind](ExecutorSetup(**(settings | options)))
         self.epoch += 1

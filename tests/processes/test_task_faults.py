@@ -13,7 +13,7 @@ from clockmill.host.processes import ATTEMPT_MARK, marked
 
 pytestmark = pytest.mark.fault
 
-forked_or_fresh = pytest.mark.parametrize("kind", ["local", "subprocess"])
+forked_or_fresh = pytest.mark.parametrize("kind", ["local", "reuse", "subprocess"])
 
 
 def left_of(report) -> list[int]:

@@ -32,6 +32,7 @@ class WorkerSetup:
     :param fetch_bundle: gives the folder of a bundle on this machine, and fetches what is missing of it. Raises
         :class:`~clockmill.errors.GatewayUnavailable` when that has to be tried again. Called by a thread of its own.
     :param gateway: as in :class:`~clockmill.executors.setup.ExecutorSetup`, for what tasks read.
+    :param max_tasks_per_process: how many tasks a process may run, one after the other.
     :param farewell: seconds that undelivered reports are tried for once everything was stopped; after that the next
         worker that begins here finds them.
     :param resources: what it offers besides slots: name -> amount.
@@ -52,6 +53,7 @@ class WorkerSetup:
     gateway: str
     gateway_spec: Mapping[str, Any]
     orphan_grace: float = 600.0
+    max_tasks_per_process: int = 1
     farewell: float = 10.0
     clock: Clock = field(default_factory=SystemClock)
     resources: Mapping[str, float] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class WorkerSetup:
             gateway=self.gateway,
             gateway_spec=self.gateway_spec,
             orphan_grace=self.orphan_grace,
+            max_tasks_per_process=self.max_tasks_per_process,
             clock=self.clock,
         )
 
