@@ -67,10 +67,10 @@ class Ledger:
             totals[LimitKey(LimitKind.EXECUTOR, name)] = self._executors.get(name, 0)
         return totals
 
-    def lacking_nothing_else(self, tasks: Collection[ReadyTask]) -> set[int]:
-        """The ids of those of these tasks that would start if they asked for no resources."""
+    def lacking_nothing_else(self, tasks: Collection[ReadyTask]) -> set[str]:
+        """The idents of the asks of those of these tasks that would start if they asked for no resources."""
         limits = self.limits(tasks)
-        return {each.ident for each in self.candidates(tasks) if first_full(each, limits, self._used) is None}
+        return {str(each.ident) for each in self.candidates(tasks) if first_full(each, limits, self._used) is None}
 
     def _candidate(self, task: ReadyTask) -> Candidate:
         claims = {
@@ -167,7 +167,7 @@ class Ledger:
 
 def ask_of(task: ReadyTask, executor: str) -> Ask:
     """What a task asks for."""
-    return Ask(executor, task.queue, from_text(task.resources), level_of(task), task.id)
+    return Ask(executor, task.queue, from_text(task.resources), level_of(task), str(task.id))
 
 
 def _run_limit(dag_run_id: int) -> LimitKey:

@@ -31,7 +31,7 @@ class Ask:
     queue: str
     amounts: Amounts
     level: Level = (0, 0)
-    ident: str | int = 0
+    ident: str = ""
 
     def is_same_as(self, other: Ask) -> bool:
         """Whether it makes no difference which of the two has it."""
@@ -99,7 +99,7 @@ class Packing:
         self._places = places
         self._waiting: dict[str, deque[Ask]] = {}
         self._held: dict[str, tuple[str, Ask]] = {}
-        self._put: set[str | int] = set()
+        self._put: set[str] = set()
 
     def could_hold(self, ask: Ask) -> bool:
         """Whether any place would have room if nothing else were there."""
@@ -160,7 +160,7 @@ class Packing:
         return holder.amounts
 
 
-def claimable(place: Place, waiting: Sequence[Ask], wanted: Collection[str | int], most: int) -> list[str | int]:
+def claimable(place: Place, waiting: Sequence[Ask], wanted: Collection[str], most: int) -> list[str]:
     """What a worker gets of what is offered, as far as it fits; the first that it could hold holds it.
 
     When somebody wants in vain what that one keeps free, it gets that one instead.
@@ -173,7 +173,7 @@ def claimable(place: Place, waiting: Sequence[Ask], wanted: Collection[str | int
     packing = Packing({ask.executor: {"": place} for ask in waiting})
     for executor in {ask.executor for ask in waiting}:
         packing.hold(executor, waiting)
-    found: list[str | int] = []
+    found: list[str] = []
     refused = 0
     for ask in waiting:
         if ask.ident in wanted and len(found) < most:

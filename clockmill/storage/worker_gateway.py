@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,17 +108,16 @@ class DatabaseWorkerGateway:
         )
         if known is None:
             raise WorkerGone(f"The worker {worker_id} was given up.")
-        executor, queues = known
         workers.store_reports(connection, workers.STARTED, [_started(*each) for each in said.started])
         ended = [(report["attempt_id"], report["token"], report) for report in said.reports]
         workers.store_reports(connection, workers.FINISHED, ended)
         if said.started or said.reports:
             announce_mail(connection)
-        won = workers.claim_offers(connection, worker_id, [(ident, token) for ident, token in said.claims], now)
+        won, later = workers.claim_offers(connection, known, [(ident, token) for ident, token in said.claims], now)
         if said.want > 0:
-            workers.claim_any(connection, worker_id, executor, queues, said.want - len(won), now)
+            workers.claim_any(connection, known, said.want - len(won), now)
         told = {ident for ident, _, _ in ended} | {ident for ident, _, _ in said.started}
-        return self._answer(connection, worker_id, set(said.held), sorted(told))
+        return replace(self._answer(connection, worker_id, set(said.held), sorted(told)), later=later)
 
     @staticmethod
     def _answer(connection: Connection, worker_id: str, held: set[str], taken: list[str]) -> ExchangeAnswer:

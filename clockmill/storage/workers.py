@@ -11,12 +11,13 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, delete, exists, insert, select, update
+from sqlalchemy import Connection, Integer, bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from clockmill.errors import GatewayUnavailable
 from clockmill.protocols import AttemptReport, WorkerInfo
 from clockmill.state import AttemptState, Outcome
+from clockmill.storage.claims import Claimant, still_open, what_fits
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.offers import drop_offers
 from clockmill.storage.supervisors import bury
@@ -68,7 +69,9 @@ def give_up(connection: Connection, worker_id: str, reason: str) -> None:
         report_end(connection, ident, token, Outcome.LOST, reason)
 
 
-_HOLD = select(_S.is_alive, _S.executor, _S.queues, _S.beat).where(_S.id == bindparam("id")).with_for_update()
+_HOLD = (
+    select(_S.is_alive, _S.executor, _S.queues, _S.resources, _S.beat).where(_S.id == bindparam("id")).with_for_update()
+)
 _BEAT = (
     update(supervisor)
     .where(_S.id == bindparam("worker"))
@@ -83,10 +86,10 @@ _BEAT = (
 
 def beat_worker(
     connection: Connection, worker_id: str, *, beat: int, busy: int, is_draining: bool, now: datetime
-) -> tuple[str, list[str]] | None:
+) -> Claimant | None:
     """Take in a sign of life, and hold the worker's row until the end of the transaction.
 
-    :returns: its executor and its queues; None when it was given up.
+    :returns: who it is; None when it was given up.
     :raises GatewayUnavailable: when it has said more since then: what comes so late says what it held long ago.
     """
     row = connection.execute(_HOLD, {"id": worker_id}).one_or_none()
@@ -96,13 +99,13 @@ def beat_worker(
         raise GatewayUnavailable(f"The letter {beat} of the worker {worker_id} comes after its letter {row.beat}.")
     told = {"worker": worker_id, "number": beat, "busy_now": busy, "draining": is_draining, "now": now}
     connection.execute(_BEAT, told)
-    return row.executor, row.queues
+    return Claimant(id=worker_id, executor=row.executor, queues=row.queues, resources=row.resources)
 
 
 # --- claims ----------------------------------------------------------------------------------------------------------
 
 _OPEN = (
-    select(_O.attempt_id, _A.token)
+    select(_O.attempt_id, _A.token, _O.resources)
     .join(attempt, _A.id == _O.attempt_id)
     .where(
         _O.offer_at.is_not(None),
@@ -113,27 +116,43 @@ _OPEN = (
     .limit(bindparam("most", type_=Integer))
     .with_for_update(of=offer, skip_locked=True)
 )
+_OPEN_AND_FITTING = _OPEN.where(or_(_O.resources.is_(None), _O.attempt_id.in_(bindparam("fitting", expanding=True))))
 _CLAIMED = update(offer).where(_O.attempt_id.in_(bindparam("ids", expanding=True))).values(offer_at=None)
 
 
-def claim_offers(connection: Connection, worker_id: str, claims: Sequence[tuple[str, str]], now: datetime) -> set[str]:
+def claim_offers(
+    connection: Connection, worker: Claimant, claims: Sequence[tuple[str, str]], now: datetime
+) -> tuple[set[str], list[str]]:
     """Give a worker the attempts that nobody has claimed yet; its row is held.
 
     :param claims: ``(attempt id, token)``.
-    :returns: the ids of those that it got.
+    :returns: the ids of those that it got, and of those that are still offered but do not fit into what it has free.
     """
-    won = claim_attempts(connection, worker_id, claims, now) if claims else set()
+    won = _claim(connection, worker, claims, now, asking=False)
+    rest = {ident for ident, _ in claims} - won
+    if not still_open(connection, rest):
+        return won, []
+    won |= _claim(connection, worker, what_fits(connection, worker, rest, len(rest)), now, asking=True)
+    return won, still_open(connection, rest - won)
+
+
+def claim_any(connection: Connection, worker: Claimant, most: int, now: datetime) -> set[str]:
+    """Give a worker the most urgent offers of its queues, ``most`` at most; returns their ids."""
+    told = {"executor": worker.executor, "queues": sorted(worker.queues), "most": most}
+    found = connection.execute(_OPEN, told).all()
+    if any(row.resources is not None for row in found):
+        fitting = [ident for ident, _ in what_fits(connection, worker, None, most)]
+        found = connection.execute(_OPEN_AND_FITTING, told | {"fitting": fitting}).all()
+    return _claim(connection, worker, [(row.attempt_id, row.token) for row in found], now, asking=True)
+
+
+def _claim(
+    connection: Connection, worker: Claimant, claims: Sequence[tuple[str, str]], now: datetime, *, asking: bool
+) -> set[str]:
+    won = claim_attempts(connection, worker.id, claims, now, asking=asking) if claims else set()
     if won:
         connection.execute(_CLAIMED, {"ids": sorted(won)})
     return won
-
-
-def claim_any(
-    connection: Connection, worker_id: str, executor: str, queues: Collection[str], most: int, now: datetime
-) -> set[str]:
-    """Give a worker the most urgent offers of its queues, ``most`` at most; returns their ids."""
-    found = connection.execute(_OPEN, {"executor": executor, "queues": sorted(queues), "most": most})
-    return claim_offers(connection, worker_id, [(row.attempt_id, row.token) for row in found.all()], now)
 
 
 _REPORTED = exists().where(worker_report.c.attempt_id == _A.id, worker_report.c.kind == FINISHED)

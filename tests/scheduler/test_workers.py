@@ -69,7 +69,9 @@ class Works:
     broker: ScriptedBroker
     open_gateway: Callable[[], WorkerGateway]
 
-    def worker(self, ident: str = "w1", slots: int = 2, **followed: Any) -> Worker:
+    def worker(
+        self, ident: str = "w1", slots: int = 2, resources: dict[str, float] | None = None, **followed: Any
+    ) -> Worker:
         gateway = self.open_gateway()
         info = WorkerInfo(
             id=ident,
@@ -80,6 +82,7 @@ class Works:
             slots=slots,
             queues=["default"],
             version="1",
+            resources=resources or {},
         )
         gateway.register(info, **followed)
         return Worker(gateway, self.mill.clock, ident)
@@ -342,3 +345,61 @@ def test_a_report_for_a_run_that_cannot_be_read_waits_until_it_can_and_holds_up_
     works.restart(open_database())
     mill.pump()
     assert mill.run_state("sick") is RunState.SUCCESS
+
+
+def asking(dag_id: str = "d", **asks: Any) -> DAG:
+    with DAG(dag_id, start_date=START, schedule=None, max_active_tasks=100) as dag:
+        for name, asked in asks.items():
+            task(task_id=name, resources=asked)(lambda: None)()
+    return dag
+
+
+def test_what_asks_for_resources_is_offered_when_a_worker_has_them_free(works: Works) -> None:
+    mill = works.mill
+    many = {f"x{number}": {"gpu": 1} for number in range(40)}
+    mill.add(asking(**many, big={"cpu": 8}, plain=None))
+    mill.trigger("d")
+    assert mill.states("d")["plain"] is TaskState.QUEUED
+    assert len(works.broker.rung) == 1
+    small = works.worker("small", resources={"cpu": 2, "gpu": 1})
+    mill.pump()
+    [_, bell] = works.broker.rung
+    [first] = small.claim(bell)
+    assert first.resources == {"gpu": 1}
+    works.worker("large", resources={"cpu": 8})
+    mill.pump()
+    assert len(works.broker.rung) == 3
+    small.say(reports=[small.report(first)])
+    mill.pump()
+    assert len(works.broker.rung) == 4
+
+
+def test_a_worker_gets_no_more_than_what_it_has_free_and_is_told_to_come_later(works: Works) -> None:
+    mill = works.mill
+    one, two = works.worker("one", resources={"cpu": 2}), works.worker("two", resources={"cpu": 2})
+    mill.add(asking(a={"cpu": 2}, b={"cpu": 2}))
+    mill.trigger("d")
+    bells = list(works.broker.rung)
+    assert len(bells) == 2
+    answer = one.say(claims=[[bell.attempt_id, bell.token] for bell in bells])
+    [mine] = answer.workloads
+    [later] = answer.later
+    assert {mine["attempt_id"], later} == {bell.attempt_id for bell in bells}
+    assert one.say(held=[mine["attempt_id"]], want=1).workloads == []
+    gone = [bell for bell in bells if bell.attempt_id == mine["attempt_id"]]
+    assert two.say(claims=[[bell.attempt_id, bell.token] for bell in gone]).later == []
+    [theirs] = two.say(want=1).workloads
+    assert theirs["attempt_id"] == later
+
+
+def test_small_offers_do_not_take_from_a_worker_what_a_large_one_waits_for(works: Works) -> None:
+    mill = works.mill
+    first, second = works.worker("first", resources={"cpu": 4}), works.worker("second", resources={"cpu": 1})
+    mill.add(asking("a", small={"cpu": 1}))
+    mill.add(asking("b", large={"cpu": 4}))
+    mill.trigger("b")
+    mill.clock.advance(1)
+    mill.trigger("a")
+    large, small = works.broker.rung
+    assert [workload.task_id for workload in first.claim(small)] == ["large"]  # each gets the first that it can have
+    assert [workload.task_id for workload in second.claim(large)] == ["small"]

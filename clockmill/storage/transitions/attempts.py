@@ -62,11 +62,12 @@ _CLAIM_COLUMNS: Columns = (
 
 
 def claim_attempts(
-    connection: Connection, supervisor_id: str, claims: Iterable[tuple[str, str]], now: datetime
+    connection: Connection, supervisor_id: str, claims: Iterable[tuple[str, str]], now: datetime, *, asking: bool
 ) -> set[str]:
     """Give offered attempts to a supervisor; of several that claim one, only the first gets it.
 
     :param claims: ``(attempt id, token)``.
+    :param asking: whether also those that ask for resources, which it is known to have.
     :returns: the ids of those that it got.
     """
     running = AttemptState.RUNNING.value
@@ -75,6 +76,8 @@ def claim_attempts(
         for ident, token in claims
     ]
     condition = f"attempt.state = '{AttemptState.QUEUED}' AND attempt.token = v.token"
+    if not asking:
+        condition += " AND attempt.resources IS NULL"
     return update_rows(connection, "attempt", _CLAIM_COLUMNS, ("state", "supervisor_id", "claimed_at"), condition, rows)
 
 
