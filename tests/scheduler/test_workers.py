@@ -402,4 +402,4 @@ def test_small_offers_do_not_take_from_a_worker_what_a_large_one_waits_for(works
     mill.trigger("a")
     large, small = works.broker.rung
     assert [workload.task_id for workload in first.claim(small)] == ["large"]  # each gets the first that it can have
-    assert [workload.task_id for workload in second.claim(large)] == ["small"]
+    assert [workload.task_id for workload in second.claim(small)] == ["small"]
