@@ -400,6 +400,6 @@ def test_small_offers_do_not_take_from_a_worker_what_a_large_one_waits_for(works
     mill.trigger("b")
     mill.clock.advance(1)
     mill.trigger("a")
-    large, small = works.broker.rung
+    _, small = works.broker.rung
     assert [workload.task_id for workload in first.claim(small)] == ["large"]  # each gets the first that it can have
     assert [workload.task_id for workload in second.claim(small)] == ["small"]
