@@ -101,6 +101,8 @@ class LogStore:
     def _listed(self, folder: str) -> dict[str, int]:
         self._files.invalidate_cache()
         found = self._files.find(folder, detail=True)
+        if not found and self._has_folders and not self._files.isdir(self._root):
+            raise FileNotFoundError(f"there is no folder {self._root}")  # as when it is not mounted
         below = folder.lstrip("/") + "/"
         sizes = {name.lstrip("/").removeprefix(below): info["size"] or 0 for name, info in found.items()}
         return {name: size for name, size in sizes.items() if name.endswith(SUFFIX)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -24,14 +24,11 @@ _HOSTS = (
 )
 
 
-def owners_of(connection: Connection, tokens: Mapping[str, str]) -> dict[str, LogOwner]:
-    """Which try or callback attempts belong to, also when they are over.
-
-    :param tokens: of the attempts, by id; those that have another one are left out.
-    """
-    rows = connection.execute(_OWNERS, {"ids": sorted(tokens)})
+def owners_of(connection: Connection, attempt_ids: Collection[str]) -> dict[tuple[str, str], LogOwner]:
+    """Which try or callback attempts belong to, also when they are over, by their ids and tokens."""
+    rows = connection.execute(_OWNERS, {"ids": sorted(set(attempt_ids))})
     return {
-        row.id: LogOwner(
+        (row.id, row.token): LogOwner(
             dag_id=row.dag_id,
             run_id=row.run_id,
             task_id=row.task_id or "",
@@ -40,7 +37,6 @@ def owners_of(connection: Connection, tokens: Mapping[str, str]) -> dict[str, Lo
             callback_id=row.callback_id,
         )
         for row in rows
-        if row.token == tokens[row.id]
     }
 
 

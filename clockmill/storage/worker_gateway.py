@@ -89,11 +89,10 @@ class DatabaseWorkerGateway:
         """
         if self._keep_log is None:
             raise UsageError("Logs are not sent this way: [logs] remote says where they go.")
-        owners = self._read(lambda connection: owners_of(connection, {each.attempt_id: each.token for each in pieces}))
+        owners = self._read(lambda connection: owners_of(connection, [each.attempt_id for each in pieces]))
+        found = [(owners.get((each.attempt_id, each.token)), each) for each in pieces]
         try:
-            return [
-                self._keep_log(owners[each.attempt_id], each) if each.attempt_id in owners else None for each in pieces
-            ]
+            return [None if owner is None else self._keep_log(owner, each) for owner, each in found]
         except OSError as error:
             raise GatewayUnavailable(f"Logs cannot be written: {error}") from error
 

@@ -26,6 +26,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], L
     if request.param == "memory":
         return lambda: LogStore(f"memory://{tmp_path}")
     if request.param == "file":
+        (tmp_path / "mounted").mkdir()
         return lambda: LogStore(f"file://{tmp_path}/mounted")
     server: S3Server = request.getfixturevalue("s3")
     server.wipe()
@@ -132,6 +133,12 @@ def test_many_small_parts_are_read_together(sender: Worker, far_reader: TaskLogs
 def test_a_log_that_is_not_there_is_empty(far_reader: TaskLogs) -> None:
     assert text(far_reader) == b""
     assert not kept(far_reader, "a1")
+
+
+def test_a_folder_that_is_not_mounted_is_no_empty_log(tmp_path: Path) -> None:
+    reader = TaskLogs(tmp_path / "here", LogStore(f"file://{tmp_path}/mounted"))
+    with pytest.raises(LogsUnavailable, match=f"cannot be read: there is no folder {tmp_path}/mounted"):
+        text(reader)
 
 
 def test_where_the_file_of_the_try_is_here_nobody_asks_the_store(tmp_path: Path) -> None:
