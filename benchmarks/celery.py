@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.bare_celery import bare_celery
 from benchmarks.figures import Figure
+from benchmarks.mill_celery import mill_celery
 from clockmill.testing.servers import redis_server
 
 #: The one that the others are compared with.
@@ -29,8 +30,9 @@ def run(database: str, runs: int, *, tasks: int = 1000) -> list[Figure]:
         tempfile.TemporaryDirectory(prefix="clockmill-bench-") as folder,
         redis_server(_AS_INSTALLED) as broker,
         bare_celery(broker.url(0), Path(folder)) as bare,
+        mill_celery(broker.url(1), database) as mill,
     ):
-        return figures(in_turn({BARE: bare.rate}, runs + 1, tasks), tasks)
+        return figures(in_turn({BARE: bare.rate, "Clockmill": mill.rate}, runs + 1, tasks), tasks)
 
 
 def in_turn(contestants: Mapping[str, Rate], rounds: int, tasks: int) -> dict[str, list[float]]:

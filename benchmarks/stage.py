@@ -41,9 +41,9 @@ class Stage:
         self.home = home
         self.dags = home / "dags"
         self.dags.mkdir(parents=True)
-        self._environment = {**os.environ, "CLOCKMILL_HOME": str(home), **(settings or {})}
+        self.environment = {**os.environ, "CLOCKMILL_HOME": str(home), **(settings or {})}
         if database_url:
-            self._environment["CLOCKMILL__DATABASE__URL"] = database_url
+            self.environment["CLOCKMILL__DATABASE__URL"] = database_url
         self.database_url = database_url or f"sqlite:///{home / 'clockmill.db'}"
         if database_url:
             self.cli("db", "migrate")
@@ -61,7 +61,7 @@ class Stage:
         :raises RuntimeError: when it fails.
         """
         command = [sys.executable, "-m", "clockmill", *arguments]
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"clockmill {' '.join(arguments)} failed: {done.stderr.strip()}")
         return done.stdout
@@ -75,7 +75,7 @@ class Stage:
     @contextmanager
     def standalone(self, *arguments: str) -> Iterator[Standalone]:
         """The running program; stopped afterwards."""
-        program = Standalone(self._environment, self.home, arguments)
+        program = Standalone(self.environment, self.home, arguments)
         try:
             program.await_ready()
             yield program
