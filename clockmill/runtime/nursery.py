@@ -129,7 +129,7 @@ class Nursery:
         message = json.loads(data)
         match message["op"]:
             case "fork":
-                self._fork(message["id"], *descriptors)
+                self._fork(message["id"], *descriptors, is_watched=message.get("watch", False))
             case "signal":
                 if pid := self._children.pids.get(message["id"]):
                     processes.signal_group(pid, message["signal"])
@@ -139,7 +139,7 @@ class Nursery:
                 self.obey(message)
         return True
 
-    def _fork(self, attempt_id: str, control: int, output: int) -> None:
+    def _fork(self, attempt_id: str, control: int, output: int, *, is_watched: bool) -> None:
         probes.probe("zygote.fork.before")
         try:
             pid = os.fork()
@@ -152,6 +152,8 @@ class Nursery:
         os.close(output)
         if pid > 0:
             self._children.add(pid, attempt_id)
+            if is_watched:
+                self.tell({"op": "forked", "id": attempt_id, "pid": pid, "reaper": self._pid})
 
     def _be_child(self, attempt_id: str, control: int, output: int) -> NoReturn:
         try:

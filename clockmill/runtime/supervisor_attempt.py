@@ -13,6 +13,8 @@ from clockmill.logs.writer import LogWriter
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime.limits import blames_memory, cpu_is_over, memory_note
 from clockmill.runtime.supervisor_loop import Outbox
+from clockmill.runtime.supervisor_memory import asked_memory
+from clockmill.state.resources import spoken_size
 
 #: An attempt that is over sooner is reported by its end alone.
 TELL_STARTED_AFTER = 0.1
@@ -60,6 +62,10 @@ class Exit:
     def after(self, cpu: float) -> Exit:
         """The same end without the processor seconds of what the process did before."""
         return replace(self, cpu=max(0.0, self.cpu - cpu)) if cpu else self
+
+    def at_least(self, peak_kb: int) -> Exit:
+        """With the peak that all processes together were seen with, when that is more."""
+        return replace(self, peak_kb=peak_kb) if peak_kb > self.peak_kb else self
 
     def describe(self) -> str:
         """``exit code 0`` or ``killed by SIGKILL``."""
@@ -198,8 +204,10 @@ class Attempt:
             return "failed", self._with_memory(f"It exited with code {end.code} before it reported.", end)
         if reason := cpu_is_over(self.limits, end.signal, end.cpu):
             return "failed", reason
-        note = memory_note(self.limits)
+        note, asked = memory_note(self.limits), asked_memory(self.workload)
         perhaps = "perhaps out of memory" if end.signal == signal.SIGKILL or note else ""
+        if asked is not None and end.signal == signal.SIGKILL:
+            perhaps, note = "probably out of memory", f"it asked for {spoken_size(asked)}"
         told = f" ({': '.join(filter(None, [perhaps, note]))})" if perhaps else ""
         return "lost", f"It was killed by {signal_name(end.signal)}{told}; its peak was {megabytes(end.peak_kb)}."
 

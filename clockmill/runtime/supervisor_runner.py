@@ -20,6 +20,7 @@ from clockmill.protocols import MAY_STAY, AttemptReport, Workload
 from clockmill.runtime.supervisor_attempt import Attempt, Ending, Exit, Stay, megabytes
 from clockmill.runtime.supervisor_gateway import GatewayThread
 from clockmill.runtime.supervisor_loop import READ, WRITE, Loop, Outbox
+from clockmill.runtime.supervisor_memory import MemoryWatch, overuse
 from clockmill.runtime.supervisor_warm import WarmPool, WarmProcess
 from clockmill.runtime.supervisor_zygotes import ZygotePool
 from clockmill.runtime.task_result import checked_result
@@ -65,6 +66,7 @@ class Runner:
         self._zygotes = ZygotePool(
             loop, clock, supervisor_id, starter=starter, on_message=self._zygote_said, on_loss=self._zygote_lost
         )
+        self._memory = MemoryWatch(clock, self._uses_too_much)
         self._warm = WarmPool(
             loop,
             clock,
@@ -134,7 +136,7 @@ class Runner:
     @property
     def due(self) -> float:
         """When :meth:`check` next has something to do, in monotonic seconds."""
-        dues = [self._zygotes.due, self._warm.due, *(attempt.due for attempt in self._live.values())]
+        dues = [self._zygotes.due, self._warm.due, self._memory.due, *(attempt.due for attempt in self._live.values())]
         if self._waiting and len(self._live) < self._slots:
             dues += [attempt.settled_at for attempt in self._live.values()]
         return min(dues)
@@ -145,6 +147,7 @@ class Runner:
             self._overdue(attempt, now)
         self._zygotes.check(now)
         self._warm.check(now)
+        self._memory.check(now)
         while self._waiting and len(self._live) < self._slots and self._zygotes.has_base and not self._is_crowded(now):
             self._start(self._waiting.popleft())
 
@@ -240,6 +243,13 @@ class Runner:
             attempt.log.flush()
             self._zygotes.signal(attempt.process, signal.SIGTERM)
 
+    def _uses_too_much(self, attempt_id: str, used: int) -> None:
+        """It is ended, with a moment to clean up: what still uses too much at the next look is killed."""
+        attempt = self._live[attempt_id]
+        if attempt.ending is not None:
+            attempt.kill_at = self._clock.monotonic()
+        self._end(attempt, Ending("failed", overuse(attempt.workload, used)))
+
     def _finish(self, attempt_id: str, end: Exit) -> None:
         """End an attempt whose processes are gone."""
         attempt = self._live.pop(attempt_id, None)
@@ -270,6 +280,7 @@ class Runner:
         self._conclude(attempt, Exit(0, stay.peak_kb, stay.cpu))
 
     def _conclude(self, attempt: Attempt, end: Exit) -> None:
+        end = end.at_least(self._memory.end(attempt.id))
         report = attempt.conclude(end, self._now())
         seconds = self._clock.monotonic() - attempt.begun
         attempt.log.note(
@@ -362,6 +373,10 @@ class Runner:
 
     def _zygote_said(self, message: dict[str, Any]) -> None:
         attempt_id = self._warm.attempt_of(message["id"])
+        if message["op"] == "forked":
+            if attempt := self._live.get(attempt_id):
+                self._memory.begin(attempt.workload, message["pid"], message["reaper"])
+            return
         self._warm.gone(message["id"])
         if message["op"] == "ended":
             self._finish(attempt_id, Exit(message["status"], message["peak_kb"], message["cpu"]))

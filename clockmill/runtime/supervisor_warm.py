@@ -12,6 +12,7 @@ from clockmill.clock import Clock
 from clockmill.protocols import Workload
 from clockmill.runtime.supervisor_attempt import Attempt
 from clockmill.runtime.supervisor_loop import Loop, Outbox
+from clockmill.runtime.supervisor_memory import asked_memory
 
 #: A process that has waited for so many seconds is let go.
 IDLE_SECONDS = 10.0
@@ -78,11 +79,11 @@ class WarmPool:
 
     def may_stay(self, workload: Workload, served: int = 0) -> bool:
         """Whether a process that has served so many attempts may serve one more after this one."""
-        return served + 1 < self._most and workload.callback is None
+        return served + 1 < self._most and _may_share(workload)
 
     def take(self, workload: Workload) -> WarmProcess | None:
         """A process for this attempt, the one that has waited least; None when there is none."""
-        if not self._waiting or workload.callback is not None:
+        if not self._waiting or not _may_share(workload):
             return None
         kind = _kind(workload)
         for process in reversed(self._waiting):
@@ -154,6 +155,11 @@ class WarmPool:
             self._waiting.remove(process)
         self._loop.forget(process.control)
         os.close(process.control)
+
+
+def _may_share(workload: Workload) -> bool:
+    """Whether an attempt may have a process that serves others too; one that asked for memory is to use its own."""
+    return workload.callback is None and asked_memory(workload) is None
 
 
 def _kind(workload: Workload) -> _Kind:

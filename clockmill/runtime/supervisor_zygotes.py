@@ -20,6 +20,7 @@ from clockmill.clock import Clock
 from clockmill.host import processes
 from clockmill.protocols import Workload
 from clockmill.runtime.supervisor_loop import READ, WRITE, Loop
+from clockmill.runtime.supervisor_memory import asked_memory
 
 FileKey = tuple[str, str]
 #: How attempts are started -> the program that does it.
@@ -178,7 +179,10 @@ class ZygotePool:
             return False
         zygote.attempts.add(workload.attempt_id)
         self._by_attempt[workload.attempt_id] = zygote
-        zygote.send({"op": "fork", "id": workload.attempt_id}, (control, output))
+        order: dict[str, Any] = {"op": "fork", "id": workload.attempt_id}
+        if asked_memory(workload) is not None:
+            order["watch"] = True
+        zygote.send(order, (control, output))
         return True
 
     @property
@@ -319,6 +323,8 @@ class ZygotePool:
         for message in messages:
             if message["op"] == "ready":
                 self._ready(zygote, message["problem"])
+            elif message["op"] == "forked":
+                self._on_message(message)
             else:
                 self._ended(zygote, message)
 
