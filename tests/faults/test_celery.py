@@ -230,6 +230,32 @@ def test_tasks_of_a_killed_worker_end_before_others_may_run_them(redis_mill: Cel
     mill.check()  # of which no overlap is a part
 
 
+def test_a_worker_of_another_machine_needs_neither_the_database_nor_the_folder_of_dags(
+    redis_mill: CeleryMill, place: Path
+) -> None:
+    mill = redis_mill
+    mill.extra["CLOCKMILL__WEBSERVER__EXECUTION_API"] = "true"
+    mill.start("scheduler")
+    server = mill.start("webserver", "--port", "0")
+    server.ready()
+    address = server.out.read_text().split()[1]
+    there = {"CLOCKMILL__WORKERS__API_URL": address, "CLOCKMILL__CORE__DAGS_FOLDER": str(place / "none")}
+    far = CeleryMill(place / "far", "sqlite:////nowhere/clockmill.db", place, extra=mill.extra | there)
+    try:
+        worker = far.worker()
+        mill.trigger("reading", "all")
+        mill.wait_for_entries("START", 2)
+        mill.open_gate()
+        mill.wait_for_runs()
+        mill.check()
+        assert worker.end() == 0
+        assert mill.knows(state="gone")
+        logs = far.home / "logs" / "reading" / "all"
+        assert sorted(path.name for path in logs.iterdir()) == ["reader", "writer"]
+    finally:
+        far.close()
+
+
 def test_a_person_who_clears_a_running_task_has_it_run_anew(mill: CeleryMill) -> None:
     mill.start("scheduler")
     mill.worker()

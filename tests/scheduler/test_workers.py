@@ -14,7 +14,7 @@ from sqlalchemy import func, select, update
 
 from clockmill import DAG, task
 from clockmill.clock import iso
-from clockmill.errors import WorkerGone
+from clockmill.errors import GatewayUnavailable, WorkerGone
 from clockmill.executors.base import Offer
 from clockmill.protocols import AttemptReport, Exchange, ExchangeAnswer, WorkerGateway, WorkerInfo, Workload
 from clockmill.runtime.remote.client import Client
@@ -239,6 +239,29 @@ def test_a_worker_is_told_to_stop_what_a_person_cleared_and_only_then_the_next_t
     worker.say(held=[bell.attempt_id], reports=[worker.report(workload, "stopped", reason="stopped")])
     mill.pump()
     assert len(works.broker.rung) == 2
+
+
+def test_a_worker_is_told_to_stop_what_is_no_longer_its_own(works: Works) -> None:
+    works.mill.add(chain(1))
+    works.mill.trigger("d")
+    [bell] = works.broker.rung
+    first = works.worker("w1")
+    first.claim(bell)
+    works.worker("w2", follows="w1", held=[[bell.attempt_id, bell.token]])
+    other = works.worker("w3")
+    assert other.say(held=[bell.attempt_id]).stop == [bell.attempt_id]
+
+
+def test_a_letter_that_comes_after_a_later_one_is_not_taken(works: Works) -> None:
+    works.mill.add(chain(1))
+    works.mill.trigger("d")
+    [bell] = works.broker.rung
+    worker = works.worker()
+    worker.say()
+    worker.claim(bell)
+    with pytest.raises(GatewayUnavailable, match=r"letter 1 .* after its letter 2"):
+        worker.gateway.exchange(worker.id, Exchange(beat=1))
+    assert worker.gateway.exchange(worker.id, Exchange(beat=2)).workloads != []
 
 
 def test_a_worker_is_given_up_after_a_whole_lease_of_silence_and_not_a_moment_before(works: Works) -> None:

@@ -15,15 +15,19 @@ from celery import Task, bootsteps
 from celery.worker import WorkController
 from celery.worker import state as celery_state
 from kombu import Consumer, Queue
+from kombu.asynchronous import set_event_loop
 
 from clockmill.clock import Clock
 from clockmill.executors.celery.app import bell_queue, make_app, nudge_exchange
 from clockmill.executors.celery.doorbell import TASK, BrokerOptions, is_genuine
 
 log = logging.getLogger(__name__)
+_CELERY_LOGS = (logging.getLogger("celery.worker.consumer.consumer"), logging.getLogger("celery.worker"))
 
 #: Seconds between two complaints about messages that nobody with our key has sent.
 _COMPLAINT_SECONDS = 60.0
+#: Seconds between two times that Celery is started, when it gave up.
+_PAUSE = 5.0
 #: Celery lets these win over what it is told.
 _OVERRIDES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_CONFIG_MODULE")
 
@@ -62,13 +66,40 @@ class Doorman:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._answered: deque[Any] = deque()
         self._complain_at = 0.0
+        self._is_away = False
+        self._is_stopping = threading.Event()
         self._ended = threading.Event()
 
     def run(self) -> None:
         """Listen until :meth:`stop`; outages of the broker are waited out."""
         for variable in _OVERRIDES:
             os.environ.pop(variable, None)
-        celery_state.should_stop = None
+        for each in _CELERY_LOGS:
+            each.addFilter(self._overhear)
+        try:
+            celery_state.should_stop = None
+            while not self._is_stopping.is_set():
+                self._listen()
+                self._is_stopping.wait(_PAUSE)  # whatever Celery gave up for may pass
+        finally:
+            for each in _CELERY_LOGS:
+                each.removeFilter(self._overhear)
+            self._ended.set()
+
+    def stop(self, patience: float) -> None:
+        """Listen no more: what was not acknowledged goes back to the broker.
+
+        :param patience: seconds to wait for that; a broker that does not answer must not hold up the end.
+        """
+        self._is_stopping.set()
+        celery_state.should_stop = 0
+        self._ring()
+        self._ended.wait(patience)
+
+    # --- inside Celery's loop ----------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        set_event_loop(None)
         controller = WorkController(
             app=self._app(),
             hostname=f"{self._name}@{os.uname().nodename}",
@@ -78,21 +109,7 @@ class Doorman:
             without_gossip=True,
             without_mingle=True,
         )
-        try:
-            controller.start()
-        finally:
-            self._ended.set()
-
-    def stop(self, patience: float) -> None:
-        """Listen no more: what was not acknowledged goes back to the broker.
-
-        :param patience: seconds to wait for that; a broker that does not answer must not hold up the end.
-        """
-        celery_state.should_stop = 0
-        self._ring()
-        self._ended.wait(patience)
-
-    # --- inside Celery's loop ----------------------------------------------------------------------------------------
+        controller.start()
 
     def _app(self) -> Any:
         app = make_app(self._options)
@@ -134,10 +151,25 @@ class Doorman:
             except Exception as error:  # noqa: BLE001 - its connection is gone, and the broker will ring again
                 log.debug("a doorbell could not be acknowledged: %s", error)
 
+    def _overhear(self, record: logging.LogRecord) -> bool:
+        """Say once what Celery would say again and again while the broker is away."""
+        if record.levelno < logging.WARNING:
+            return True
+        if not self._is_away:
+            self._is_away = True
+            reason = record.getMessage().partition("\n")[0].removeprefix("consumer: ")
+            log.warning("no broker, trying again; meanwhile free slots ask for work by themselves: %s", reason)
+        return False
+
+    def _listens(self) -> None:
+        log.log(logging.WARNING if self._is_away else logging.INFO, "listens to the queues %s", ", ".join(self._queues))
+        self._is_away = False
+
     def watch(self, hub: Any) -> None:
         """Have the loop of Celery wake up when something was answered."""
         hub.remove_reader(self._bell)
         hub.add_reader(self._bell, self.acknowledge)
+        self._listens()
 
     def nudges(self, channel: Any) -> Consumer:
         """Hears what is to be stopped."""

@@ -58,6 +58,7 @@ class Worker:
         self._is_stopping = False
         self._is_ending = False
         self._end_by = math.inf
+        self._granted = 0.0
 
     # --- what others ask of it, from any thread ----------------------------------------------------------------------
 
@@ -320,11 +321,15 @@ class Worker:
             self._shelf.fetch(told.fresh)
 
     def _grant(self) -> None:
-        self._executor.grant(self._post.lease_ends, self._setup.lease_seconds)
+        """Let the supervisors go on; not with each letter, because each wakes them."""
+        if self._post.lease_ends >= self._granted + self._setup.beat_seconds / 2:
+            self._granted = self._post.lease_ends
+            self._executor.grant(self._granted, self._setup.lease_seconds)
 
     def _begin_anew(self) -> None:
         """This worker was given up: others may have what it runs, so that ends now, and nobody wants to hear how."""
         log.warning("worker %s was given up: it stops what it runs and begins anew", self._post.worker_id)
+        self._granted = 0.0
         self._executor.grant(0.0, 0.0)
         self._executor.acknowledge(self._desk.held)
         self._forget_unsubmitted()

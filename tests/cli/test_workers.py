@@ -1,0 +1,82 @@
+"""Listing workers, and what is refused before one begins."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clockmill.clock import SystemClock
+from clockmill.protocols import Exchange, WorkerInfo
+from clockmill.storage.engine import Database
+from clockmill.storage.worker_gateway import DatabaseWorkerGateway
+from clockmill.testing.clock import FakeClock
+
+NOW = SystemClock().now()  # what the program takes for now
+
+
+@pytest.fixture
+def gateway(program: Any) -> DatabaseWorkerGateway:
+    database = Database(f"sqlite:///{program.home / 'clockmill.db'}")
+    return DatabaseWorkerGateway(database, Path(program.home) / "run", FakeClock(NOW))
+
+
+def register(gateway: DatabaseWorkerGateway, ident: str, **fields: Any) -> None:
+    told: dict[str, Any] = {"executor": "celery", "host": "h1", "boot_id": "b", "pid": 7, "slots": 4, "version": "1.2"}
+    gateway.register(WorkerInfo(id=ident, queues=["default", "gpu"], **(told | fields)))
+
+
+def test_workers_are_listed_with_what_they_do(program: Any, gateway: DatabaseWorkerGateway) -> None:
+    for ident in ("alive", "leaving", "left", "long-gone"):
+        register(gateway, ident)
+    gateway.exchange("alive", Exchange(beat=1, held=["a", "b"]))
+    gateway.exchange("leaving", Exchange(beat=1, is_draining=True))
+    gateway.exchange("left", Exchange(beat=1, held=["c"]))
+    gateway._clock = FakeClock(NOW - timedelta(days=2))
+    gateway.exchange("long-gone", Exchange(beat=1))
+    for ident in ("left", "long-gone"):
+        gateway.leave(ident)
+    gateway.close()
+    found = {row["id"]: row for row in program.json("workers", "list")}
+    assert {ident: (row["state"], row["busy"]) for ident, row in found.items()} == {
+        "alive": ("alive", 2),
+        "leaving": ("draining", 0),
+        "left": ("gone", 0),
+    }
+    told = found["alive"]
+    assert (told["executor"], told["host"], told["version"], told["slots"]) == ("celery", "h1", "1.2", 4)
+    assert told["queues"] == ["default", "gpu"]
+    table = program.ok("workers", "list")
+    assert "default, gpu" in table
+    assert table.index("alive") < table.index("left")
+
+
+def test_without_workers_it_says_how_one_is_started(program: Any) -> None:
+    result = program("workers", "list")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "There are no workers. Start one with: clockmill celery worker\n"
+    assert program.json("workers", "list") == []
+
+
+@pytest.mark.parametrize(
+    ("executor", "arguments", "told"),
+    [
+        ("local", [], "Of the executors local none is of the kind celery: put celery into [core] executor"),
+        ("local,celery", ["--executor", "celry"], "No executor of the kind celery is named 'celry'. Did you mean"),
+        ("one:celery,two:celery", [], "Several executors are of the kind celery: say with --executor which, one, two."),
+        ("celery", ["--queues", ","], "--queues needs the name of at least one queue."),
+        ("celery", ["--name", "../x"], "The worker id '../x' may hold only"),
+    ],
+)
+def test_a_worker_that_cannot_be_is_refused_with_a_sentence(
+    program: Any, monkeypatch: pytest.MonkeyPatch, executor: str, arguments: list[str], told: str
+) -> None:
+    monkeypatch.setenv("CLOCKMILL__CORE__EXECUTOR", executor)
+    assert told in program.refused("celery", "worker", *arguments)
+
+
+def test_the_password_of_the_broker_is_not_shown(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOCKMILL__CELERY__BROKER_URL", "redis://:hidden-word@localhost/0")
+    assert "hidden-word" not in program.ok("config", "list")

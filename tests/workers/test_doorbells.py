@@ -1,0 +1,71 @@
+"""What a doorbell says, who is believed, and what the settings say of the broker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clockmill.errors import ConfigError
+from clockmill.executors.celery.doorbell import BrokerOptions, is_genuine, sign
+from clockmill.executors.setup import ExecutorSetup
+
+KEY = b"a key that all machines have"
+
+
+def options(tmp_path: Path, **told: Any) -> BrokerOptions:
+    setup = ExecutorSetup(
+        name="fast",
+        home=tmp_path,
+        run_folder=tmp_path,
+        slots=1,
+        gateway="",
+        gateway_spec={},
+        key=KEY,
+        options=told,
+    )
+    return BrokerOptions.of(setup)
+
+
+def test_a_doorbell_is_believed_when_it_is_signed_with_the_same_key_and_says_the_same() -> None:
+    bell = sign(KEY, "a1", "t1")
+    assert is_genuine(KEY, bell)
+    assert not is_genuine(b"another key", bell)
+    for name in ("attempt_id", "token", "signature"):
+        assert not is_genuine(KEY, bell | {name: "x"})
+        assert not is_genuine(KEY, bell | {name: "\ud800"})
+        assert not is_genuine(KEY, bell | {name: 1})
+        assert not is_genuine(KEY, {key: value for key, value in bell.items() if key != name})
+    # What belongs together cannot be cut elsewhere.
+    assert not is_genuine(KEY, bell | {"attempt_id": "a1\nt", "token": "1"})
+    for nothing in (None, [], "bell", {}):
+        assert not is_genuine(KEY, nothing)
+
+
+def test_the_message_holds_nothing_but_the_attempt_and_its_token() -> None:
+    assert sign(KEY, "a1", "t1").keys() == {"attempt_id", "token", "signature"}
+
+
+def test_an_executor_has_queues_of_its_own(tmp_path: Path) -> None:
+    assert options(tmp_path).queue("default") == "clockmill.fast.default"
+    assert options(tmp_path, queue_prefix="other").queue("gpu") == "other.fast.gpu"
+
+
+def test_higher_priorities_come_first_in_either_broker(tmp_path: Path) -> None:
+    rabbit = options(tmp_path, broker_url="amqp://guest@localhost//")
+    redis = options(tmp_path, broker_url="redis://localhost/0")
+    priorities = [-5, 0, 1, 2, 4, 100, 255, 256, 10**9]
+    assert [rabbit.priority(each) for each in priorities] == [0, 0, 1, 2, 3, 7, 8, 9, 9]
+    assert [redis.priority(each) for each in priorities] == [9, 9, 8, 7, 6, 2, 1, 0, 0]  # where 0 is served first
+
+
+@pytest.mark.parametrize("told", ["[]", "{", '"text"'])
+def test_transport_options_that_are_no_object_are_refused(tmp_path: Path, told: str) -> None:
+    with pytest.raises(ConfigError, match="transport_options must be a JSON object"):
+        options(tmp_path, transport_options=told)
+
+
+def test_an_option_that_is_misspelt_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\[executor.fast\] has no option 'brokr_url'. Did you mean 'broker_url'?"):
+        options(tmp_path, brokr_url="redis://localhost")
