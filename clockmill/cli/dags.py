@@ -113,7 +113,9 @@ def delete(app: App, dag_id: str, yes: bool) -> None:
     app.read(lambda connection: lookup.the_dag(connection, dag_id))
     confirm(f"Delete the DAG {dag_id} and its whole history?", yes)
     delete_dag(app.database, app.clock, dag_id, actor=app.actor)
-    click.echo(f"The DAG {dag_id} is deleted; the logs of its tasks are left in {app.settings.logs_folder / dag_id}.")
+    store = app.settings.logs.remote if "://" in app.settings.logs.remote else ""
+    places = f"{app.settings.logs_folder / dag_id}{f' and {store}' if store else ''}"
+    click.echo(f"The DAG {dag_id} is deleted; the logs of its tasks are left in {places}.")
 
 
 def _all_dags(app: App) -> Iterator[DagLine]:
