@@ -10,7 +10,8 @@ from clockmill.logs.carriers import Carrier
 from clockmill.logs.keeper import FolderKeeper
 from clockmill.logs.outbox import Outbox
 from clockmill.logs.shipping import LogShipper
-from clockmill.protocols import LogOwner, LogPiece, Workload
+from clockmill.protocols import Workload
+from clockmill.protocols.logs import LogOwner, LogPiece
 from clockmill.testing.clock import FakeClock
 
 KEY = "d/r/t/-1/1"

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from clockmill.logs.outbox import Parcel
 from clockmill.logs.store import LogStore
-from clockmill.protocols import LogPiece, WorkerGateway
+from clockmill.protocols import WorkerGateway
+from clockmill.protocols.logs import LogPiece
 
 
 @dataclass(frozen=True, slots=True)

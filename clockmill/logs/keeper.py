@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clockmill.logs.merged import inside
 from clockmill.logs.paths import SUFFIX, UNFINISHED, attempts_folder, name_of, path_of_owner
-from clockmill.protocols import LogOwner, LogPiece
+from clockmill.protocols.logs import LogOwner, LogPiece
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 

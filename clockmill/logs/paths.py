@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clockmill.errors import UsageError
 from clockmill.ids import id_problem
-from clockmill.protocols import LogOwner
+from clockmill.protocols.logs import LogOwner
 
 SUFFIX = ".log"
 #: Of a file or an object to which something is still to come.

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, bindparam, select
 
-from clockmill.protocols import LogOwner
+from clockmill.protocols.logs import LogOwner
 from clockmill.storage.tables import attempt, dag_run, supervisor, task_instance
 
 _A, _R, _T = attempt.c, dag_run.c, task_instance.c

@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from clockmill.clock import Clock
 from clockmill.errors import DatabaseError, GatewayUnavailable, NotFound, UsageError, WorkerGone
-from clockmill.protocols import Exchange, ExchangeAnswer, LogOwner, LogPiece, WorkerInfo
+from clockmill.protocols import Exchange, ExchangeAnswer, WorkerInfo
+from clockmill.protocols.logs import LogOwner, LogPiece
 from clockmill.state import Outcome
 from clockmill.storage import bundles, workers
 from clockmill.storage.engine import Database

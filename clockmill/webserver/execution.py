@@ -21,7 +21,8 @@ from werkzeug.exceptions import NotFound as NothingThere
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from clockmill.errors import GatewayUnavailable, NotFound, TaskGone, UsageError, WorkerGone
-from clockmill.protocols import Exchange, LogPiece, WorkerGateway, WorkerInfo
+from clockmill.protocols import Exchange, WorkerGateway, WorkerInfo
+from clockmill.protocols.logs import LogPiece
 from clockmill.runtime.remote.signing import MOST_BYTES, SIGNATURE, TooLarge, is_signed, pack, unpack
 from clockmill.storage.gateway import DatabaseGateway
 

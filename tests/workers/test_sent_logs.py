@@ -13,7 +13,8 @@ from clockmill.clock import SystemClock
 from clockmill.logs.carriers import ApiCarrier
 from clockmill.logs.outbox import Outbox
 from clockmill.logs.shipping import LogShipper
-from clockmill.protocols import LogPiece, Workload
+from clockmill.protocols import Workload
+from clockmill.protocols.logs import LogPiece
 from tests.workers.office import Hired, Office
 
 Hire = Callable[..., Hired]

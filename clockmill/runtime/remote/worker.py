@@ -6,7 +6,8 @@ import base64
 from typing import Any
 
 from clockmill.errors import WorkerGone
-from clockmill.protocols import Exchange, ExchangeAnswer, LogPiece, WorkerInfo
+from clockmill.protocols import Exchange, ExchangeAnswer, WorkerInfo
+from clockmill.protocols.logs import LogPiece
 from clockmill.runtime.remote.client import Client, Gone
 
 
