@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from clockmill.executors.base import Offer
 from clockmill.executors.celery.doorbell import BrokerOptions
 from clockmill.executors.celery.ringer import Ringer
 from clockmill.storage.tables import attempt, offer
-from clockmill.testing.servers import RabbitServer, RedisServer
+from clockmill.testing.servers import RabbitServer, RedisServer, S3Server
 from tests.faults.harness import Mill, Service, kill, wait_until
 
 pytestmark = pytest.mark.broker
@@ -254,6 +255,43 @@ def test_a_worker_of_another_machine_needs_neither_the_database_nor_the_folder_o
         assert sorted(path.name for path in logs.iterdir()) == ["reader", "writer"]
     finally:
         far.close()
+
+
+@pytest.mark.store
+@pytest.mark.parametrize("remote", ["api", "s3://logs/of-workers"])
+def test_the_log_of_a_task_elsewhere_is_read_while_it_runs_and_complete_once_that_machine_is_gone(
+    redis_mill: CeleryMill, place: Path, s3: S3Server, remote: str
+) -> None:
+    s3.wipe()
+    s3.make_bucket("logs")
+    mill = redis_mill
+    mill.extra |= {"CLOCKMILL__LOGS__REMOTE": remote, "CLOCKMILL__LOGS__STORAGE_OPTIONS": s3.options()}
+    mill.extra["CLOCKMILL__WEBSERVER__EXECUTION_API"] = "true"
+    mill.start("scheduler")
+    server = mill.start("webserver", "--port", "0")
+    server.ready()
+    address = server.out.read_text().split()[1]
+    there = mill.extra | {"CLOCKMILL__WORKERS__API_URL": address}
+    far = CeleryMill(place / "far", "sqlite:////nowhere/clockmill.db", place, extra=there)
+
+    def page() -> str:
+        return urllib.request.urlopen(f"{address}/dags/long/runs/all/tasks/one", timeout=60).read().decode()
+
+    try:
+        worker = far.worker()
+        mill.trigger("long", "all")
+        wait_until(lambda: "of try 1, supervisor" in page(), "the beginning of the log", tell=mill.tell)
+        assert "ended success" not in page()
+        mill.open_gate()
+        mill.wait_for_runs()
+        assert worker.end() == 0
+    finally:
+        far.close()
+    shutil.rmtree(far.home)
+    assert "ended success" in page()
+    printed = CliRunner().invoke(cli, ["tasks", "logs", "long", "all", "one"], env=mill.environment)
+    assert (printed.exit_code, printed.stderr) == (0, "")
+    assert "ended success" in printed.stdout
 
 
 def test_a_person_who_clears_a_running_task_has_it_run_anew(mill: CeleryMill) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shipping import KEY, Receiver, Worker
 
+from clockmill.errors import UsageError
 from clockmill.logs import shipping
 from clockmill.logs.carriers import ApiCarrier
 from clockmill.logs.merged import Cursor
@@ -225,3 +226,12 @@ def test_whatever_happens_meanwhile_the_log_is_complete_in_the_end(
     worker.pass_time(200)
     assert text(reader) == written
     assert kept(reader, "a1")
+
+
+@pytest.mark.parametrize(
+    ("ident", "key"), [("../../x", KEY), ("a/b", KEY), ("", KEY), ("a1", "/etc/passwd"), ("a1", "d/../../x")]
+)
+def test_no_offer_has_a_worker_write_outside_of_its_folder(worker: Worker, ident: str, key: str) -> None:
+    with pytest.raises(UsageError):
+        worker.begin(ident, key)
+    assert list(worker.folder.iterdir()) == []

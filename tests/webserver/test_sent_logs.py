@@ -150,6 +150,7 @@ def test_a_store_that_fails_shows_in_the_place_of_the_log(visit: Visit, there: T
     page = client.get(PAGE)
     assert page.status_code == 200
     assert f"The logs in file://{tmp_path}/mounted cannot be read" in page.text
+    assert 'data-offset="0"' in page.text
     for address in (f"{PAGE}/log?try=1&offset=0", f"{PAGE}/log?try=1"):
         answer = client.get(address)
         assert (answer.status_code, answer.mimetype) == (503, "text/plain")

@@ -49,6 +49,10 @@ function tell(problem) {
     note.replaceChildren(...told);
     told = null;
   }
+  if (!problem && note.dataset.then) {
+    note.textContent = note.dataset.then; // the page came with a problem, which is over
+    delete note.dataset.then;
+  }
 }
 
 async function more() {
