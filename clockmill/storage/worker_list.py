@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from clockmill.storage.tables import supervisor
+from clockmill.storage.tables import attempt, offer, supervisor
 
 _S = supervisor.c
 
@@ -53,3 +53,27 @@ def list_workers(connection: Connection, gone_since: datetime) -> list[WorkerRow
     wanted = select(*_COLUMNS).where(_S.seen_at.is_not(None), _S.is_alive | (_S.seen_at >= gone_since))
     ordered = wanted.order_by(_S.is_alive.desc(), _S.executor, _S.host, _S.started_at, _S.id)
     return [WorkerRow(**row._mapping) for row in connection.execute(ordered)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferRow:
+    """An attempt that no worker has claimed.
+
+    :param since: when it was first offered.
+    :param again_at: when its doorbell is rung again.
+    """
+
+    executor: str
+    queue: str
+    since: datetime
+    again_at: datetime
+
+
+def find_offer(connection: Connection, attempt_id: str) -> OfferRow | None:
+    """What an attempt waits for a worker with; None when it does not wait for one."""
+    told = select(
+        offer.c.executor, offer.c.queue, attempt.c.queued_at.label("since"), offer.c.offer_at.label("again_at")
+    )
+    wanted = told.join(attempt, attempt.c.id == offer.c.attempt_id)
+    row = connection.execute(wanted.where(offer.c.attempt_id == attempt_id, offer.c.offer_at.is_not(None))).first()
+    return None if row is None else OfferRow(**row._mapping)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mill import Mill, SilentListener
 from sqlalchemy import func, select, update
 
 from clockmill import DAG, task
+from clockmill.actions.explain import explain
 from clockmill.clock import iso
 from clockmill.errors import GatewayUnavailable, WorkerGone
 from clockmill.executors.base import Offer
@@ -426,3 +427,26 @@ def test_small_offers_do_not_take_from_a_worker_what_a_large_one_waits_for(works
     _, small = works.broker.rung
     assert [workload.task_id for workload in first.claim(small)] == ["large"]  # each gets the first that it can have
     assert [workload.task_id for workload in second.claim(small)] == ["small"]
+
+
+def test_why_says_who_could_take_what_no_worker_has_taken(works: Works) -> None:
+    mill = works.mill
+    mill.add(chain(1))
+    mill.trigger("d")
+    since = mill.clock.now()
+
+    def why() -> tuple[str, list[str]]:
+        answer = mill.db.read(lambda connection: explain(connection, "d", "r1", "one"))
+        return answer.verdict, answer.details
+
+    again = f"Its doorbell is rung again at {iso(since + timedelta(seconds=15))}."
+    nobody = "No worker serves the queue 'default' of broker"
+    assert why() == (f"No worker has taken it since {iso(since)}.", [f"{nobody}: none is alive.", again])
+    worker = works.worker(slots=2)
+    worker.say()
+    assert why()[1] == ["1 worker serves the queue 'default' of broker: 0 of 2 slots are busy.", again]
+    worker.say(is_draining=True)
+    assert why()[1] == [f"{nobody}: all of them are draining.", again]
+    [workload] = works.worker("w2").say(want=1).workloads
+    assert why()[0].startswith("It is running since")
+    assert workload["attempt_id"] in why()[1][0]
