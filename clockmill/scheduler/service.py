@@ -30,6 +30,7 @@ from clockmill.scheduler.steps.rescue import Rescue
 from clockmill.scheduler.workspace import Workspace
 from clockmill.storage.components import beat, has_others, leave
 from clockmill.storage.engine import CommitUnknown, Connection, Database, DatabaseUnavailable
+from clockmill.storage.outage import Outage
 from clockmill.storage.runs import next_deadline
 from clockmill.storage.supervisors import next_epoch
 from clockmill.storage.wakeup import Call, WakeListener
@@ -79,6 +80,7 @@ class SchedulerService:
         self._advance = Advance(self._space)
         self._mailbox = Mailbox(self._space)
         self._leases = Leases(self._space)
+        self._outage = Outage(log, clock)
         self._prune = Prune(self._space)
         self._rescue: Rescue | None = None
         self._deadline: datetime | None = None
@@ -126,6 +128,7 @@ class SchedulerService:
                     is_started = True
                 elif not self.run_once():
                     self._wait()
+                self._outage.is_over()
             except DatabaseUnavailable as error:
                 self._miss_database(error)
                 self._space.clock.sleep(_DOWN_PAUSE)
@@ -133,7 +136,7 @@ class SchedulerService:
 
     def _miss_database(self, error: DatabaseUnavailable) -> None:
         """Trust nothing in memory, and look at everything once the database is back."""
-        log.warning("the database is away, waiting: %s", error)
+        self._outage.goes_on(error)
         self._space.views.forget()
         self._leases.forget()
         self._full_look_due = 0.0

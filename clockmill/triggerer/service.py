@@ -27,6 +27,7 @@ from clockmill.storage.bundles import load_manifest, read_contents
 from clockmill.storage.components import beat, leave, list_components
 from clockmill.storage.engine import Connection, Database, DatabaseUnavailable
 from clockmill.storage.look import states_seen
+from clockmill.storage.outage import Outage
 from clockmill.storage.triggers import Fired, WaitingTrigger
 from clockmill.storage.wakeup import TRIGGERERS, Call, WakeListener, wake
 from clockmill.triggerer.code import TriggerCode
@@ -90,6 +91,7 @@ class TriggererService:
         self._folder = settings.run_folder / "triggerers"
         self._life = LifeFile(self._folder, self.name).hold()
         self._beats = Beats()
+        self._outage = Outage(log, clock)
         self._look_due = self._claim_due = clock.monotonic()
         self._is_called = False
         self._bundles = BundleStore(settings.bundles_folder)
@@ -141,11 +143,12 @@ class TriggererService:
         try:
             await self.run_once()
         except DatabaseUnavailable as error:
-            log.warning("the database is away, waiting: %s", error)
+            self._outage.goes_on(error)
             self._beats.forget()
             self._look_due = self._clock.monotonic()
             await asyncio.sleep(_DOWN_PAUSE)
         else:
+            self._outage.is_over()
             await self._wait()
 
     async def _round_whatever_triggers_do(self) -> None:
