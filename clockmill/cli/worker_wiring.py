@@ -42,6 +42,8 @@ def make_celery_worker(
     :raises DatabaseError: when it asks the database itself, which is not as it should be.
     :raises UsageError: when there is no such executor, or the name is taken.
     """
+    if settings.workers.beat_seconds > settings.workers.lease_seconds / 3:
+        raise UsageError("[workers] beat_seconds must be at most a third of lease_seconds: one beat may get lost.")
     chosen = _executor_of_kind(settings, CeleryExecutor, executor)
     setup = wiring.executor_setup(settings, clock, chosen, CeleryExecutor, _task_gateway(settings))
     setup = setup if slots is None else replace(setup, slots=slots)

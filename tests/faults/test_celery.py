@@ -27,8 +27,8 @@ from tests.faults.harness import Mill, Service, kill, wait_until
 pytestmark = pytest.mark.broker
 
 Broker = RedisServer | RabbitServer
+SHORT_LEASE = {"CLOCKMILL__WORKERS__LEASE_SECONDS": "4"}
 SECRET = "a secret of the machines of this test"
-LEASE = "3"
 
 
 class CeleryMill(Mill):
@@ -74,7 +74,6 @@ def settings(broker: Broker) -> dict[str, str]:
         "CLOCKMILL__CORE__EXECUTOR": "celery",
         "CLOCKMILL__CELERY__BROKER_URL": broker.url(),
         "CLOCKMILL__WORKERS__SECRET": SECRET,
-        "CLOCKMILL__WORKERS__LEASE_SECONDS": LEASE,
         "CLOCKMILL__WORKERS__BEAT_SECONDS": "0.5",
     }
 
@@ -201,7 +200,9 @@ def test_what_a_killed_worker_ran_is_adopted_by_the_next_one_of_its_name(redis_m
     assert mill.crashes() == 0
 
 
-def test_what_a_killed_machine_ran_is_lost_after_a_lease_and_runs_elsewhere(mill: CeleryMill) -> None:
+def test_what_a_killed_machine_ran_is_lost_after_a_lease_and_runs_elsewhere(redis_mill: CeleryMill) -> None:
+    mill = redis_mill
+    mill.extra |= SHORT_LEASE
     scheduler = mill.start("scheduler")
     mill.worker("one")
     mill.trigger("fan", "all")
@@ -219,6 +220,7 @@ def test_what_a_killed_machine_ran_is_lost_after_a_lease_and_runs_elsewhere(mill
 
 def test_tasks_of_a_killed_worker_end_before_others_may_run_them(redis_mill: CeleryMill) -> None:
     mill = redis_mill
+    mill.extra |= SHORT_LEASE
     mill.start("scheduler")
     worker = mill.worker("one")
     mill.trigger("long", "all")
@@ -294,7 +296,8 @@ def test_the_log_of_a_task_elsewhere_is_read_while_it_runs_and_complete_once_tha
     assert "ended success" in printed.stdout
 
 
-def test_a_person_who_clears_a_running_task_has_it_run_anew(mill: CeleryMill) -> None:
+def test_a_person_who_clears_a_running_task_has_it_run_anew_without_waiting_for_a_beat(mill: CeleryMill) -> None:
+    mill.extra |= {"CLOCKMILL__WORKERS__BEAT_SECONDS": "500", "CLOCKMILL__WORKERS__LEASE_SECONDS": "3000"}
     mill.start("scheduler")
     mill.worker()
     mill.trigger("long", "all")

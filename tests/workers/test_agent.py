@@ -229,7 +229,7 @@ def test_what_ran_below_a_supervisor_that_died_is_lost_and_the_next_attempt_runs
 def test_a_worker_that_is_not_heard_for_too_long_has_ended_its_tasks_before_others_may_have_them(
     office: Office, hire: Hire
 ) -> None:
-    worker = hire(lease_seconds=2.0)
+    worker = hire(lease_seconds=4.0)
     workload = office.offer("stubborn", kill_grace=0.2)
     worker.knock(workload)
     [child] = office.said(workload, "begin")
@@ -245,7 +245,7 @@ def test_a_worker_that_is_not_heard_for_too_long_has_ended_its_tasks_before_othe
 
 
 def test_the_tasks_of_a_worker_that_is_dead_end_as_soon(office: Office, hire: Hire) -> None:
-    worker = hire(lease_seconds=2.0)
+    worker = hire(lease_seconds=4.0)
     workload = office.offer("stubborn", kill_grace=0.2)
     worker.knock(workload)
     [child] = office.said(workload, "begin")

@@ -68,9 +68,17 @@ class Ringer:
     def _work(self) -> None:
         while (item := self._next()) is not None:
             until, what = item
-            while not self._is_closed and self._clock.monotonic() < until and not self._try(what):
-                self._pause()
+            self._send(what, until)
         self._disconnect()
+
+    def _send(self, what: Offer | list[str], until: float) -> None:
+        """Send one thing, or drop it: when it is too late, or when the broker that is there does not take it."""
+        refusals = 0
+        while not self._is_closed and self._clock.monotonic() < until:
+            if not self._connect():
+                self._pause()
+            elif self._try(what) or (refusals := refusals + 1) == 2:  # the first may be a connection that was cut
+                return
 
     def _next(self) -> _Item | None:
         with self._news:
@@ -82,17 +90,20 @@ class Ringer:
         with self._news:
             if not self._is_closed:
                 # A doorbell that comes meanwhile has to wait as well.
-                self._news.wait_for(
-                    lambda: self._is_closed, min(_FIRST_PAUSE * 2.0 ** min(self._failures, 10), _LONGEST_PAUSE)
-                )
+                pause = min(_FIRST_PAUSE * 2.0 ** min(self._failures, 10), _LONGEST_PAUSE)
+                self._news.wait_for(lambda: self._is_closed, pause)
 
-    def _try(self, what: Offer | list[str]) -> bool:
-        """Send it; False when that failed, whatever the reason: it is a doorbell only."""
+    def _connect(self) -> bool:
+        """Whether there is a connection; an old one may be broken."""
+        if self._producer is not None:
+            return True
         try:
-            if isinstance(what, Offer):
-                self._send_bell(what)
-            else:
-                self._send_nudge(what)
+            if self._app is None:
+                self._app = make_app(self._options)
+                self._app.conf.task_queues = []
+            self._connection = self._app.connection_for_write(self._options.url)
+            self._connection.connect()
+            self._producer = self._app.amqp.Producer(self._connection.channel(), auto_declare=False)
         except Exception as error:  # noqa: BLE001 - brokers and their clients fail in many ways
             if not self._failures:
                 log.warning("the broker of %s cannot be reached, trying again: %s", self._options.executor, error)
@@ -104,8 +115,20 @@ class Ringer:
             self._failures = 0
         return True
 
+    def _try(self, what: Offer | list[str]) -> bool:
+        """Send it by the connection that there is; False when that failed, whatever the reason."""
+        try:
+            if isinstance(what, Offer):
+                self._send_bell(what)
+            else:
+                self._send_nudge(what)
+        except Exception as error:  # noqa: BLE001 - it is a doorbell only, and is rung again
+            log.info("the broker of %s did not take a message: %s", self._options.executor, error)
+            self._disconnect()
+            return False
+        return True
+
     def _send_bell(self, bell: Offer) -> None:
-        self._connect()
         self._app.send_task(
             TASK,
             kwargs=sign(self._options.key, bell.attempt_id, bell.token),
@@ -120,24 +143,14 @@ class Ringer:
         )
 
     def _send_nudge(self, attempt_ids: list[str]) -> None:
-        producer = self._connect()
+        assert self._producer is not None
         exchange = nudge_exchange(self._options)
-        producer.publish({"attempt_ids": attempt_ids}, exchange=exchange, declare=[exchange], serializer="json")
+        self._producer.publish({"attempt_ids": attempt_ids}, exchange=exchange, declare=[exchange], serializer="json")
 
     def _queue(self, name: str) -> Any:
         queues = self._app.amqp.queues
         key = self._options.queue(name)
         return queues[key] if key in queues else queues.add(bell_queue(self._options, name))
-
-    def _connect(self) -> Producer:
-        if self._app is None:
-            self._app = make_app(self._options)
-            self._app.conf.task_queues = []
-        if self._producer is None:
-            self._connection = self._app.connection_for_write(self._options.url)
-            self._connection.connect()
-            self._producer = self._app.amqp.Producer(self._connection.channel(), auto_declare=False)
-        return self._producer
 
     def _disconnect(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None

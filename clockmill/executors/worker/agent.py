@@ -59,6 +59,7 @@ class Worker:
         self._is_ending = False
         self._end_by = math.inf
         self._granted = 0.0
+        self._has_left = False
 
     # --- what others ask of it, from any thread ----------------------------------------------------------------------
 
@@ -132,7 +133,7 @@ class Worker:
         return min([*dues, now + again] if again is not None else dues)
 
     def _ring(self) -> None:
-        with contextlib.suppress(OSError):  # it has left
+        if not self._has_left:
             os.eventfd_write(self._bell, 1)
 
     def _call(self, what: Callable[[], None]) -> None:
@@ -365,5 +366,6 @@ class Worker:
         self._logs.leave(self._setup.farewell)
         self._shelf.close()
         self._post.close()
+        self._has_left = True
         os.close(self._bell)
         self._seat.leave()
