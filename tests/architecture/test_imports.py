@@ -34,6 +34,13 @@ def test_what_a_dag_file_and_a_task_process_import_loads_nothing_heavy(statement
     assert sorted(loaded_after(statement) & set(HEAVY)) == []
 
 
+def test_celery_is_loaded_only_by_who_talks_to_a_broker() -> None:
+    loaded = loaded_after(
+        "import clockmill.executors.celery.executor, clockmill.executors.worker, clockmill.cli.celery, clockmill.cli.workers"
+    )
+    assert sorted(loaded & {"celery", "kombu", "redis", "amqp"}) == []
+
+
 def test_what_every_task_process_loads_stays_small() -> None:
     loaded = loaded_after(
         "from clockmill import DAG, task\n"
