@@ -302,6 +302,7 @@ def test_a_person_who_clears_a_running_task_has_it_run_anew_without_waiting_for_
     mill.worker()
     mill.trigger("long", "all")
     mill.wait_for_entries("START", 2)
+    wait_until(lambda: {each.state for each in mill.evidence().tasks} == {"running"}, "two starts", tell=mill.tell)
     mill.call("tasks", "clear", "long", "--run", "all", "--task", "^one$", "--yes")
     mill.wait_for_entries("START", 3)
     mill.open_gate()
