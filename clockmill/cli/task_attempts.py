@@ -9,6 +9,7 @@ from clockmill.cli.app import App
 from clockmill.cli.base import pass_app
 from clockmill.cli.output import output_option, show_rows
 from clockmill.cli.params import map_index_option
+from clockmill.state.resources import from_text
 from clockmill.storage.run_pages import list_attempts
 
 _COLUMNS = [
@@ -21,6 +22,7 @@ _COLUMNS = [
     "ended_at",
     "exit_code",
     "signal",
+    "resources",
     "peak_memory_kb",
     "cpu_seconds",
     "reason",
@@ -43,4 +45,8 @@ def attempts(app: App, dag_id: str, run_id: str, task_id: str, map_index: int, o
     run = app.read(lambda connection: lookup.the_run(connection, dag_id, run_id))
     row = app.read(lambda connection: lookup.the_task(connection, run, task_id, map_index))
     found = app.read(lambda connection: list_attempts(connection, row.id))
-    show_rows([{column: getattr(line, column) for column in _COLUMNS} for line in found], _COLUMNS, output)
+    rows = [
+        {column: getattr(line, column) for column in _COLUMNS} | {"resources": from_text(line.resources) or None}
+        for line in found
+    ]
+    show_rows(rows, _COLUMNS, output)

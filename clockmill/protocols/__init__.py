@@ -326,8 +326,7 @@ class ExchangeAnswer(_Record):
     :param workloads: attempts that are its own now and that it does not have, each a :class:`Workload` as JSON.
     :param taken: of the attempts in ``started`` and ``reports``, those of which nobody needs to hear again.
     :param stop: of those that it has, the attempts that are to be stopped, and those that are no longer its own.
-    :param later: of the attempts that it claimed, those that are still offered, to it as well, but do not fit into what
-        it has free of its resources. Their doorbells are rung again, and who asks for any work gets them once they fit.
+    :param later: of the attempts that it claimed, those that do not fit in now. They are still offered.
     """
 
     workloads: list[dict[str, Any]] = field(default_factory=list)

@@ -17,7 +17,7 @@ Amounts = Mapping[str, float]
 CPU, MEMORY = "cpu", "memory"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:I?B)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGTP])I?)?B?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 _UNITS = ("bytes", "KB", "MB", "GB", "TB", "PB")
 _MOST = 2.0**53
@@ -97,7 +97,7 @@ def _size(name: str, text: str) -> float:
     found = _SIZE.fullmatch(text.strip())
     if found is None or (name == MEMORY and text.strip()[-1:].isdecimal()):
         raise ValueError(f"has {_shown(text)} of {name}: write a size as a number and a unit, such as '512MB' or '4GB'")
-    size = round(float(found[1]) * 1024.0 ** _POWERS[found[2].upper()])
+    size = round(float(found[1]) * 1024.0 ** _POWERS[(found[2] or "").upper()])
     if size >= _MOST:
         raise ValueError(f"has {_shown(text)} of {name}, which is more than any machine has")
     return size

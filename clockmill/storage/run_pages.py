@@ -21,6 +21,7 @@ class AttemptLine:
     try_number: int
     state: str
     executor: str
+    resources: str | None
     queued_at: datetime
     claimed_at: datetime | None
     started_at: datetime | None

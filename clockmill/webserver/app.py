@@ -94,6 +94,7 @@ def _prepare_templates(app: Flask) -> None:
         json=display.pretty_json,
         local=schedules.local,
         memory=display.memory,
+        asked=display.asked,
         short_date=display.short_date,
         millis=display.millis,
         span=display.span,

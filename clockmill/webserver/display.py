@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from clockmill.state.resources import from_text, spoken
+
 #: As sentences for logs and terminals have moments.
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{6}\+00:00")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -101,6 +103,11 @@ def memory(kilobytes: int | None) -> str:
     if kilobytes is None:
         return ""
     return f"{kilobytes} KB" if kilobytes < 1024 else f"{kilobytes / 1024:,.0f} MB"
+
+
+def asked(resources: str | None) -> str:
+    """``2 cpu and 4 GB of memory``."""
+    return spoken(from_text(resources))
 
 
 def pretty_json(value: Any) -> str:

@@ -9,6 +9,7 @@ import pytest
 from mill import Mill
 
 from clockmill import DAG, task
+from clockmill.actions.explain import Explanation, explain
 from clockmill.state import TaskState
 from clockmill.testing.executor import ScriptedExecutor
 
@@ -111,3 +112,50 @@ def test_an_executor_that_says_nothing_of_resources_is_given_everything(mill: Mi
     mill.add(dag_of(a={"cpu": 99, "memory": "1PB"}))
     mill.trigger("d")
     assert mill.executor.workload("a").resources == {"cpu": 99, "memory": 1 << 50}
+
+
+# --- why -------------------------------------------------------------------------------------------------------------
+
+
+def why(mill: Mill, dag_id: str, task_id: str) -> Explanation:
+    return mill.db.read(lambda c: explain(c, dag_id, "r1", task_id, default_executor="scripted"))
+
+
+def test_why_says_what_is_missing_and_who_has_it(mill: Mill) -> None:
+    mill.add(dag_of(a={"cpu": 3}, b={"cpu": 2, "memory": "1GB"}, huge={"memory": "1TB", "tpu": 1}))
+    mill.trigger("d")
+    told = why(mill, "d", "b")
+    assert told.verdict == (
+        "It asks for 2 cpu and 1 GB of memory, which is not free at the moment: "
+        "test-host has 1 cpu and 8 GB of memory free."
+    )
+    assert [holder.what for holder in told.holders] == ["d r1 a (3 cpu)"]
+    assert why(mill, "d", "huge").verdict == (
+        "It asks for 1 TB of memory and 1 tpu, which nobody offers: test-host has 8 GB of memory and 0 tpu. "
+        "It starts when somebody comes who does."
+    )
+
+
+def test_why_names_the_task_that_resources_are_kept_for(mill: Mill) -> None:
+    mill.add(dag_of("first", f={"cpu": 1}))
+    mill.add(dag_of("large", big={"cpu": 4}))
+    mill.add(dag_of("small", s={"cpu": 1}))
+    for dag_id in ("first", "large", "small"):
+        mill.trigger(dag_id)
+    assert why(mill, "small", "s").verdict == (
+        "It asks for 1 cpu, which is free, but kept for large big: that one waits for 4 cpu, is as urgent and older."
+    )
+
+
+# --- two at once -----------------------------------------------------------------------------------------------------
+
+
+def test_two_schedulers_of_one_host_share_what_the_host_has(mill: Mill) -> None:
+    mill.add(dag_of(a={"cpu": 3}, b={"cpu": 3}))
+    other = ScriptedExecutor(mill.clock, supervisor_id="supervisor-2", resources={"cpu": 4})
+    service = mill.another(other, name="other")
+    service.run_once()
+    mill.trigger("d")
+    service._listener.called = True
+    service.run_once()
+    assert (mill.executor.running(), other.running()) == (["a"], [])

@@ -21,6 +21,7 @@ from clockmill.storage import (
     backfills,
     bulk,
     callbacks,
+    claims,
     deadlines,
     events,
     failures,
@@ -30,6 +31,7 @@ from clockmill.storage import (
     pages,
     past,
     pools,
+    resources,
     run_extras,
     run_pages,
     runs,
@@ -108,7 +110,9 @@ FULL = admission.Full(
     open_executors=frozenset({""}),
     dag_tasks={("old", "t"): 1},
     run_tasks={(7, "t"): 1},
+    asks={("", "default", '{"gpu":1}')},
 )
+CLAIMANT = claims.Claimant(id="w1", executor="local", queues=["default"], resources={})
 
 
 def asked(**more: Any) -> XComQuery:
@@ -125,6 +129,12 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "how many tasks go before one": lambda c: admission.count_before(c, (0, 1), 1007, 1007),
     "usage of pools and runs": attempts.usage,
     "usage of tasks": attempts.live_tasks,
+    "what is asked for and offered": lambda c: resources.sources(c, ["local"]),
+    "what unclaimed offers ask for": lambda c: resources.unclaimed_asks(c, ["local"]),
+    "who has resources": lambda c: resources.asking_holders(c, "local", limit=20),
+    "tasks that ask for resources": lambda c: admission.asking_tasks(c, [""], FULL, limit=50),
+    "what a worker may claim": lambda c: claims.what_fits(c, CLAIMANT, None, 5),
+    "what is still offered": lambda c: claims.still_open(c, ["old1"]),
     "the run before": read_previous_run,
     "the runs before": lambda c: past.previous_revisions(c, [1, 1007]),
     "the runs after": lambda c: past.next_running(c, [1, 1007]),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from clockmill.actions.explain.answer import Explanation, Holder, Subject, holders_of, moment_text
+from clockmill.actions.explain.resources import shortages
 from clockmill.actions.missing_pools import way_out
 from clockmill.errors import NotFound
 from clockmill.storage.admission import count_before
@@ -53,6 +54,8 @@ def _reasons(subject: Subject) -> Iterator[_Reason]:
     yield from _run(subject)
     yield from _task(subject)
     yield from _executor(subject)
+    for shortage in shortages(subject):
+        yield _Reason(shortage.text, lambda shortage=shortage: shortage.holders)  # type: ignore[misc]
 
 
 def _pool(subject: Subject) -> Iterator[_Reason]:
