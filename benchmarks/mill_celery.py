@@ -49,6 +49,7 @@ def mill_celery(broker_url: str, database: str, *, tasks_per_process: int = 1) -
     settings = {
         "CLOCKMILL__CORE__EXECUTOR": "celery",
         "CLOCKMILL__CELERY__BROKER_URL": broker_url,
+        "CLOCKMILL__CORE__MAX_TASKS_PER_PROCESS": str(tasks_per_process),
     }
     with stage(database, settings) as theatre, theatre.standalone("--no-examples"), theatre.rows() as rows:
         command = [sys.executable, "-m", "clockmill", "celery", "worker", "--concurrency", str(PROCESSES)]

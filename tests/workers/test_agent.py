@@ -209,7 +209,7 @@ def test_a_report_that_is_refused_is_replaced_by_one_that_says_why_and_the_other
 
 def test_what_ran_below_a_supervisor_that_died_is_lost_and_the_next_attempt_runs(office: Office, hire: Hire) -> None:
     worker = hire()
-    lost, after = office.offer("stubborn"), office.offer("work")
+    lost = office.offer("stubborn")
     worker.knock(lost)
     [child] = office.said(lost, "begin")
     alive = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
@@ -219,6 +219,7 @@ def test_what_ran_below_a_supervisor_that_died_is_lost_and_the_next_attempt_runs
     report = office.report(lost)
     assert report.outcome == "lost"
     assert report.reason.startswith("The supervisor that ran it is gone.")
+    after = office.offer("work")
     worker.knock(after)
     assert office.report(after).outcome == "success"
 

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from clockmill.errors import GatewayUnavailable, WorkerGone
 from clockmill.executors.base import Finished, Started, SupervisorDown, SupervisorUp
 from clockmill.executors.local import LocalExecutor
+from clockmill.executors.worker.ahead import PATIENCE, WINDOW, Ahead
 from clockmill.executors.worker.desk import Desk
 from clockmill.executors.worker.errands import Errands
 from clockmill.executors.worker.post import Post
@@ -52,7 +53,9 @@ class Worker:
         self._post = Post(setup, self._ring)
         self._shelf = Shelf(setup, Errands("bundles", self._ring))
         self._places: dict[str, str] = {}  # attempt -> its supervisor
-        self._to_submit: deque[Workload] = deque()
+        self._to_submit: deque[tuple[float, Workload]] = deque()  # with the moment since when each could begin
+        self._ahead = Ahead(setup.slots)
+        self._submitted: dict[str, float] = {}
         self._previous = list(self._seat.previous)
         self._is_draining = False
         self._is_stopping = False
@@ -111,6 +114,7 @@ class Worker:
         self._shelf.deliver()
         self._hear()
         self._start_fetched()
+        self._give_back_late()
         self._write()
         self._check_end()
         self._wait()
@@ -129,7 +133,7 @@ class Worker:
     def _due(self) -> float:
         now = self._clock.monotonic()
         again = self._executor.look_again_in()
-        dues = [now + _LONGEST_WAIT, self._letter_due(), self._shelf.due, self._end_by]
+        dues = [now + _LONGEST_WAIT, self._letter_due(), self._shelf.due, self._end_by, self._late_at]
         return min([*dues, now + again] if again is not None else dues)
 
     def _ring(self) -> None:
@@ -206,6 +210,7 @@ class Worker:
         ours = [ident for ident, place in self._places.items() if place == event.supervisor_id]
         for ident in ours:
             del self._places[ident]
+            self._submitted.pop(ident, None)
         self._logs.end(ours)
         running = self._desk.running.intersection(ours)
         if running:
@@ -223,25 +228,43 @@ class Worker:
     def _start_fetched(self) -> None:
         for workload, folder in self._shelf.take():
             here = workload.to_json() | {"bundle_path": str(folder), "log_path": str(self._logs.begin(workload))}
-            self._to_submit.append(Workload.from_json(here))
+            self._to_submit.append((self._clock.monotonic(), Workload.from_json(here)))
         for workload, reason in self._shelf.take_failed():
             self._desk.give_back([workload.attempt_id], Outcome.FAILED, reason)
-        supervisor_id = next(iter(self._executor.free_slots()), None)
-        if self._to_submit and supervisor_id is not None:
-            self._places.update({workload.attempt_id: supervisor_id for workload in self._to_submit})
-            self._executor.submit(supervisor_id, list(self._to_submit))
+        supervisor_id, free = next(iter(self._executor.free_slots().items()), ("", 0))
+        first = [self._to_submit.popleft()[1] for _ in range(min(free, len(self._to_submit)))]
+        if first:
+            now = self._clock.monotonic()
+            self._places.update({workload.attempt_id: supervisor_id for workload in first})
+            self._submitted.update({workload.attempt_id: now for workload in first})
+            self._executor.submit(supervisor_id, first)
+
+    def _give_back_late(self) -> None:
+        """Let others have what was claimed ahead and cannot begin soon."""
+        if self._to_submit and self._late_at <= self._clock.monotonic() and self._executor.is_settled:
+            self._ahead.stuck()
+            late = [workload.attempt_id for _, workload in self._to_submit]
             self._to_submit.clear()
+            self._desk.give_back(late, Outcome.RELEASED, "The slots of its worker are taken for longer.")
+
+    @property
+    def _late_at(self) -> float:
+        """When the oldest of what waits for a slot has waited too long; ``inf`` while no supervisor is there."""
+        if not self._to_submit or not self._places:
+            return math.inf
+        return self._to_submit[0][0] + PATIENCE
 
     def _forget_unsubmitted(self) -> list[str]:
-        unsubmitted = [*self._shelf.forget_all(), *(workload.attempt_id for workload in self._to_submit)]
+        unsubmitted = [*self._shelf.forget_all(), *(workload.attempt_id for _, workload in self._to_submit)]
         self._to_submit.clear()
         self._logs.end(unsubmitted)
         return unsubmitted
 
     def _stop_attempts(self, attempt_ids: list[str]) -> None:
         wanted = set(attempt_ids)
-        never = self._shelf.forget(wanted) + [each.attempt_id for each in self._to_submit if each.attempt_id in wanted]
-        self._to_submit = deque(each for each in self._to_submit if each.attempt_id not in wanted)
+        waiting = [workload.attempt_id for _, workload in self._to_submit]
+        never = self._shelf.forget(wanted) + [ident for ident in waiting if ident in wanted]
+        self._to_submit = deque(each for each in self._to_submit if each[1].attempt_id not in wanted)
         self._logs.end(never)
         self._desk.give_back(never, Outcome.STOPPED, "stopped before it began")
         self._executor.stop_attempts(wanted.difference(never), "stopped by a person")
@@ -250,9 +273,14 @@ class Worker:
 
     @property
     def _free(self) -> int:
-        """How many attempts could be started now: a slot of a supervisor for each that is not on its way to one."""
+        """How many attempts could be started now or soon: a slot for each that is not on its way to one."""
+        if not self._executor.free_slots() and not self._places:
+            return 0
+        now = self._clock.monotonic()
+        slow = sum(now - since > WINDOW for since in self._submitted.values())
         on_the_way = len(self._to_submit) + self._shelf.waiting
-        return max(0, min(self._desk.free, sum(self._executor.free_slots().values()) - on_the_way))
+        supervised = sum(self._executor.free_slots().values()) - on_the_way
+        return max(0, min(self._desk.free, supervised) + self._ahead.allowed(slow))
 
     def _has_errand(self) -> bool:
         """Whether there is something to say before the next beat."""

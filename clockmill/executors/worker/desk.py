@@ -70,8 +70,8 @@ class Desk:
 
     @property
     def free(self) -> int:
-        """How many attempts more it can run."""
-        return max(0, self._slots - len(self._running))
+        """How many attempts more it can run; below zero when it has some that wait for a slot."""
+        return self._slots - len(self._running)
 
     @property
     def has_news(self) -> bool:

@@ -1,0 +1,63 @@
+"""Claiming ahead: only while tasks are short, only as much as begins soon, and given back when it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from clockmill.executors.worker.ahead import WINDOW, Ahead
+from tests.workers.office import Hired, Office
+
+Hire = Callable[..., Hired]
+
+
+def after(*seconds: float, slots: int = 2) -> Ahead:
+    ahead = Ahead(slots)
+    for each in seconds:
+        ahead.ended(each)
+    return ahead
+
+
+def test_a_worker_that_knows_nothing_of_its_tasks_claims_for_free_slots_alone() -> None:
+    assert Ahead(8).allowed(0) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.0, 8), (WINDOW / 4, 8), (WINDOW / 4 + 0.001, 6), (WINDOW / 2, 4), (WINDOW, 2), (WINDOW + 0.001, 0), (60.0, 0)],
+)
+def test_what_is_claimed_ahead_begins_within_the_window(seconds: float, expected: int) -> None:
+    assert after(*[seconds] * 50).allowed(0) == expected
+
+
+def test_a_slot_that_a_long_task_has_gets_nothing_ahead() -> None:
+    ahead = after(0.001, slots=3)
+    assert [ahead.allowed(slow) for slow in range(5)] == [12, 8, 4, 0, 0]
+
+
+def test_after_a_wait_in_vain_nothing_more_is_claimed_ahead_until_tasks_are_short_again() -> None:
+    ahead = after(0.001)
+    ahead.stuck()
+    assert ahead.allowed(0) == 0
+    tasks = 0
+    while not ahead.allowed(0):
+        ahead.ended(0.001)
+        tasks += 1
+    assert tasks > 5
+
+
+def test_what_waits_behind_a_task_that_takes_its_time_is_given_back_and_spends_nothing(
+    office: Office, hire: Hire
+) -> None:
+    worker = hire(slots=1)
+    worker.worker._ahead.ended(0.001)
+    gate, behind = office.offer("gate"), office.offer("work")
+    for each in (gate, behind):
+        worker.worker.knock(each.attempt_id, each.token)
+    first = office.wait(lambda: office.reports, "the report of what waited")
+    [report] = [each for reports in first.values() for each in reports]
+    assert (report.attempt_id, report.outcome) == (behind.attempt_id, "released")
+    assert report.started_at is None
+    office.bench.open_gate(gate)
+    assert office.report(gate).outcome == "success"
