@@ -54,6 +54,11 @@ def leave(connection: Connection, name: str, instance: str) -> None:
     connection.execute(delete(component).where(component.c.name == name, component.c.instance == instance))
 
 
+def forget_silent(connection: Connection, before: datetime) -> None:
+    """Forget services that were last heard of before a moment."""
+    connection.execute(delete(component).where(component.c.last_loop < before))
+
+
 def list_components(connection: Connection) -> list[ComponentRow]:
     """Every service that has not left, by name."""
     statement = select(component).order_by(component.c.name, component.c.instance)

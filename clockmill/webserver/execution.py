@@ -107,7 +107,8 @@ class ExecutionApi:
     def _signed_body(self) -> Body:
         path = request.script_root + request.path
         if not is_signed(self._secret, path, request.get_data(), request.headers.get(SIGNATURE, "")):
-            raise Refusal(401, "refused", "The call is not signed with the secret of this installation.")
+            told = "not signed with the secret of this installation: [workers] secret must be the same on all machines"
+            raise Refusal(401, "refused", f"The call is {told}.")
         return _body()
 
     def _register(self, body: Body) -> None:
