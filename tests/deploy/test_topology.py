@@ -208,4 +208,9 @@ def run_the_example(stage: Stage) -> None:
     wait_until(lambda: state() in {"success", "failed"}, "the end of the run", 120, tell=stage.said)
     assert state() == "success", stage.said()
     log = ("tasks", "logs", "sensors", "one", "load")
-    wait_until(lambda: re.search(r"There after \d+ looks", stage.call(*log)), "the log", 120, tell=stage.said)
+    wait_until(
+        lambda: re.search(r"There after \d+ looks", stage.execute("scheduler", *log).output),
+        "the log",
+        120,
+        tell=stage.said,
+    )
