@@ -15,6 +15,7 @@ from benchmarks.stage import DATABASES
 #: Each is a module with ``run(database, runs) -> list[Figure]``.
 NAMES = {
     "fan-out": "fanout",
+    "reuse": "reuse",
     "chain": "chain",
     "mapping": "mapping",
     "backfill": "backfill",

@@ -42,6 +42,18 @@ def _pss_kilobytes(pid: int) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
+def parent_of(pid: int) -> int:
+    """The parent of a process; 0 when it is gone."""
+    stat = _stat(pid)
+    return int(stat[_PARENT]) if stat else 0
+
+
+def own_cpu_seconds(pid: int) -> float:
+    """User and system time of one process, without its children."""
+    stat = _stat(pid)
+    return (int(stat[_USER]) + int(stat[_SYSTEM])) / _TICK if stat else 0.0
+
+
 def cpu_seconds(pids: list[int]) -> float:
     """User and system time of the processes, children that they have reaped included."""
     stats = (stat for pid in pids if (stat := _stat(pid)))

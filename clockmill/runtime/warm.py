@@ -117,24 +117,23 @@ class _Server:
         self._before = _Usage.now()
 
     def _tell(self, channel: SocketChannel, report: AttemptReport, *, may_stay: bool) -> None:
-        trace = self._trace(channel, report) if may_stay else ""
+        usage = _Usage.now()
+        trace = self._trace(channel, report, usage) if may_stay else ""
         if not may_stay or trace:
             channel.finish(report, leaves=trace)
             return
-        usage = _Usage.now()
         _flush_c_streams(None)
         _write_to(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
         self.stays = True
         spent = {"cpu": usage.cpu - self._before.cpu, "peak_kb": usage.peak_kb}
         channel.finish(report, stays=spent)
 
-    def _trace(self, channel: SocketChannel, report: AttemptReport) -> str:
+    def _trace(self, channel: SocketChannel, report: AttemptReport, usage: _Usage) -> str:
         """Why this process cannot serve another attempt; empty when it can. What can be mended, is."""
         if report.outcome not in GOOD_OUTCOMES or report.exit_code is not None:
             return "it ended its process itself" if report.outcome in GOOD_OUTCOMES else "it did not end well"
         if not channel.is_quiet:
             return "it broke off a question"
-        usage = _Usage.now()
         if usage.children_peak_kb > usage.peak_kb:  # which is a peak that the kernel keeps for ever
             return "its child processes were larger than it"
         assert self._footprint is not None
