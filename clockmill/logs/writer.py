@@ -34,8 +34,11 @@ class LogWriter:
         line = " ".join(text.splitlines())
         self._waiting.append(f"{iso(self._clock.now())} {OWN_MARK} {line}\n".encode(errors="backslashreplace"))
 
-    def feed(self, data: bytes) -> None:
-        """Add output of the task, stamped with the time at which each line arrived."""
+    def feed(self, data: bytes, *, at_once: bool = True) -> None:
+        """Add output of the task, stamped with the time at which each line arrived.
+
+        :param at_once: whether it is written at once, or with the next :meth:`flush`.
+        """
         stamp = iso(self._clock.now()).encode() + b" "
         lines = (self._open_line + data).split(b"\n")
         self._open_line = lines.pop()
@@ -44,7 +47,8 @@ class LogWriter:
         while len(self._open_line) >= MAX_LINE_BYTES:
             self._add(stamp, self._open_line[:MAX_LINE_BYTES])
             self._open_line = self._open_line[MAX_LINE_BYTES:]
-        self.flush()
+        if at_once:
+            self.flush()
 
     def flush(self) -> None:
         """Write what waits; what the disk refuses is dropped and counted."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import signal
@@ -19,14 +18,13 @@ from clockmill.logs.writer import LogWriter
 from clockmill.protocols import MAY_STAY, AttemptReport, Workload
 from clockmill.runtime.supervisor_attempt import Attempt, Ending, Exit, Stay, megabytes
 from clockmill.runtime.supervisor_gateway import GatewayThread
-from clockmill.runtime.supervisor_loop import READ, WRITE, Loop, Outbox
+from clockmill.runtime.supervisor_lines import Lines
+from clockmill.runtime.supervisor_loop import Loop, Outbox
 from clockmill.runtime.supervisor_memory import MemoryWatch, overuse
 from clockmill.runtime.supervisor_warm import WarmPool, WarmProcess
 from clockmill.runtime.supervisor_zygotes import ZygotePool
 from clockmill.runtime.task_result import checked_result
 from clockmill.state import Outcome
-
-_READ_BYTES = 1 << 16
 
 
 class Runner:
@@ -66,6 +64,7 @@ class Runner:
         self._zygotes = ZygotePool(
             loop, clock, supervisor_id, starter=starter, on_message=self._zygote_said, on_loss=self._zygote_lost
         )
+        self._lines = Lines(loop, on_message=self._heard, on_nonsense=self._spoke_nonsense)
         self._memory = MemoryWatch(clock, self._uses_too_much)
         self._warm = WarmPool(
             loop,
@@ -142,7 +141,8 @@ class Runner:
         return min(dues)
 
     def check(self, now: float) -> None:
-        """Do what is due: tell of starts, end what takes too long, kill what ignores TERM, start what waits."""
+        """Do what is due: write logs, tell of starts, end what takes too long or ignores TERM, start what waits."""
+        self._lines.write()
         for attempt in [attempt for attempt in self._live.values() if attempt.due <= now]:
             self._overdue(attempt, now)
         self._zygotes.check(now)
@@ -186,7 +186,7 @@ class Runner:
         self._warm.make_room(len(self._live))
         control.setblocking(False)
         attempt = self._record(workload, Outbox(self._loop, control.fileno()), control.detach(), output)
-        self._loop.watch(attempt.control, READ, lambda ready: self._serve_control(attempt, ready))
+        self._lines.open(attempt, is_new=True)
         attempt.may_stay = self._warm.may_stay(workload)
         self._zygotes.fork(workload, theirs.detach(), writer)
         opening = self._zygotes.opening(workload)
@@ -204,7 +204,7 @@ class Runner:
         attempt = self._record(workload, process.outbox, process.control, output)
         attempt.may_stay = may_stay
         attempt.process, attempt.served, attempt.cpu_before = process.name, process.served, process.cpu
-        self._loop.rebind(attempt.control, lambda ready: self._serve_control(attempt, ready))
+        self._lines.open(attempt, is_new=False)
         self._warm.serves(process, attempt.id)
         return True
 
@@ -221,7 +221,6 @@ class Runner:
             limits=self._zygotes.limits_of(workload),
         )
         os.set_blocking(output, False)
-        self._loop.watch(output, READ, lambda ready: self._serve_output(attempt))
         self._live[attempt.id] = attempt
         return attempt
 
@@ -255,24 +254,16 @@ class Runner:
         attempt = self._live.pop(attempt_id, None)
         if attempt is None:
             return
-        while self._serve_control(attempt, READ):
-            pass
-        while self._serve_output(attempt):
-            pass
-        for descriptor in (attempt.control, attempt.output):
-            if descriptor >= 0:
-                self._close(descriptor)
+        self._lines.drain(attempt)
         self._conclude(attempt, end.after(attempt.cpu_before))
 
     def _keep(self, attempt: Attempt, stay: Stay) -> None:
         """End an attempt whose process says that it could serve another one."""
-        while self._serve_output(attempt):
-            pass
-        if attempt.id not in self._live:
+        if attempt.id not in self._live:  # it is gone
             return
-        if attempt.output >= 0 or attempt.ending is not None or not attempt.may_stay:
+        if not self._lines.complete(attempt) or attempt.ending is not None or not attempt.may_stay:
             # Somebody else may still write for this attempt, or it is being killed: its process has to go.
-            attempt.control = self._close(attempt.control)
+            self._lines.hang_up(attempt)
             return
         del self._live[attempt.id]
         self._warm.keep(attempt, stay.cpu)
@@ -292,51 +283,6 @@ class Runner:
         self._on_finished(report)
 
     # --- what its process says ------------------------------------------------------------------------------------
-
-    def _serve_output(self, attempt: Attempt) -> bool:
-        """Log one piece of output; False when there is none now."""
-        if attempt.output < 0:
-            return False
-        try:
-            data = os.read(attempt.output, _READ_BYTES)
-        except BlockingIOError:
-            return False
-        if data:
-            attempt.log.feed(data)
-            return True
-        attempt.output = self._close(attempt.output)
-        return False
-
-    def _serve_control(self, attempt: Attempt, ready: int) -> bool:
-        """Serve one piece of what the process says; False when there is none now."""
-        if attempt.control < 0:
-            return False
-        if ready & WRITE:
-            with contextlib.suppress(OSError):  # it is gone; what it said before is still to be read
-                attempt.outbox.flush()
-        if not ready & READ:
-            return False
-        try:
-            data = os.read(attempt.control, _READ_BYTES)
-        except BlockingIOError:
-            return False
-        except ConnectionResetError:  # it died before it read all that we said, which is no fault of its own
-            data = b""
-        try:
-            for message in attempt.reader.feed(data):
-                if attempt.control >= 0:
-                    self._heard(attempt, message)
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
-            self._end(attempt, Ending("failed", f"Its process broke the protocol: {error}"))
-            data = b""
-        if not data and attempt.control >= 0:
-            attempt.control = self._close(attempt.control)
-        return bool(data)
-
-    def _close(self, descriptor: int) -> int:
-        self._loop.forget(descriptor)
-        os.close(descriptor)
-        return -1
 
     def _heard(self, attempt: Attempt, message: Message) -> None:
         now = self._clock.monotonic()
@@ -358,6 +304,9 @@ class Runner:
                     message["arguments"] | identity,
                     lambda answer: self._answer(attempt, answer),
                 )
+
+    def _spoke_nonsense(self, attempt: Attempt, why: str) -> None:
+        self._end(attempt, Ending("failed", f"Its process broke the protocol: {why}"))
 
     def _answer(self, attempt: Attempt, answer: Message) -> None:
         if attempt.control < 0 or attempt.id not in self._live:
