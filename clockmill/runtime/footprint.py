@@ -17,7 +17,6 @@ from typing import Any
 
 from clockmill.clock import SystemClock
 from clockmill.runtime.footprint_python import PythonState
-from clockmill.runtime.taskproc import ATTEMPT_VARIABLES
 
 #: The lines of ``/proc/self/status`` that must stay as they are.
 _KEPT = re.compile(rb"^(?:Uid|Gid|Groups|Cap\w+|NoNewPrivs|Seccomp|Cpus_allowed|Mems_allowed):.*$", re.MULTILINE)
@@ -25,7 +24,6 @@ _SIGNALS = re.compile(rb"^Sig(?:Blk|Ign|Cgt):.*$", re.MULTILINE)
 _UMASK = re.compile(rb"^Umask:\t(\d+)$", re.MULTILINE)
 _THREADS = re.compile(rb"^Threads:\t(\d+)$", re.MULTILINE)
 _RESIDENT = re.compile(rb"^VmRSS:\t *(\d+) kB$", re.MULTILINE)
-_OF_ATTEMPT = frozenset(name.encode() for name in ATTEMPT_VARIABLES)
 #: Memory may grow to so many times what it was, and by so many kilobytes more.
 _GROWTH = 1.5
 _GROWTH_KB = 64 << 10
@@ -41,9 +39,10 @@ class Footprint:
     """The process as its DAG file left it once it was loaded.
 
     :param own: descriptors that must go on to be what they are now.
+    :param variables: the names of the environment variables that each attempt has of its own.
     """
 
-    def __init__(self, own: Iterable[int]) -> None:
+    def __init__(self, own: Iterable[int], variables: Iterable[str] = ()) -> None:
         text = _status()
         self._kept = _KEPT.findall(text)
         self._signals = _SIGNALS.findall(text)
@@ -57,7 +56,8 @@ class Footprint:
         self._limits = _limits()
         self._folder = Path.cwd()
         self._environment = dict(os.environ)
-        self._variables = _variables()
+        self._of_attempt = frozenset(os.fsencode(name) for name in variables)
+        self._variables = self._others()
         self._python = PythonState()
 
     def mend(self) -> str:
@@ -74,7 +74,7 @@ class Footprint:
 
     def _mend_environment(self) -> str:
         """Put the variables back; those of the attempt itself, the next one replaces."""
-        if _variables() == self._variables:
+        if self._others() == self._variables:
             return ""
         now = dict(os.environ)
         if now.get("TZ") != self._environment.get("TZ"):
@@ -83,6 +83,11 @@ class Footprint:
             del os.environ[name]
         os.environ.update({name: value for name, value in self._environment.items() if now.get(name) != value})
         return ""
+
+    def _others(self) -> dict[bytes, bytes]:
+        """The variables that are not of one attempt, as they are stored: to decode them all takes ten times as long."""
+        stored: dict[bytes, bytes] = vars(os.environ)["_data"]
+        return {name: value for name, value in stored.items() if name not in self._of_attempt}
 
     def _mend_folder(self) -> str:
         with suppress(OSError):
@@ -155,12 +160,6 @@ def _found(pattern: re.Pattern[bytes], text: bytes) -> bytes:
 
 def _open_descriptors() -> frozenset[str]:
     return frozenset(os.listdir("/proc/self/fd"))  # noqa: PTH208 - this is done after each attempt, and faster
-
-
-def _variables() -> dict[bytes, bytes]:
-    """The environment without what is of one attempt, as it is stored: to decode all of it takes ten times as long."""
-    stored: dict[bytes, bytes] = vars(os.environ)["_data"]
-    return {name: value for name, value in stored.items() if name not in _OF_ATTEMPT}
 
 
 def _identity(descriptor: int) -> tuple[int, int]:

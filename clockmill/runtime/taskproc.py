@@ -24,16 +24,6 @@ from clockmill.state import GOOD_OUTCOMES
 
 CONTROL_FD = 3
 
-#: The variables that tell user code which attempt its process is for.
-ATTEMPT_VARIABLES = (
-    processes.ATTEMPT_MARK,
-    "IDEMPOTENCY_KEY",
-    "CLOCKMILL_DAG_ID",
-    "CLOCKMILL_RUN_ID",
-    "CLOCKMILL_TASK_ID",
-    "CLOCKMILL_MAP_INDEX",
-    "CLOCKMILL_TRY_NUMBER",
-)
 #: Gives the DAGs of the file of a workload, by id.
 Loader = Callable[[Workload], dict[str, DAG]]
 
@@ -143,19 +133,20 @@ def _settle_in() -> None:
 
 def introduce(workload: Workload) -> None:
     """Tell user code by its environment which attempt this process is for."""
-    os.environ |= zip(
-        ATTEMPT_VARIABLES,
-        (
-            workload.attempt_id,
-            workload.idempotency_key,
-            workload.dag_id,
-            workload.run_id,
-            workload.task_id,
-            str(workload.map_index),
-            str(workload.try_number),
-        ),
-        strict=True,
-    )
+    os.environ |= variables_of(workload)
+
+
+def variables_of(workload: Workload) -> dict[str, str]:
+    """The environment variables by which user code knows its attempt."""
+    return {
+        processes.ATTEMPT_MARK: workload.attempt_id,
+        "IDEMPOTENCY_KEY": workload.idempotency_key,
+        "CLOCKMILL_DAG_ID": workload.dag_id,
+        "CLOCKMILL_RUN_ID": workload.run_id,
+        "CLOCKMILL_TASK_ID": workload.task_id,
+        "CLOCKMILL_MAP_INDEX": str(workload.map_index),
+        "CLOCKMILL_TRY_NUMBER": str(workload.try_number),
+    }
 
 
 def flush_output() -> None:

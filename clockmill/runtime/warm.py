@@ -24,7 +24,15 @@ from clockmill.host.wire import FrameReader, Message
 from clockmill.model.dag import DAG
 from clockmill.protocols import MAY_STAY, AttemptReport, Workload
 from clockmill.runtime.footprint import Footprint
-from clockmill.runtime.taskproc import Loader, exit_code_of, flush_output, introduce, perform, reseed_numpy
+from clockmill.runtime.taskproc import (
+    Loader,
+    exit_code_of,
+    flush_output,
+    introduce,
+    perform,
+    reseed_numpy,
+    variables_of,
+)
 from clockmill.runtime.taskproc_channel import SocketChannel
 from clockmill.state import GOOD_OUTCOMES
 
@@ -93,7 +101,7 @@ class _Server:
         if self._loaded is None:
             introduce(workload)
             self._loaded = _Loaded(self._load, workload)
-            self._footprint = Footprint((0, self._link.fileno()))
+            self._footprint = Footprint((0, self._link.fileno()), variables_of(workload))
         report = contextvars.copy_context().run(_perform, workload, self._loaded, channel)
         if channel.is_own:  # the user's code may have forked, and come back here twice
             self._tell(channel, report, may_stay=told.get(MAY_STAY, False))
