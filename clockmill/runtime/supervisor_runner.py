@@ -62,7 +62,13 @@ class Runner:
         self._starting_at_once = 2 * len(os.sched_getaffinity(0))
         self._bereft: set[str] = set()  # their zygote is dead; their processes may not be gone yet
         self._zygotes = ZygotePool(
-            loop, clock, supervisor_id, starter=starter, on_message=self._zygote_said, on_loss=self._zygote_lost
+            loop,
+            clock,
+            supervisor_id,
+            starter=starter,
+            stays=most_tasks > 1,
+            on_message=self._zygote_said,
+            on_loss=self._zygote_lost,
         )
         self._lines = Lines(loop, on_message=self._heard, on_nonsense=self._spoke_nonsense)
         self._memory = MemoryWatch(clock, self._uses_too_much)

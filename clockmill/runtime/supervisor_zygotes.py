@@ -41,12 +41,12 @@ _MAX_RESTART_SECONDS = 10.0
 class Zygote:
     """The supervisor's end of one zygote process.
 
-    :param program: the module that it runs.
+    :param program: the module that it runs, and what that is told.
     :param key: bundle and file that it has loaded, None for the base zygote.
     """
 
     def __init__(
-        self, loop: Loop, supervisor_id: str, program: str, key: FileKey | None, heard: Callable[[Zygote], None]
+        self, loop: Loop, supervisor_id: str, program: list[str], key: FileKey | None, heard: Callable[[Zygote], None]
     ) -> None:
         self.key = key
         self.attempts: set[str] = set()
@@ -113,14 +113,14 @@ def _close(descriptors: Sequence[int]) -> None:
         os.close(descriptor)
 
 
-def _spawn(program: str, supervisor_id: str, link: int) -> int:
+def _spawn(program: list[str], supervisor_id: str, link: int) -> int:
     environment = processes.clean_environment(os.environ.items())
     # The room in which a child writes its own id, so that /proc shows it: see runtime.nursery.
     environment[processes.ATTEMPT_MARK] = "0" * 32
     environment[processes.SUPERVISOR_MARK] = supervisor_id
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-P", "-m", program, str(os.getpid())],
+        [sys.executable, "-P", "-m", program[0], str(os.getpid()), *program[1:]],
         environment,
         file_actions=[(os.POSIX_SPAWN_DUP2, link, 0), (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)],
     )
@@ -138,6 +138,7 @@ class ZygotePool:
     """Chooses the zygote for each attempt and keeps the zygotes alive.
 
     :param starter: which of :data:`STARTERS` starts attempts.
+    :param stays: whether processes may serve several attempts.
     :param on_message: called with each message about an attempt.
     :param on_loss: called with the ids of the attempts whose zygote died; their processes may still be dying.
     """
@@ -149,13 +150,14 @@ class ZygotePool:
         supervisor_id: str,
         *,
         starter: str,
+        stays: bool,
         on_message: Callable[[dict[str, Any]], None],
         on_loss: Callable[[set[str]], None],
     ) -> None:
         self._loop = loop
         self._clock = clock
         self._supervisor_id = supervisor_id
-        self._program = STARTERS[starter]
+        self._program = [STARTERS[starter], *(["clockmill.runtime.warm"] if stays else [])]
         self._is_fresh = starter == "fresh"
         self._on_message = on_message
         self._on_loss = on_loss

@@ -1,6 +1,7 @@
 """The zygote: a nursery whose children are the task processes themselves, with everything imported already.
 
-Run by a supervisor as ``python -m clockmill.runtime.zygote SUPERVISOR_PID`` with the link to it as standard input.
+Run by a supervisor as ``python -m clockmill.runtime.zygote SUPERVISOR_PID [MODULE]`` with the link to it as standard
+input and the modules that are worth importing before it forks.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import gc
 import importlib
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -81,10 +83,13 @@ def _leftovers(before: set[str]) -> str:
     return ""
 
 
-def warm_up() -> None:
-    """Do what every child would do for itself otherwise."""
+def warm_up(*more: str) -> None:
+    """Do what every child would do for itself otherwise.
+
+    :param more: modules that its children will import, beside those that every DAG file does.
+    """
     gc.disable()
-    for name in _COMMON:
+    for name in (*_COMMON, *more):
         importlib.import_module(name)
     taskproc.prepare_output()
     rehearse()
@@ -99,7 +104,7 @@ def settle() -> None:
 def main() -> None:
     """Take over the link and serve."""
     link, wake = take_over()
-    warm_up()
+    warm_up(*sys.argv[2:])
     Zygote(link, wake).serve()
 
 
