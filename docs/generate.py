@@ -153,9 +153,9 @@ def configuration_page() -> str:
         "## `[executor.NAME]`",
         "",
         "What one of the executors of `[core] executor` is told. `slots` is how many tasks it runs at once, `[core]",
-        "parallelism` when it is not set, `resources` [what it offers besides](../howto/resources.md); the other",
-        "options are its own. In the environment they are",
-        "`CLOCKMILL__EXECUTOR__NAME__OPTION`, with `_` for each `-` of the name.",
+        "parallelism` when it is not set, `resources` [what it offers besides](../howto/resources.md), and",
+        "`max_tasks_per_process` goes before that of `[core]`; the other options are its own. In the environment they",
+        "are `CLOCKMILL__EXECUTOR__NAME__OPTION`, with `_` for each `-` of the name.",
     ]
     return "\n".join(lines) + "\n"
 

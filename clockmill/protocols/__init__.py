@@ -11,8 +11,6 @@ from typing import Any, ClassVar, Protocol, Self
 
 from clockmill.protocols.logs import LogPiece
 
-#: Stands beside the fields of a workload whose process may serve another attempt after it.
-MAY_STAY = "may_stay"
 #: The ``error`` with which a task goes on whose trigger did not fire in time.
 TRIGGER_TIMEOUT = "timeout"
 

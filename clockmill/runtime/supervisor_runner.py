@@ -15,7 +15,7 @@ from clockmill import probes
 from clockmill.clock import Clock, iso, parse_iso
 from clockmill.host.wire import Message, encode
 from clockmill.logs.writer import LogWriter
-from clockmill.protocols import MAY_STAY, AttemptReport, Workload
+from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime.supervisor_attempt import Attempt, Ending, Exit, Stay, megabytes
 from clockmill.runtime.supervisor_gateway import GatewayThread
 from clockmill.runtime.supervisor_lines import Lines
@@ -24,6 +24,7 @@ from clockmill.runtime.supervisor_memory import MemoryWatch, overuse
 from clockmill.runtime.supervisor_warm import WarmPool, WarmProcess
 from clockmill.runtime.supervisor_zygotes import ZygotePool
 from clockmill.runtime.task_result import checked_result
+from clockmill.runtime.taskproc_channel import MAY_STAY
 from clockmill.state import Outcome
 
 

@@ -16,10 +16,10 @@ from clockmill.errors import DagDefinitionError, did_you_mean
 from clockmill.host import processes
 from clockmill.model.dag import DAG
 from clockmill.model.loader import load_dags
-from clockmill.protocols import MAY_STAY, AttemptReport, Workload
+from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime import pipeline
 from clockmill.runtime.callbacks import make_call
-from clockmill.runtime.taskproc_channel import SocketChannel
+from clockmill.runtime.taskproc_channel import MAY_STAY, SocketChannel
 from clockmill.state import GOOD_OUTCOMES
 
 CONTROL_FD = 3

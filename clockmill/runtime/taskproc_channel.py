@@ -12,6 +12,9 @@ from clockmill.errors import GatewayUnavailable, TaskGone
 from clockmill.host.wire import FrameReader, Message, encode
 from clockmill.protocols import AttemptReport, StatesQuery, StatesSeen, Workload, XComQuery
 
+#: Stands beside the fields of a workload whose process may serve another attempt after it.
+MAY_STAY = "may_stay"
+
 _READ_BYTES = 1 << 16
 _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 5.0

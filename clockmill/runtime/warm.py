@@ -22,7 +22,7 @@ from clockmill.clock import SystemClock
 from clockmill.host import processes
 from clockmill.host.wire import FrameReader, Message
 from clockmill.model.dag import DAG
-from clockmill.protocols import MAY_STAY, AttemptReport, Workload
+from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime.footprint import Footprint
 from clockmill.runtime.taskproc import (
     Loader,
@@ -33,7 +33,7 @@ from clockmill.runtime.taskproc import (
     reseed_numpy,
     variables_of,
 )
-from clockmill.runtime.taskproc_channel import SocketChannel
+from clockmill.runtime.taskproc_channel import MAY_STAY, SocketChannel
 from clockmill.state import GOOD_OUTCOMES
 
 _READ_BYTES = 1 << 16

@@ -138,6 +138,11 @@ def test_what_a_file_sets_while_it_is_imported_holds_for_every_task(bench):
     assert told[0].endswith("Delft 50")
 
 
+def test_a_thread_of_a_library_that_the_import_began_is_no_trace_of_a_task(bench):
+    bench.dag_file("import faulthandler\nfaulthandler.dump_traceback_later(1000, file=open('/dev/null'))\n" + WHO)
+    assert len(set(pids_of(bench, bench.executor(), 2))) == 1
+
+
 MENDED = {
     "working_folder": "os.chdir('/')",
     "environment": "os.environ['LEFT'] = 'x'; del os.environ['HOME']",
