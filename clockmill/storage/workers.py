@@ -69,19 +69,18 @@ def give_up(connection: Connection, worker_id: str, reason: str) -> None:
         report_end(connection, ident, token, Outcome.LOST, reason)
 
 
-_HOLD = (
-    select(_S.is_alive, _S.executor, _S.queues, _S.resources, _S.beat).where(_S.id == bindparam("id")).with_for_update()
-)
 _BEAT = (
     update(supervisor)
-    .where(_S.id == bindparam("worker"))
+    .where(_S.id == bindparam("worker"), _S.is_alive, _S.beat <= bindparam("number"))
     .values(
         beat=bindparam("number"),
         busy=bindparam("busy_now"),
         is_draining=bindparam("draining"),
         seen_at=bindparam("now"),
     )
+    .returning(_S.executor, _S.queues, _S.resources)
 )
+_LATEST = select(_S.beat).where(_S.id == bindparam("worker"), _S.is_alive)
 
 
 def beat_worker(
@@ -92,13 +91,13 @@ def beat_worker(
     :returns: who it is; None when it was given up.
     :raises GatewayUnavailable: when it has said more since then: what comes so late says what it held long ago.
     """
-    row = connection.execute(_HOLD, {"id": worker_id}).one_or_none()
-    if row is None or not row.is_alive:
-        return None
-    if beat < row.beat:
-        raise GatewayUnavailable(f"The letter {beat} of the worker {worker_id} comes after its letter {row.beat}.")
     told = {"worker": worker_id, "number": beat, "busy_now": busy, "draining": is_draining, "now": now}
-    connection.execute(_BEAT, told)
+    row = connection.execute(_BEAT, told).one_or_none()
+    if row is None:
+        latest = connection.execute(_LATEST, {"worker": worker_id}).scalar_one_or_none()
+        if latest is None:
+            return None
+        raise GatewayUnavailable(f"The letter {beat} of the worker {worker_id} comes after its letter {latest}.")
     return Claimant(id=worker_id, executor=row.executor, queues=row.queues, resources=row.resources)
 
 
