@@ -93,13 +93,14 @@ def test_a_task_shows_its_tries_neighbours_and_xcoms(client: FlaskClient, seed: 
     extract = seed.task(weather, "extract", "success", try_number=2, max_tries=3)
     seed.task(weather, "load", "running", try_number=1)
     seed.attempt(weather, extract, 1, "failed", reason="ConnectionError: no answer", exit_code=1)
-    seed.attempt(weather, extract, 2, "success", exit_code=0, peak_memory_kb=61440)
+    seed.attempt(weather, extract, 2, "success", exit_code=0, peak_memory_kb=61440, resources='{"memory":104857600}')
     seed.xcom(weather, extract, "return_value", '{"when":{"__type__":"datetime","value":"2026-01-31T06:00:00+00:00"}}')
 
     text = client.get(f"{PAGE}/tasks/extract").text
 
     assert "try 1" in text
     assert "try 2" in text
+    assert "asked for 100 MB of memory" in text
     assert "60 MB at most" in text
     assert re.search(r'class="chip s-running"[^>]*title="running".*?load', text, re.DOTALL)
     assert "&#34;when&#34;: &#34;2026-01-31T06:00:00+00:00&#34;" in text
