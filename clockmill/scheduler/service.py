@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import select
 import socket
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 _BEAT_SECONDS = 5.0
 _PRUNE_SECONDS = 600.0
 _DOWN_PAUSE = 0.5
+#: Reports of workers are read together with those of the others that come within so many seconds.
+_MAIL_GAP = 0.01
 #: What an executor that is no longer chosen may take to end, in seconds.
 _ANY_TIME = timedelta(days=3650).total_seconds()
 #: While something is left aside, timers are looked at no more often than this.
@@ -86,6 +89,8 @@ class SchedulerService:
         self._deadline: datetime | None = None
         self._full_look_due = 0.0
         self._beat_due = 0.0
+        self._mail_due = 0.0
+        self._has_mail = False
         self._prune_due = clock.monotonic() + _PRUNE_SECONDS
         self._again = True
         self._is_known = False
@@ -154,7 +159,10 @@ class SchedulerService:
             self._full_look_due = now + self._space.settings.scheduler.max_sleep_seconds
         if self._rescue is not None:
             self._rescue.run_once(self._inbox)
-        has_mail = (woken or self._again or Call.MAIL in call) and self._mailbox.read(self._inbox, self._advance.aside)
+        self._has_mail |= bool(call) or woken
+        if self._has_mail and (now >= self._mail_due or woken):
+            self._mail_due = now + _MAIL_GAP
+            self._has_mail = self._mailbox.read(self._inbox, self._advance.aside)
         due = self._deadline is not None and self._deadline <= self._space.clock.now()
         if due:
             self._mailbox.ring_again()
@@ -165,7 +173,6 @@ class SchedulerService:
         if queued or offered or self._inbox.reports or self._inbox.started:
             self._move_on(agenda)
             self._again = self._again or made > 0
-            self._again = self._again or has_mail
         self._housekeeping(now)
         return self._again or (self._deadline is not None and self._deadline <= self._space.clock.now())
 
@@ -196,7 +203,9 @@ class SchedulerService:
         if now >= self._beat_due:
             self._beat_due = now + _BEAT_SECONDS
             self._beat()
-            self._again = self._leases.run_once() or self._again
+            if self._leases.run_once():
+                self._has_mail = self._again = True
+                self._mail_due = 0.0
         if now >= self._prune_due:
             self._prune_due = now + (0 if self._prune.run_once() else _PRUNE_SECONDS)
 
@@ -226,7 +235,8 @@ class SchedulerService:
     def _wait(self) -> None:
         """Sleep until an executor or another process has something to tell, or the next deadline."""
         clock = self._space.clock
-        until = min(self._full_look_due, self._beat_due) - clock.monotonic()
+        until = min(self._full_look_due, self._beat_due, self._mail_due if self._has_mail else math.inf)
+        until -= clock.monotonic()
         if self._deadline is not None:
             until = min(until, (self._deadline - clock.now()).total_seconds())
         self._doze(until)
