@@ -122,7 +122,6 @@ class _Server:
         random.seed()
         reseed_numpy()
         _reset_peak()
-        self._before = _Usage.now()
 
     def _tell(self, channel: SocketChannel, report: AttemptReport, *, may_stay: bool) -> None:
         usage = _Usage.now()
@@ -134,6 +133,7 @@ class _Server:
         _write_to(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
         self.stays = True
         spent = {"cpu": usage.cpu - self._before.cpu, "peak_kb": usage.peak_kb}
+        self._before = usage  # what is done between two attempts counts for the later one
         channel.finish(report, stays=spent)
 
     def _trace(self, channel: SocketChannel, report: AttemptReport, usage: _Usage) -> str:
@@ -142,7 +142,8 @@ class _Server:
             return "it ended its process itself" if report.outcome in GOOD_OUTCOMES else "it did not end well"
         if not channel.is_quiet:
             return "it broke off a question"
-        if usage.children_peak_kb > usage.peak_kb:  # which is a peak that the kernel keeps for ever
+        # The kernel keeps the peak of the largest child for ever, so only the first that is so large can be told.
+        if usage.children_peak_kb > max(usage.peak_kb, self._before.children_peak_kb):
             return "its child processes were larger than it"
         assert self._footprint is not None
         try:

@@ -115,6 +115,18 @@ def test_peak_memory_and_processor_time_are_those_of_the_attempt_alone(bench):
     assert busy.cpu_seconds > 0.3 > after.cpu_seconds
 
 
+def test_a_task_that_ran_commands_keeps_its_process_and_one_whose_command_was_larger_than_it_does_not(bench):
+    bench.dag_file(
+        WHO + "import subprocess, sys\n"
+        "def run(): print('pid', os.getpid(), flush=True); subprocess.run(['true'])\n"
+        "def large(): print('pid', os.getpid()); subprocess.run([sys.executable, '-c', 'b\"x\" * 90_000_000'])\n"
+    )
+    executor = bench.executor()
+    assert len(set(pids_of(bench, executor, 3, "run"))) == 1
+    assert bench.run(executor, "large").peak_memory_kb > 85_000
+    assert "Its process serves no other task: its child processes were larger than it." in bench.log("large")
+
+
 def test_random_numbers_differ_between_tasks_that_seed_alike(bench):
     bench.dag_file("import os, random\ndef draw():\n    print('drawn', random.random())\n    random.seed(1)")
     executor = bench.executor()
