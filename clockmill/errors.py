@@ -115,6 +115,10 @@ class SchemaMismatch(DatabaseError):
     """The schema of the metadata database is not the one that this program knows."""
 
 
+class SchemaNotReady(SchemaMismatch):
+    """There is no schema yet, or an older one: ``clockmill db migrate`` mends that."""
+
+
 class DagDefinitionError(ClockmillError):
     """A DAG file says something impossible; shown as an import error of that file.
 

@@ -53,6 +53,15 @@ class App:
 
         return wiring.open_database(self.settings)
 
+    def await_database(self) -> None:
+        """For services: wait until there is a :attr:`database`, and say meanwhile what is missing.
+
+        :raises DatabaseError: when waiting does not help.
+        """
+        from clockmill.cli.readiness import await_database
+
+        self.__dict__["database"] = await_database(self.settings, self.clock)
+
     def read(self, work: Callable[[Any], T]) -> T:
         """Read the database in one transaction."""
         return self.database.read(work)

@@ -63,6 +63,7 @@ def scheduler(app: App, grace: float | None) -> None:
 
     config.create_home(app.settings)
     servicelog.set_up(app.settings)
+    app.await_database()
     service = wiring.make_scheduler(app.settings, app.database, app.clock, grace=grace)
     stop = threading.Event()
     with Crew() as crew:
@@ -90,6 +91,7 @@ def webserver(app: App, port: int | None) -> None:
     config.create_home(app.settings)
     servicelog.set_up(app.settings)
     sock = wiring.listen(app.settings)
+    app.await_database()
     server = wiring.make_web_server(app.settings, app.database, app.clock, sock)
     with Crew() as crew:
         crew.start("webserver", server.serve)
@@ -113,6 +115,7 @@ def dag_processor(app: App, dags_folder: Path | None) -> None:
     _override(app, dags_folder, None)
     config.create_home(app.settings)
     servicelog.set_up(app.settings)
+    app.await_database()
     processor = wiring.make_dag_processor(app.settings, app.database, app.clock)
     stop = threading.Event()
     with Crew() as crew:

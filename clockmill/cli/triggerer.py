@@ -44,6 +44,7 @@ def triggerer(app: App, capacity: int | None, parent: int | None) -> None:
             return
     config.create_home(app.settings)
     servicelog.set_up(app.settings)
+    app.await_database()
     service = wiring.make_triggerer(app.settings, app.database, app.clock, capacity=capacity)
     # Triggers are the author's code: they have no business with what the settings hold.
     for name in [name for name in os.environ if name.startswith(processes.SETTINGS_PREFIX)]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from clockmill.clock import Clock
 from clockmill.config import Settings
 from clockmill.config.logs import LOGS_BY_API
-from clockmill.errors import DatabaseError, UsageError
+from clockmill.errors import DatabaseError, SchemaNotReady, UsageError
 from clockmill.host.keys import load_or_make_key
 from clockmill.host.processes import host_name, new_instance
 from clockmill.migrations import runner
@@ -44,7 +44,7 @@ def connect(settings: Settings) -> Database:
     """
     database = _database(settings)
     if database.sqlite_path is not None and not database.sqlite_path.exists():
-        raise DatabaseError(
+        raise SchemaNotReady(
             f"There is no database {database.sqlite_path} yet: run clockmill standalone, or clockmill db migrate."
         )
     return database

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event, inspect, text
 
-from clockmill.errors import DatabaseError, SchemaMismatch, UsageError, did_you_mean
+from clockmill.errors import DatabaseError, SchemaMismatch, SchemaNotReady, UsageError, did_you_mean
 from clockmill.storage.engine import Database
 
 log = logging.getLogger(__name__)
@@ -59,15 +59,16 @@ def current(database: Database) -> str | None:
 def check(database: Database) -> None:
     """Return when the schema is the one that this program knows.
 
-    :raises SchemaMismatch: when it is older, newer or not there, with what to do.
+    :raises SchemaNotReady: when it is older or not there, with what to do.
+    :raises SchemaMismatch: when it is newer.
     :raises DatabaseError: when the database cannot be used.
     """
     found = current(database)
     _refuse_newer(_name(database), found)
     if found is None:
-        raise SchemaMismatch(f"The database {_name(database)} is empty: run clockmill db migrate.")
+        raise SchemaNotReady(f"The database {_name(database)} is empty: run clockmill db migrate.")
     if found != head():
-        raise SchemaMismatch(
+        raise SchemaNotReady(
             f"The schema of the database {_name(database)} is older (revision {found}) than this Clockmill "
             f"({head()}): run clockmill db migrate."
         )

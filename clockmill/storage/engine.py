@@ -27,9 +27,9 @@ T = TypeVar("T")
 
 #: SQLSTATE classes and codes after which the same closure may simply be run again.
 _RETRY_CODES = {"40001", "40P01", "55P03"}
-#: The server went away or is not up yet: connection errors, shutdown, start-up.
+#: The server went away, is not up yet, or has become a standby: connection errors, shutdown, start-up, read-only.
 _LOST_CLASSES = ("08",)
-_LOST_CODES = {"57P01", "57P02", "57P03"}
+_LOST_CODES = {"57P01", "57P02", "57P03", "25006"}
 _RETRIES = 12
 
 
@@ -195,7 +195,7 @@ def _explained(error: DBAPIError, name: str) -> Exception:
     state = _sqlstate(error)
     if state[:2] == "53":  # no room, no memory, no connection left
         return DatabaseUnavailable(f"{name} cannot be used: {_line(error)}.")
-    if state[:2] in {"28", "3D"} or state in {"42501", "25006"}:
+    if state[:2] in {"28", "3D"} or state == "42501":
         return DatabaseError(f"{name} cannot be used: {_line(error)}.")
     return error
 
