@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from clockmill.protocols import AttemptReport, Workload
 
@@ -136,6 +136,26 @@ class Executor(Protocol):
 
     def detach(self) -> None:
         """Let go of the supervisors and leave them running, for the next scheduler to find."""
+        ...
+
+
+@runtime_checkable
+class LeasedExecutor(Protocol):
+    """What an executor may have besides: supervisors that end what they run when nobody hears of them for too long.
+
+    Schedulers of other hosts may then take it for lost; otherwise what a host had when it went down stays with it.
+    """
+
+    def controlled(self) -> dict[str, frozenset[str]]:
+        """The attempts of each supervisor that obeys this scheduler, by its id."""
+        ...
+
+    def grant(self, until: float, seconds: float, *, only: str | None = None) -> None:
+        """Have a supervisor, or all, end everything before a moment, unless this is called again before it.
+
+        :param until: when nothing may run any more, in monotonic seconds of this host.
+        :param seconds: how long such a lease is.
+        """
         ...
 
 

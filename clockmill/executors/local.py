@@ -193,15 +193,23 @@ class LocalExecutor:
         """Whether all that was found of supervisors has been told by events: each is up, or down."""
         return not (self._limbo or self._sweeps) and all(link.slots for link in self._links.values())
 
-    def grant(self, until: float, seconds: float) -> None:
+    def controlled(self) -> dict[str, frozenset[str]]:
+        """The attempts of each supervisor that obeys, by its id."""
+        return {link.id: frozenset(link.held) for link in self._links.values() if link.slots}
+
+    def grant(self, until: float, seconds: float, *, only: str | None = None) -> None:
         """Have the supervisors end everything before a moment, unless this is called again before it.
 
         :param until: when nothing may run any more, in monotonic seconds; a moment that has passed is now.
         :param seconds: how long such a lease is.
+        :param only: this supervisor alone; None is all, and those that come later.
         """
-        self._lease = {"op": "lease", "until": until, "seconds": seconds}
+        lease: Message = {"op": "lease", "until": until, "seconds": seconds}
+        if only is None:
+            self._lease = lease
         for link in self._links.values():
-            link.send(self._lease)
+            if only in (None, link.id):
+                link.send(lease)
 
     def detach(self) -> None:
         """Let go of the supervisors and leave them running, for the next scheduler to find."""

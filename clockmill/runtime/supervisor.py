@@ -106,6 +106,7 @@ class Supervisor:
             timeout = self._due() - self._clock.monotonic()
             self._loop.turn(None if timeout == math.inf else max(0.0, timeout))
             now = self._clock.monotonic()
+            self._check_lease(now)  # before anything begins that must not
             self._runner.check(now)
             self._gateway.check(now)
             self._check_end(now)
@@ -188,13 +189,15 @@ class Supervisor:
         holds_anything = self._runner.held or self._reports
         return self._settings.orphan_grace if holds_anything else min(_PATIENCE, self._settings.orphan_grace)
 
+    def _check_lease(self, now: float) -> None:
+        if now >= self._expires_at():
+            self._runner.stop(self._runner.held, _EXPIRED)
+            self._runner.hasten(self._lease.until)
+
     def _check_end(self, now: float) -> None:
         is_alone = not self._control.is_controlled and now >= self._alone_since + self._lonely_limit()
         if is_alone and not self._is_leaving:
             self._shut_down(0.0)
-        if now >= self._expires_at():
-            self._runner.stop(self._runner.held, _EXPIRED)
-            self._runner.hasten(self._lease.until)
         if now >= self._release_at:
             self._release_at = math.inf
             self._runner.stop(self._runner.held, _RELEASED)

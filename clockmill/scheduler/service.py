@@ -26,6 +26,7 @@ from clockmill.scheduler.steps.backfills import Backfills
 from clockmill.scheduler.steps.collect import Collect, Inbox
 from clockmill.scheduler.steps.mailbox import Leases, Mailbox
 from clockmill.scheduler.steps.open_runs import OpenRuns
+from clockmill.scheduler.steps.presence import Found, Presence
 from clockmill.scheduler.steps.prune import Prune
 from clockmill.scheduler.steps.rescue import Rescue
 from clockmill.scheduler.workspace import Workspace
@@ -39,6 +40,8 @@ from clockmill.storage.wakeup import Call, WakeListener
 log = logging.getLogger(__name__)
 
 _BEAT_SECONDS = 5.0
+#: Beats in the time of a lease.
+_BEATS = 6
 _PRUNE_SECONDS = 600.0
 _DOWN_PAUSE = 0.5
 #: Reports of workers are read together with those of the others that come within so many seconds.
@@ -84,6 +87,8 @@ class SchedulerService:
         self._mailbox = Mailbox(self._space)
         self._leases = Leases(self._space)
         self._outage = Outage(log, clock)
+        self._presence = Presence(self._space)
+        self._beat_seconds = min(_BEAT_SECONDS, settings.workers.lease_seconds / _BEATS)
         self._prune = Prune(self._space)
         self._rescue: Rescue | None = None
         self._deadline: datetime | None = None
@@ -150,6 +155,8 @@ class SchedulerService:
         """One pass over all duties; whether another one should follow at once."""
         now = self._space.clock.monotonic()
         self._collect.run_once(self._inbox)
+        if now >= self._beat_due:
+            self._beat(now)
         # A supervisor that is new brings free slots, which tasks may have waited for since before this scheduler.
         call = self._listener.drain()
         woken = Call.NEWS in call or now >= self._full_look_due or bool(self._inbox.up)
@@ -159,7 +166,7 @@ class SchedulerService:
             self._full_look_due = now + self._space.settings.scheduler.max_sleep_seconds
         if self._rescue is not None:
             self._rescue.run_once(self._inbox)
-        self._has_mail |= bool(call) or woken
+        self._has_mail |= bool(self._space.brokered) and (bool(call) or woken)
         if self._has_mail and (now >= self._mail_due or woken):
             self._mail_due = now + _MAIL_GAP
             self._has_mail = self._mailbox.read(self._inbox, self._advance.aside)
@@ -200,23 +207,29 @@ class SchedulerService:
         return deadline
 
     def _housekeeping(self, now: float) -> None:
-        if now >= self._beat_due:
-            self._beat_due = now + _BEAT_SECONDS
-            self._beat()
-            if self._leases.run_once():
-                self._has_mail = self._again = True
-                self._mail_due = 0.0
         if now >= self._prune_due:
             self._prune_due = now + (0 if self._prune.run_once() else _PRUNE_SECONDS)
 
-    def _beat(self) -> None:
+    def _beat(self, now: float, lease: float | None = None) -> None:
+        """Say that this scheduler is alive, and its supervisors; give up those of others that are not.
+
+        :param lease: for how long its supervisors may be silent after this, in seconds; None is as ever.
+        """
         moment = self._space.clock.now()
+        seconds = self._presence.lease if lease is None else lease
 
-        def work(connection: Connection) -> bool:
-            beat(connection, "scheduler", self._instance, moment, period_seconds=_BEAT_SECONDS)
-            return self._has_others(connection)
+        def work(connection: Connection) -> tuple[bool, Found]:
+            beat(connection, "scheduler", self._instance, moment, period_seconds=self._beat_seconds)
+            return self._has_others(connection), self._presence.write(connection, seconds, moment)
 
-        self._meet(self._space.database.write(work))
+        has_others, found = self._space.database.write(work)
+        self._presence.grant(found, seconds, now)
+        self._meet(has_others)
+        self._has_mail |= self._space.takes_mail  # without workers it is as rare as dead hosts
+        if self._leases.run_once():
+            self._has_mail = self._again = True
+            self._mail_due = 0.0
+        self._beat_due = now + self._beat_seconds
 
     def _has_others(self, connection: Connection) -> bool:
         return has_others(connection, "scheduler", self._instance, self._space.clock.now())
@@ -245,6 +258,8 @@ class SchedulerService:
         """End or leave what runs, write down what ended, and go."""
         if self._grace is None:
             self._take_in()
+            with contextlib.suppress(DatabaseUnavailable):
+                self._beat(self._space.clock.monotonic(), self._presence.long_lease)
             for executor in self._space.executors.values():
                 executor.detach()
         else:

@@ -31,6 +31,8 @@ class Workspace:
 
     :param executors: by name; the first is the default.
     :param has_peers: whether other schedulers work on this database, and have to be told of some of what happens here.
+    :param has_mail: whether reports were ever found in the database.
+    :param untrusted: supervisors that get nothing new, because they were given up.
     """
 
     database: Database
@@ -42,6 +44,8 @@ class Workspace:
     views: Views = field(init=False)
     handover: Handover = field(init=False, default_factory=Handover)
     has_peers: bool = False
+    has_mail: bool = False
+    untrusted: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.brokered = {name: each for name, each in self.executors.items() if isinstance(each, BrokeredExecutor)}
@@ -51,11 +55,19 @@ class Workspace:
     def room_at(self, connection: Connection) -> dict[str, dict[str, int]]:
         """The free slots by executor and supervisor; what may be offered to workers is by an empty supervisor."""
         room = {name: executor.free_slots() for name, executor in self.executors.items()}
+        for free in room.values():
+            for ident in free.keys() & self.untrusted:
+                del free[ident]
         offering = [name for name, executor in self.brokered.items() if executor.takes_work]
         if offering:
             free = room_for_offers(connection, offering)
             room.update({name: {"": slots} for name, slots in free.items() if slots > 0})
         return room
+
+    @property
+    def takes_mail(self) -> bool:
+        """Whether reports may wait in the database: of workers, or of supervisors of another host."""
+        return bool(self.brokered) or not self.database.is_sqlite
 
     @property
     def default_executor(self) -> str:
@@ -132,7 +144,8 @@ class Effects:
         for name in {name for name, _ in self.offers}:
             workspace.brokered[name].offer([_doorbell(workload) for other, workload in self.offers if other == name])
         for name, attempt_ids in self.acknowledged.items():
-            executors[name].acknowledge(attempt_ids)
+            if name in executors:  # of a supervisor that was given up, the executor may be another host's alone
+                executors[name].acknowledge(attempt_ids)
         for name, stops in self.stops.items():
             for reason in sorted({reason for _, reason in stops}):
                 executors[name].stop_attempts([ident for ident, why in stops if why == reason], reason)

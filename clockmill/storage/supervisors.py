@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.tables import attempt, counter, supervisor
@@ -57,6 +58,48 @@ def register(
 def bury(connection: Connection, ident: str) -> None:
     """Note that a supervisor is dead."""
     connection.execute(update(supervisor).where(supervisor.c.id == ident).values(is_alive=False))
+
+
+_BEAT = (
+    update(supervisor)
+    .where(supervisor.c.id.in_(bindparam("ids", expanding=True)))
+    .values(beat=supervisor.c.beat + 1, seen_at=bindparam("now", type_=supervisor.c.seen_at.type))
+    .returning(supervisor.c.id, supervisor.c.is_alive, supervisor.c.lease)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a scheduler finds of a supervisor that it has just beaten for.
+
+    :param is_alive: False when it was given up.
+    :param lease: how long its beat may stand still before it is, in seconds; None for ever.
+    """
+
+    is_alive: bool
+    lease: float | None
+
+
+def beat_for(connection: Connection, ids: Collection[str], now: datetime) -> dict[str, Standing]:
+    """Say of supervisors that they are heard of, and hold their rows; those that are not known are left out."""
+    rows = connection.execute(_BEAT, {"ids": sorted(ids), "now": now})
+    return {row.id: Standing(row.is_alive, row.lease) for row in rows}
+
+
+def set_lease(connection: Connection, ids: Collection[str], seconds: float) -> None:
+    """Note how long the beat of supervisors may stand still."""
+    connection.execute(update(supervisor).where(supervisor.c.id.in_(sorted(ids))).values(lease=seconds))
+
+
+def revive(connection: Connection, ids: Collection[str]) -> None:
+    """Note that supervisors which were given up are there, and hold nothing."""
+    connection.execute(update(supervisor).where(supervisor.c.id.in_(sorted(ids))).values(is_alive=True))
+
+
+def bury_silent(connection: Connection, ident: str, beat: int) -> bool:
+    """Note that a supervisor is dead, unless it has beaten since; whether it is."""
+    silent = (supervisor.c.id == ident, supervisor.c.beat == beat, supervisor.c.is_alive)
+    return connection.execute(update(supervisor).where(*silent).values(is_alive=False)).rowcount == 1
 
 
 def with_live_attempts(connection: Connection, executor: str, host: str) -> list[str]:

@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -31,6 +32,7 @@ supervisor = Table(
     Column("slots", Integer, nullable=False),
     Column("epoch", BigInteger, nullable=False),  # of the scheduler that controls it; 0 when none does
     Column("beat", BigInteger, nullable=False, server_default="0"),  # the number of its last beat
+    Column("lease", Float),  # its tasks are over when its beat stood still for so many seconds; NULL when nobody knows
     Column("is_alive", Boolean, nullable=False, server_default=true()),
     Column("started_at", Instant, nullable=False),
     Column("queues", JSON, nullable=False, server_default="[]"),  # of a worker: the names of the queues that it serves

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ from clockmill.state import AttemptState, Outcome
 from clockmill.storage.claims import Claimant, still_open, what_fits
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.offers import drop_offers
-from clockmill.storage.supervisors import bury
+from clockmill.storage.supervisors import bury, bury_silent
 from clockmill.storage.tables import attempt, lit, offer, supervisor, worker_report
 from clockmill.storage.transitions import claim_attempts
 
@@ -62,8 +63,16 @@ def take_over(connection: Connection, old: str, new: str, held: Sequence[tuple[s
     give_up(connection, old, reason)
 
 
+def give_up_silent(connection: Connection, ident: str, beat: int, reason: str) -> bool:
+    """As :func:`give_up`, unless there was another beat since that one; whether it is gone."""
+    is_gone = bury_silent(connection, ident, beat)
+    if is_gone:
+        give_up(connection, ident, reason)
+    return is_gone
+
+
 def give_up(connection: Connection, worker_id: str, reason: str) -> None:
-    """Note that a worker is gone; what it had and said nothing of is lost."""
+    """Note that a worker, or a supervisor of another host, is gone; what it had and said nothing of is lost."""
     bury(connection, worker_id)
     for ident, token, _ in held_by(connection, worker_id):
         report_end(connection, ident, token, Outcome.LOST, reason)
@@ -240,15 +249,31 @@ def forget_reports(connection: Connection, ended: Collection[str], started: Coll
 
 # --- those that are gone ---------------------------------------------------------------------------------------------
 
-_BEATS = select(_S.id, _S.beat, _S.executor).where(_S.is_alive, _S.executor.in_(bindparam("executors", expanding=True)))
+_BEATS = (
+    select(_S.id, _S.beat, _S.lease)
+    .where(_S.is_alive, or_(_S.executor.in_(bindparam("executors", expanding=True)), _S.lease.is_not(None)))
+    .order_by(_S.id)
+)
 _UNCLAIMED = select(_A.id, _A.token, _A.executor).where(
     LIVE_ATTEMPT, _A.state == lit(AttemptState.STOPPING), _A.supervisor_id.is_(None)
 )
 
 
-def beats(connection: Connection, executors: Collection[str]) -> dict[str, int]:
-    """The number of the last beat of each living worker of these executors, by its id."""
-    return {row.id: row.beat for row in connection.execute(_BEATS, {"executors": sorted(executors)})}
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The number of the last beat of a worker or a supervisor.
+
+    :param lease: how long it may stand still, in seconds; None where that is said elsewhere, as of workers.
+    """
+
+    number: int
+    lease: float | None
+
+
+def beats(connection: Connection, executors: Collection[str]) -> dict[str, Beat]:
+    """The beats of the living workers of these executors, and of supervisors that have a lease, by their ids."""
+    rows = connection.execute(_BEATS, {"executors": sorted(executors)})
+    return {row.id: Beat(row.beat, row.lease) for row in rows}
 
 
 def unclaimed_stops(connection: Connection) -> list[tuple[str, str, str]]:

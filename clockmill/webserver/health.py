@@ -17,7 +17,10 @@ _DATABASE_DOWN = Health("database", False, None)
 
 @blueprint.get("/health")
 def health() -> tuple[dict[str, Any], int]:
-    """200 when all is well, else 503; the answer names each service and its last complete loop."""
+    """200 when all is well, else 503; the answer names each service, its last complete loop, and its instances.
+
+    One instance that goes round is enough for a service; of the others the answer tells.
+    """
     try:
         found = current_site().health()
     except DatabaseError:
@@ -27,7 +30,14 @@ def health() -> tuple[dict[str, Any], int]:
 
 
 def _shown(one: Health) -> dict[str, Any]:
-    return {"status": _word(one.is_healthy), "last_loop": one.last_loop and iso(one.last_loop)}
+    instances = {
+        each.name: {"status": _word(each.is_healthy), "last_loop": iso(each.last_loop)} for each in one.instances
+    }
+    return {
+        "status": _word(one.is_healthy),
+        "last_loop": one.last_loop and iso(one.last_loop),
+        "instances": instances,
+    }
 
 
 def _word(is_healthy: bool) -> str:

@@ -47,12 +47,27 @@ class WebOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Instance:
+    """How one process of a service does, as ``HOST:PID:RANDOM``."""
+
+    name: str
+    is_healthy: bool
+    last_loop: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
-    """How one service does."""
+    """How one service does: well when one of its instances does."""
 
     name: str
     is_healthy: bool
     last_loop: datetime | None
+    instances: tuple[Instance, ...] = ()
+
+    @property
+    def healthy_instances(self) -> int:
+        """How many of them go round."""
+        return sum(each.is_healthy for each in self.instances)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +104,15 @@ def current_site() -> Site:
 
 def _judge(found: Sequence[ComponentRow], required: Sequence[str], now: datetime) -> list[Health]:
     """Of several instances of a service, one that goes round is enough: the newest loop counts."""
-    newest = {row.name: row for row in sorted(found, key=lambda row: row.last_loop)}
-    known = {name: Health(name, row.is_recent(now), row.last_loop) for name, row in newest.items()}
+    by_name: dict[str, list[Instance]] = {}
+    for row in found:
+        by_name.setdefault(row.name, []).append(Instance(row.instance, row.is_recent(now), row.last_loop))
+    known = {name: _health(name, instances) for name, instances in by_name.items()}
     for name in required:
         known.setdefault(name, Health(name, False, None))
     return [known[name] for name in sorted(known)]
+
+
+def _health(name: str, instances: list[Instance]) -> Health:
+    newest = max(instances, key=lambda each: each.last_loop)
+    return Health(name, newest.is_healthy, newest.last_loop, tuple(instances))

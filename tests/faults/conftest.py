@@ -45,17 +45,23 @@ def _database_numbers() -> Iterator[int]:
 
 
 @pytest.fixture
-def sturdy_url(sturdy_postgres: PostgresServer, _database_numbers: Iterator[int]) -> str:
-    """A migrated, empty database on it."""
+def bare_url(sturdy_postgres: PostgresServer, _database_numbers: Iterator[int]) -> str:
+    """A database on it without any table."""
     name = f"fault_{next(_database_numbers)}"
     engine = create_engine(sturdy_postgres.url(), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     engine.dispose()
-    database = Database(sturdy_postgres.url(name))
+    return sturdy_postgres.url(name)
+
+
+@pytest.fixture
+def sturdy_url(bare_url: str) -> str:
+    """A migrated, empty database on it."""
+    database = Database(bare_url)
     runner.upgrade(database)
     database.close()
-    return sturdy_postgres.url(name)
+    return bare_url
 
 
 @pytest.fixture

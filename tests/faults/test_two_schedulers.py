@@ -11,24 +11,6 @@ from tests.faults.harness import Mill, wait_until
 pytestmark = pytest.mark.postgres
 
 
-def test_of_two_schedulers_of_one_home_the_other_one_takes_over(postgres_mill: Mill) -> None:
-    mill = postgres_mill
-    mill.parse("fan.py")
-    both = [mill.start("scheduler", "--grace", "5") for _ in range(2)]
-    wait_until(lambda: len(mill.supervisors()) == 2, "a supervisor for each", tell=mill.tell)
-    mill.trigger("fan", "all")
-
-    mill.wait_for_entries("END", 15)
-    victim = wait_until(mill.busy_services, "a scheduler that is at work")[0]
-    victim.kill()
-    mill.wait_for_runs()
-
-    assert {each.state for each in mill.check().attempts} == {"success"}
-    (other,) = (service for service in both if service is not victim)
-    assert other.end() == 0
-    mill.check_gone()
-
-
 @pytest.fixture
 def homes(make_mill: Callable[..., Mill], sturdy_url: str) -> tuple[Mill, Mill]:
     """Two homes with one database, one DAG folder and one ledger."""

@@ -25,8 +25,20 @@ def test_all_is_well_when_every_service_came_round_lately(client: FlaskClient, s
     assert answer.json == {
         "status": "healthy",
         "components": {
-            "scheduler": {"status": "healthy", "last_loop": "2026-01-31T11:59:58.000000+00:00"},
-            "dag-processor": {"status": "healthy", "last_loop": "2026-01-31T11:59:40.000000+00:00"},
+            "scheduler": {
+                "status": "healthy",
+                "last_loop": "2026-01-31T11:59:58.000000+00:00",
+                "instances": {
+                    "scheduler-2": {"status": "healthy", "last_loop": "2026-01-31T11:59:58.000000+00:00"},
+                },
+            },
+            "dag-processor": {
+                "status": "healthy",
+                "last_loop": "2026-01-31T11:59:40.000000+00:00",
+                "instances": {
+                    "dag-processor-20": {"status": "healthy", "last_loop": "2026-01-31T11:59:40.000000+00:00"},
+                },
+            },
         },
     }
 
@@ -53,7 +65,7 @@ def test_it_is_unhealthy_before_the_services_have_come_round_once(client: FlaskC
 
     assert answer.status_code == 503
     assert answer.json is not None
-    assert answer.json["components"]["scheduler"] == {"status": "unhealthy", "last_loop": None}
+    assert answer.json["components"]["scheduler"] == {"status": "unhealthy", "last_loop": None, "instances": {}}
 
 
 def test_an_instance_that_died_does_not_count_while_another_goes_round(client: FlaskClient, seed: Any) -> None:
@@ -61,7 +73,15 @@ def test_an_instance_that_died_does_not_count_while_another_goes_round(client: F
     seed.component("scheduler", ago=1)
     seed.component("dag-processor", ago=1)
 
-    assert client.get("/health").status_code == 200
+    answer = client.get("/health")
+    assert answer.status_code == 200
+    assert answer.json is not None
+    instances = answer.json["components"]["scheduler"]["instances"]
+    assert {name: each["status"] for name, each in instances.items()} == {
+        "scheduler-1": "healthy",
+        "scheduler-9000": "unhealthy",
+    }
+    assert "1 of 2" in client.get("/dags").text
 
 
 def test_a_database_that_cannot_be_asked_is_unhealthy_and_no_crash(tmp_path: Path, clock: Any, noted: Any) -> None:
@@ -74,7 +94,7 @@ def test_a_database_that_cannot_be_asked_is_unhealthy_and_no_crash(tmp_path: Pat
     assert answer.status_code == 503
     assert answer.json == {
         "status": "unhealthy",
-        "components": {"database": {"status": "unhealthy", "last_loop": None}},
+        "components": {"database": {"status": "unhealthy", "last_loop": None, "instances": {}}},
     }
     page = client.get("/dags")
     assert page.status_code == 503
@@ -98,4 +118,4 @@ def test_a_triggerer_is_missed_as_soon_as_a_task_waits_for_one(
     answer = client.get("/health")
     assert answer.status_code == 503
     assert answer.json is not None
-    assert answer.json["components"]["triggerer"] == {"status": "unhealthy", "last_loop": None}
+    assert answer.json["components"]["triggerer"] == {"status": "unhealthy", "last_loop": None, "instances": {}}
