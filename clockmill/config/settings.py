@@ -92,7 +92,11 @@ class SchedulerSettings:
         5.0, "The longest wait between two looks at the database.", unit="seconds", minimum=0.01, maximum=60
     )
     orphan_grace_seconds: float = option(
-        600.0, "How long running tasks go on while no scheduler is there.", unit="seconds", minimum=0, maximum=604_800
+        600.0,
+        "How long running tasks go on while no scheduler is there, or the only one cannot reach PostgreSQL.",
+        unit="seconds",
+        minimum=0,
+        maximum=604_800,
     )
     kill_grace_seconds: float = option(
         5.0, "The time between TERM and KILL when a task is stopped.", unit="seconds", minimum=0, maximum=3_600
@@ -147,8 +151,8 @@ class WorkersSettings:
     )
     lease_seconds: float = option(
         60.0,
-        "How long a worker may be silent before its attempts are lost; a worker that cannot be heard ends its tasks "
-        "before that.",
+        "How long a worker, or one of several machines with a scheduler, may be silent before its attempts are lost; "
+        "one that cannot be heard ends its tasks before that.",
         unit="seconds",
         minimum=2,
         maximum=3_600,

@@ -12,7 +12,7 @@ from typing import Self
 
 from clockmill.host.locks import is_held
 
-#: A triggerer on another host counts as dead when its beat has stood still for so many seconds.
+#: A triggerer that hangs, or of which nothing but its beat is known, counts as dead after so many seconds without one.
 SILENCE = 30.0
 
 _MARK = struct.Struct("q")

@@ -273,7 +273,8 @@ class TriggererService:
         others.pop(self.name, None)
         silent = self._beats.silent(others, self._clock.monotonic())
         told = {name: LifeFile(self._folder, name).is_dead() for name in others}
-        dead = {name for name, is_dead in told.items() if is_dead or (is_dead is None and name in silent)}
+        # One of this host that holds its lock and is silent hangs; what it has, it finds to be others' when it wakes.
+        dead = {name for name, is_dead in told.items() if is_dead or name in silent}
         return sorted(dead | (holders - others.keys()))
 
     # --- around ---------------------------------------------------------------------------------------------------

@@ -220,12 +220,13 @@ def test_what_triggers_raise_or_cancel_ends_them_and_not_the_triggerer(yard: Any
     }
 
 
-def test_a_triggerer_elsewhere_is_dead_after_thirty_seconds_without_a_beat_and_not_before(
-    yard: Any, tmp_path: Path
+@pytest.mark.parametrize("home", ["elsewhere", "home"], ids=["elsewhere", "hangs"])
+def test_a_triggerer_that_is_elsewhere_or_hangs_is_dead_after_thirty_seconds_without_a_beat_and_not_before(
+    yard: Any, tmp_path: Path, home: str
 ) -> None:
     async def work() -> None:
         yard.wait_for("Door", "a")
-        await yard.settle(yard.service("far", home=tmp_path / "elsewhere"))
+        await yard.settle(yard.service("far", home=tmp_path / home))
         near = yard.service("near")
         await yard.settle(near)
         for _ in range(int(SILENCE) - 1):
