@@ -282,7 +282,7 @@ class SchedulerService:
         hurried = False
         self._take_in()
         while any(executor.is_busy() for executor in executors):
-            self._doze(_BEAT_SECONDS)
+            self._doze(self._beat_seconds)
             if self._hurry.is_set() and not hurried:
                 hurried = True
                 for executor in executors:
@@ -297,6 +297,8 @@ class SchedulerService:
         self._listener.drain()  # a call that nobody takes in would keep this scheduler awake
         self._collect.run_once(self._inbox)
         try:
+            if (now := self._space.clock.monotonic()) >= self._beat_due:
+                self._beat(now)  # what may still run for a while must not be taken for lost
             if self._rescue is not None:
                 self._rescue.run_once(self._inbox)
             if self._inbox.reports or self._inbox.started:

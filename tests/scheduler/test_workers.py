@@ -20,7 +20,12 @@ from clockmill.executors.base import Offer
 from clockmill.protocols import AttemptReport, Exchange, ExchangeAnswer, WorkerGateway, WorkerInfo, Workload
 from clockmill.runtime.remote.client import Client
 from clockmill.runtime.remote.worker import HttpWorkerGateway
+from clockmill.scheduler.agenda import Agenda
 from clockmill.scheduler.service import SchedulerService
+from clockmill.scheduler.steps.advance import Advance
+from clockmill.scheduler.steps.collect import Inbox
+from clockmill.scheduler.steps.mailbox import Mailbox
+from clockmill.scheduler.workspace import Workspace
 from clockmill.state import RunState, TaskState
 from clockmill.storage import tables
 from clockmill.storage.crypto import Cipher, create_key_file
@@ -450,3 +455,27 @@ def test_why_says_who_could_take_what_no_worker_has_taken(works: Works) -> None:
     [workload] = works.worker("w2").say(want=1).workloads
     assert why()[0].startswith("It is running since")
     assert workload["attempt_id"] in why()[1][0]
+
+
+def test_two_schedulers_that_read_the_same_reports_apply_them_once(works: Works, database: Database) -> None:
+    mill = works.mill
+    mill.add(chain())
+    mill.trigger("d")
+    worker = works.worker()
+    [workload] = worker.claim(*works.broker.rung)
+    worker.say(reports=[worker.report(workload, xcoms=[["return_value", "1"]])])
+
+    executors = {"broker": works.broker, "scripted": mill.executor}
+    inboxes = []
+    for _ in range(2):
+        space = Workspace(database, mill.clock, mill.settings, executors)
+        inboxes.append((Advance(space), Inbox()))
+        Mailbox(space).read(inboxes[-1][1], [])
+    assert [list(inbox.reports) for _, inbox in inboxes] == [[workload.attempt_id]] * 2
+    for advance, inbox in inboxes:
+        advance.run_once(inbox, Agenda())
+
+    assert mill.states("d") == {"one": TaskState.SUCCESS, "two": TaskState.QUEUED}
+    assert len(works.broker.rung) == 2
+    assert mill.db.read(lambda c: c.execute(select(tables.xcom.c.value)).scalars().all()) == ["1"]
+    assert works.left() == (1, 0)
