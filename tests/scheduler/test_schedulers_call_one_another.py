@@ -22,9 +22,11 @@ PATIENCE = 10.0
 
 
 def hear(listener: WakeListener) -> Call:
-    """The next call, which the database may take a moment to pass on."""
-    select.select(listener.filenos(), [], [], PATIENCE)
-    return listener.drain()
+    """The next call, which the database may take a moment to pass on; its own voice, which comes back, is none."""
+    while select.select(listener.filenos(), [], [], PATIENCE)[0]:
+        if call := listener.drain():
+            return call
+    return Call.NONE
 
 
 class Ear:
