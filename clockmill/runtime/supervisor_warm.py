@@ -15,7 +15,7 @@ from clockmill.runtime.supervisor_loop import Loop, Outbox
 from clockmill.runtime.supervisor_memory import asked_memory
 
 #: A process that has waited for so many seconds is let go.
-IDLE_SECONDS = 10.0
+IDLE_SECONDS = 30.0
 
 #: What all attempts of one process have in common: bundle, file, user.
 _Kind = tuple[str, str, str | None]

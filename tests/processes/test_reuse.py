@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
+import socket
 
+import psutil
 import pytest
 
 from clockmill.host.processes import ATTEMPT_MARK, marked
+from clockmill.logs.writer import LogWriter
+from clockmill.runtime.supervisor_attempt import Attempt
+from clockmill.runtime.supervisor_loop import READ, Loop, Outbox
+from clockmill.runtime.supervisor_warm import IDLE_SECONDS, WarmPool
+from clockmill.testing import FakeClock
 
 WHO = """
 import os
@@ -346,3 +354,35 @@ def test_a_callback_has_a_process_of_its_own(bench):
     context = {"dag_run": {"run_id": "run", "run_type": "manual"}, "params": {}}
     assert bench.run(executor, "", callback=callback, context=context).outcome == "success"
     assert pids_of(bench, executor, 1) == [first]
+
+
+@pytest.mark.fault
+def test_a_process_that_waits_goes_with_its_zygote_and_the_next_task_runs(bench):
+    bench.dag_file(WHO)
+    executor = bench.executor()
+    [pid] = pids_of(bench, executor, 1)
+    handle = os.pidfd_open(int(pid))
+    os.kill(psutil.Process(int(pid)).ppid(), signal.SIGKILL)
+    bench.wait_for(handle)
+    assert pids_of(bench, executor, 1) != [pid]
+
+
+def test_a_process_waits_for_half_a_minute_and_is_let_go_then(bench):
+    loop, clock, ended = Loop(), FakeClock(), []
+    pool = WarmPool(loop, clock, most=5, places=1, end=ended.append)
+    ours, theirs = socket.socketpair()
+    control = ours.detach()
+    loop.watch(control, READ, ended.append)
+    workload = bench.workload("who")
+    log, outbox = LogWriter(bench.home / "1.log", clock), Outbox(loop, control)
+    attempt = Attempt(workload=workload, log=log, control=control, output=-1, outbox=outbox, begun=0.0)
+    pool.keep(attempt, 0.1)
+    assert pool.due == clock.monotonic() + IDLE_SECONDS
+    pool.check(pool.due - 0.001)
+    assert ended == []
+    pool.check(pool.due)
+    assert ended == [workload.attempt_id]
+    assert theirs.recv(1) == b""  # which is how a process hears of it
+    assert pool.due == math.inf
+    theirs.close()
+    loop.close()
