@@ -79,6 +79,7 @@ class DagProcessor:
         folder = settings.run_folder / "dag-processors"
         self._leadership = Leadership(database, clock, NAME, self._instance, folder)
         self._beat_due = 0.0
+        self._has_looked = False
         self._busy_at = 0.0
         self._prune_due = clock.monotonic() + _PRUNE_SECONDS
 
@@ -125,7 +126,8 @@ class DagProcessor:
             if self._stop.is_set():
                 return
             self._keeper.look(source)
-        self._beat()
+        self._beat(at_once=not self._has_looked)
+        self._has_looked = True
 
     def close(self) -> None:
         """End the parsing process."""
@@ -167,7 +169,9 @@ class DagProcessor:
 
     def _stand_by(self) -> None:
         """Look whether the one that leads is still there."""
-        self._leadership.look()
+        if self._leadership.look():
+            # The first sign of life comes with the first look at the folders, unless that takes long.
+            self._beat_due = self._clock.monotonic() + _BEAT_SECONDS
         self._beat()
         self._prune_now_and_then()
 
@@ -188,9 +192,9 @@ class DagProcessor:
         self._beat()
         return self._stop.is_set()
 
-    def _beat(self) -> None:
+    def _beat(self, *, at_once: bool = False) -> None:
         now = self._clock.monotonic()
-        if now >= self._beat_due:
+        if at_once or now >= self._beat_due:
             self._beat_due = now + _BEAT_SECONDS
             self._database.write(self._say_alive)
 
