@@ -71,11 +71,17 @@ class Attempt:
     queued_at: datetime
     ended_at: datetime | None
     claimed_at: datetime | None = None
+    started_at: datetime | None = None
 
     def begins(self, at: str) -> float:
-        """Since when it takes a slot of a pool, or of a supervisor: a worker claims it some time after it is made."""
-        moment = self.queued_at if at == self.pool or self.claimed_at is None else self.claimed_at
-        return moment.timestamp()
+        """Since when it takes a slot of a pool, or of a supervisor.
+
+        A worker claims it some time after it is made, and may have it wait for its slot a little: what never began has
+        had none.
+        """
+        if at == self.pool or self.claimed_at in (None, self.queued_at):
+            return self.queued_at.timestamp()
+        return _end(self) if self.started_at is None else self.started_at.timestamp()
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,7 @@ def read_rows(connection: Connection, entries: list[Entry], answered: set[str]) 
 def _attempt(row: Row, tasks: dict[int, str]) -> Attempt:
     return Attempt(
         row.id, tasks[row.task_instance_id], row.state, row.try_number, row.supervisor_id, row.pool, row.queued_at,
-        row.ended_at, row.claimed_at,
+        row.ended_at, row.claimed_at, row.started_at,
     )  # fmt: skip
 
 

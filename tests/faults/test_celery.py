@@ -130,7 +130,7 @@ def test_sixty_tasks_run_once_each_on_two_workers_though_each_bell_is_rung_twice
     mill.wait_for_runs()
     mill.check()
     assert set(mill.started().values()) == {1}
-    assert {each.state for each in mill.evidence().attempts} == {"success"}
+    assert {each.state for each in mill.evidence().attempts} <= {"success", "released"}
     wait_until(lambda: broker.waiting("clockmill.celery.default") == 0, "an empty queue", tell=mill.tell)
     twice.close()
     forged.close()

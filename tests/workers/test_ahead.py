@@ -61,3 +61,13 @@ def test_what_waits_behind_a_task_that_takes_its_time_is_given_back_and_spends_n
     [goes_on] = [each for each in both if each.attempt_id != report.attempt_id]
     office.bench.open_gate(goes_on)
     assert office.report(goes_on).outcome == "success"
+
+
+def test_what_is_over_is_counted_once_in_the_mean_and_holds_no_slot_any_more(office: Office, hire: Hire) -> None:
+    worker = hire(slots=1)
+    for task in ("work", "fail"):
+        office.report(office.offer(task))
+    worker.worker.drain()
+    worker.join()
+    assert worker.worker._submitted == {}
+    assert worker.worker._ahead._mean is not None

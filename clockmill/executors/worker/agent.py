@@ -200,6 +200,9 @@ class Worker:
 
     def _ended(self, report: AttemptReport) -> None:
         self._places.pop(report.attempt_id, None)
+        since = self._submitted.pop(report.attempt_id, None)
+        if since is not None:
+            self._ahead.ended(self._clock.monotonic() - since)
         self._logs.end([report.attempt_id])
         if self._follows:  # a dead supervisor of the worker before this one left it
             self._desk.adopt([(report.attempt_id, report.token)])
