@@ -108,7 +108,7 @@ class ExecutionApi:
         path = request.script_root + request.path
         if not is_signed(self._secret, path, request.get_data(), request.headers.get(SIGNATURE, "")):
             told = "not signed with the secret of this installation: [workers] secret must be the same on all machines"
-            raise Refusal(401, "refused", f"The call is {told}.")
+            raise Refusal(401, "stranger", f"The call is {told}.")
         return _body()
 
     def _register(self, body: Body) -> None:

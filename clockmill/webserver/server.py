@@ -15,6 +15,8 @@ from clockmill.errors import UsageError
 _MAX_BODY_BYTES = 1 << 20
 #: Seconds that answers under way get when the server stops.
 _STOP_SECONDS = 3
+#: Workers keep theirs open, two or three each; one more than these would wait until another one is closed.
+_MOST_CONNECTIONS = 900
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -59,6 +61,8 @@ class WebServer:
             threads=threads,
             ident=None,
             max_request_body_size=max_body,
+            connection_limit=_MOST_CONNECTIONS,
+            asyncore_use_poll=True,
             # Requests wake the loop by themselves; this bounds only how often it looks for idle connections.
             asyncore_loop_timeout=15,
             clear_untrusted_proxy_headers=True,

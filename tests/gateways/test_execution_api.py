@@ -60,8 +60,12 @@ def signed(path: str, body: bytes) -> dict[str, str]:
 
 def test_a_call_that_is_not_signed_with_the_secret_is_refused(address: str, live: tuple[str, str]) -> None:
     for secret in (b"another", b""):
+        stranger = HttpWorkerGateway(Client(address, secret))
         with pytest.raises(Refused, match="not signed with the secret of this installation"):
-            Client(address, secret).call("/worker/leave", {"worker_id": "w"})
+            stranger.register(WORKER)
+        # Of two web servers one may have the wrong secret: what ran meanwhile is told to the other one.
+        with pytest.raises(GatewayUnavailable, match="not signed with the secret of this installation"):
+            stranger.exchange("w", Exchange(beat=1))
     assert post(address, "/worker/leave", b"{}")[0] == 401
     assert post(address, "/access", b"{}")[0] == 401
 
@@ -80,7 +84,7 @@ def test_an_access_reads_for_its_attempt_and_does_nothing_else(
     assert client.call("/read/get_variable", {"key": "x"}, access=access) is None
     with pytest.raises(Refused, match="A task cannot call 'close'"):
         client.call("/read/close", {}, access=access)
-    with pytest.raises(Refused, match="not signed"):
+    with pytest.raises(GatewayUnavailable, match="not signed"):
         client.call("/worker/exchange", {"worker_id": "w", "said": {"beat": 1}}, access=access)
     with pytest.raises(Refused, match="carries no access"):
         client.call("/read/get_variable", {"key": "x"})
@@ -147,6 +151,12 @@ def test_a_body_that_makes_no_sense_is_refused_in_one_sentence(
     assert (found, answer["kind"]) == (status, "refused")
     assert sentence in answer["error"]
     assert "Traceback" not in answer["error"]
+
+
+def test_a_call_that_is_too_large_for_any_server_is_not_sent(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clockmill.runtime.remote.client.MOST_BYTES", 1000)
+    with pytest.raises(Refused, match="is too large"):
+        client.call("/worker/leave", {"worker_id": "w" * 1000})
 
 
 def test_other_addresses_and_methods_are_answered_in_json(address: str, client: Client) -> None:
@@ -236,6 +246,8 @@ def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
         (200, b"<html>Please log in</html>"),
         (410, b"gone, says the proxy"),
         (404, b"{}"),
+        (502, b'{"error": "Bad Gateway"}'),
+        (500, b'{"error": {"code": 500}, "kind": "upstream"}'),
         (503, json.dumps({"error": "the database is away", "kind": "unavailable"}).encode()),
     ],
 )

@@ -56,6 +56,19 @@ def test_it_answers_and_stops_when_told_from_another_thread(server: tuple[WebSer
     listen("127.0.0.1", port).close()
 
 
+def test_the_connections_that_many_workers_keep_open_keep_nobody_out(
+    server: tuple[WebServer, int, threading.Thread],
+) -> None:
+    _, port, _ = server
+    kept = [HTTPConnection("127.0.0.1", port, timeout=10) for _ in range(150)]
+    for each in kept:
+        each.request("GET", "/health")
+        each.getresponse().read()
+    assert ask(port, "/health")[0] == 503
+    for each in kept:
+        each.close()
+
+
 def test_an_answer_under_way_is_finished_before_it_stops(app: Flask) -> None:
     began, go_on = threading.Event(), threading.Event()
 

@@ -53,6 +53,7 @@ class Desk:
         self._reports: OrderedDict[str, AttemptReport] = OrderedDict()
         self._known: OrderedDict[str, None] = OrderedDict()
         self._suspects: list[str] = []
+        self._accused: tuple[str, str] | None = None
         self._replaced: set[str] = set()
         self.is_hungry = True
 
@@ -139,7 +140,8 @@ class Desk:
         """
         claims = [[ident, each.token] for ident, each in self._knocks.items()][:free]
         reports = self._suspects[:1] if self._suspects else list(self._reports)[:_REPORTS_AT_ONCE]
-        started = [] if self._suspects else list(self._started.values())
+        reports = [] if self._accused else reports
+        started = [] if self._suspects or self._accused else list(self._started.values())
         return Exchange(
             beat=beat,
             held=sorted(self._held),
@@ -159,6 +161,8 @@ class Desk:
                 told.fresh.append(workload)
         told.taken = self._forget_told(said, set(answer.taken))
         told.stop = [ident for ident in answer.stop if ident in self._running]
+        if self._accused:
+            self._convict(*self._accused)
         missed = [ident for ident, _ in said.claims if not self._answer_knock(ident)]
         if missed:
             self.is_hungry = True
@@ -167,29 +171,20 @@ class Desk:
         return told
 
     def refused(self, said: Exchange, why: str) -> None:
-        """A letter will never be taken as it is: from now on reports are told one by one, to find the culprit.
+        """A letter was not taken as it is: from now on reports are told one by one, to find the culprit.
 
-        The report that is refused alone is replaced by one that says why. When that is refused as well, nothing is said
-        of the attempt any more, which is lost with the end of this worker.
+        A report that is refused alone is held back for one letter. When that is refused as well, the report is not to
+        blame, and all is told again. When it is taken, the report is replaced by one that says why. When that is
+        refused in its turn, nothing is said of the attempt any more, which is lost with the end of this worker.
         """
         idents = [str(report["attempt_id"]) for report in said.reports]
-        if len(idents) != 1:
+        if self._accused:
+            self._accused = None
+        elif len(idents) == 1:
+            self._accused = (idents[0], why)
+        else:
             self._suspects = idents
             self._started.clear()
-            return
-        [ident] = idents
-        self._suspects = [each for each in self._suspects if each != ident]
-        failed = AttemptReport(
-            attempt_id=ident,
-            token=self._held[ident],
-            outcome=Outcome.FAILED.value,
-            reason=f"Its result cannot be stored: {why[:300]}",
-        )
-        if ident in self._replaced:
-            del self._reports[ident]
-        else:
-            self._replaced.add(ident)
-            self._reports[ident] = failed
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -205,6 +200,22 @@ class Desk:
             for future in each.futures:
                 future.set_result(True)
         return True
+
+    def _convict(self, ident: str, why: str) -> None:
+        """All but this report is taken."""
+        self._accused = None
+        self._suspects = [each for each in self._suspects if each != ident]
+        failed = AttemptReport(
+            attempt_id=ident,
+            token=self._held[ident],
+            outcome=Outcome.FAILED.value,
+            reason=f"Its result cannot be stored: {why[:300]}",
+        )
+        if ident in self._replaced:
+            del self._reports[ident]
+        else:
+            self._replaced.add(ident)
+            self._reports[ident] = failed
 
     def _forget_told(self, said: Exchange, taken: set[str]) -> list[str]:
         for ident in taken.intersection(each[0] for each in said.started):

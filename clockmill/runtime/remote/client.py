@@ -8,7 +8,7 @@ from typing import Any
 import urllib3
 
 from clockmill.errors import ClockmillError, GatewayUnavailable, NotFound
-from clockmill.runtime.remote.signing import PREFIX, SIGNATURE, pack, sign
+from clockmill.runtime.remote.signing import MOST_BYTES, PREFIX, SIGNATURE, pack, sign
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
@@ -25,6 +25,10 @@ class Gone(Exception):
 
 class Refused(ClockmillError):
     """The server did not do what was asked, and will not when it is asked again."""
+
+
+class Stranger(GatewayUnavailable):
+    """The server has another secret. That is no fault of what was asked, and mended where the secret is set."""
 
 
 class Client:
@@ -49,10 +53,14 @@ class Client:
         :raises Gone: when that is the answer.
         :raises Expired: when ``access`` is over.
         :raises Refused: when the server will not do it.
+        :raises Stranger: when it does not take the signature for ours.
         :raises GatewayUnavailable: when there is no answer of the server, or it cannot ask its database now.
         """
         path = PREFIX + path
-        body, headers = pack(json.dumps(arguments).encode())
+        plain = json.dumps(arguments).encode()
+        if len(plain) > MOST_BYTES:  # whatever stands before the server might refuse it in words that are no answer
+            raise Refused(f"A call with {len(plain) >> 20} MiB is too large: {MOST_BYTES >> 20} MiB is the most.")
+        body, headers = pack(plain)
         headers |= {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
         if access is None:
             headers[SIGNATURE] = sign(self._secret, path, body)
@@ -94,4 +102,9 @@ def _value(response: urllib3.BaseHTTPResponse) -> Any:
             raise GatewayUnavailable(sentence)
         case "missing":
             raise NotFound(answer["what"], answer["name"])
-    raise Refused(sentence)
+        case "stranger":
+            raise Stranger(sentence)
+        case "refused" | "unknown":
+            raise Refused(sentence)
+    # As above, by somebody who speaks JSON.
+    raise GatewayUnavailable(f"HTTP {response.status}, which is no answer of the execution API: {sentence[:200]}")

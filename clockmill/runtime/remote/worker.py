@@ -8,7 +8,7 @@ from typing import Any
 from clockmill.errors import WorkerGone
 from clockmill.protocols import Exchange, ExchangeAnswer, WorkerInfo
 from clockmill.protocols.logs import LogPiece
-from clockmill.runtime.remote.client import Client, Gone
+from clockmill.runtime.remote.client import Client, Gone, Refused, Stranger
 
 
 class HttpWorkerGateway:
@@ -18,8 +18,14 @@ class HttpWorkerGateway:
         self._client = client
 
     def register(self, worker: WorkerInfo, *, follows: str | None = None, held: list[list[str]] | None = None) -> None:
-        """Introduce a worker."""
-        self._call("register", worker=worker.to_json(), follows=follows, held=held)
+        """Introduce a worker.
+
+        :raises Refused: when the server has another secret: to begin with that is a mistake, and nothing can be lost.
+        """
+        try:
+            self._call("register", worker=worker.to_json(), follows=follows, held=held)
+        except Stranger as error:
+            raise Refused(str(error)) from error
 
     def exchange(self, worker_id: str, said: Exchange) -> ExchangeAnswer:
         """Tell how things stand, and hear what to do.
