@@ -34,8 +34,10 @@ def why(app: App, dag_id: str, run_id: str, task_id: str, map_index: int, output
 
     from clockmill.actions.explain import explain
 
-    default = app.settings.default_executor
-    answer = app.read(lambda c: explain(c, dag_id, run_id, task_id, map_index, default_executor=default))
+    default, workers, now = app.settings.default_executor, app.settings.workers, app.clock.now()
+    answer = app.read(
+        lambda c: explain(c, dag_id, run_id, task_id, map_index, default_executor=default, now=now, workers=workers)
+    )
     if output == "text":
         click.echo(_screen(answer))
     else:

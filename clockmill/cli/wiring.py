@@ -292,6 +292,7 @@ def make_web_server(
         dags_folder=settings.dags_folder,
         allowed_hosts=frozenset({settings.webserver.host, host_name(), *_names(settings.webserver.allowed_hosts)}),
         default_executor=settings.default_executor,
+        workers=settings.workers,
         components=(*ALWAYS_THERE, *services),
     )
     actions = WebActions(database, clock, settings.run_folder)

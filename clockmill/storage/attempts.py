@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, true, update
 
 from clockmill.state import AttemptState, LimitKey, LimitKind
 from clockmill.storage.conditions import LIVE_ATTEMPT
@@ -156,11 +156,12 @@ def live_holders(
     dag_run_id: int | None = None,
     task_id: str | None = None,
     executor: str | None = None,
+    supervisors: Collection[str] | None = None,
     limit: int = 20,
 ) -> list[dict[str, Any]]:
     """The task instances that hold slots, oldest first: ``dag_id run_id task_id map_index pool_slots since``.
 
-    What is given narrows it to those of a pool, a DAG, a run, a task or an executor.
+    What is given narrows it to those of a pool, a DAG, a run, a task, an executor or supervisors and workers.
     """
     narrow = (
         (attempt.c.pool, pool_name),
@@ -181,6 +182,7 @@ def live_holders(
         .join(task_instance, task_instance.c.id == attempt.c.task_instance_id)
         .join(dag_run, dag_run.c.id == attempt.c.dag_run_id)
         .where(LIVE_ATTEMPT, *(column == value for column, value in narrow if value is not None))
+        .where(attempt.c.supervisor_id.in_(sorted(supervisors)) if supervisors is not None else true())
         .order_by(attempt.c.queued_at, attempt.c.id)  # by id alone, SQLite would walk through all of history
         .limit(limit)
     )

@@ -108,6 +108,14 @@ def _pause(offers: int) -> timedelta:
     return timedelta(seconds=min(_FIRST_REPEAT * 2 ** min(offers, 20), _LONGEST_REPEAT))
 
 
+_ANY = select(_O.attempt_id).where(_O.offer_at.is_not(None), _O.executor == bindparam("executor")).limit(1)
+
+
+def has_offers(connection: Connection, executor: str) -> bool:
+    """Whether anything of an executor waits for a worker."""
+    return connection.execute(_ANY, {"executor": executor}).first() is not None
+
+
 NEXT_RING = select(func.min(_O.offer_at)).where(_O.offer_at.is_not(None))
 
 _SLOTS = (

@@ -102,10 +102,14 @@ _HOLDERS = (
 )
 
 
-def asking_holders(connection: Connection, executor: str | None, *, limit: int) -> list[AskingHolder]:
+def asking_holders(
+    connection: Connection, executor: str | None, workers: Collection[str] = (), *, limit: int
+) -> list[AskingHolder]:
     """Those that have resources, oldest first.
 
     :param executor: of this one alone.
+    :param workers: when there are any, of these alone.
     """
     statement = _HOLDERS if executor is None else _HOLDERS.where(_A.executor == executor)
+    statement = statement.where(_A.supervisor_id.in_(sorted(workers))) if workers else statement
     return [AskingHolder(**row._mapping) for row in connection.execute(statement.limit(limit))]

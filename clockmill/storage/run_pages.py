@@ -21,6 +21,7 @@ class AttemptLine:
     try_number: int
     state: str
     executor: str
+    supervisor_id: str | None
     resources: str | None
     queued_at: datetime
     claimed_at: datetime | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, current_app
 
 from clockmill.clock import Clock
+from clockmill.config.settings import WorkersSettings
 from clockmill.logs.tasklogs import TaskLogs
 from clockmill.storage.components import ComponentRow, list_components
 from clockmill.storage.triggers import anything_waits
@@ -35,6 +36,7 @@ class WebOptions:
     :param allowed_hosts: host names, without a port, that requests may use besides ``localhost`` and addresses in
         numbers.
     :param default_executor: the name of the one for tasks that name none.
+    :param workers: how often workers show themselves.
     :param components: services without which ``/health`` is not healthy, also before their first loop.
     """
 
@@ -43,6 +45,7 @@ class WebOptions:
     dags_folder: Path
     allowed_hosts: frozenset[str] = frozenset()
     default_executor: str = ""
+    workers: WorkersSettings = field(default_factory=WorkersSettings)
     components: tuple[str, ...] = ALWAYS_THERE
 
 

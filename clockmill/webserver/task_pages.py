@@ -9,6 +9,7 @@ from pathlib import Path
 from flask import Blueprint, Response, request, send_file, stream_with_context
 
 from clockmill.actions.explain import Explanation, explain
+from clockmill.actions.explain.workers import silence_of
 from clockmill.logs.merged import Cursor
 from clockmill.logs.store import LogsUnavailable
 from clockmill.state import FINISHED_TASK_STATES, TaskState
@@ -90,6 +91,7 @@ def show_task(dag_id: str, run_id: str, task_id: str) -> str:
         upstream=upstream,
         downstream=downstream,
         why=_why(run, task) if task.state in _WAITING else None,
+        silence=_silence(task, attempts),
         attempts=attempts[::-1],
         is_cut=len(attempts) == task_log.ATTEMPTS_SHOWN,
         deadlines=deadlines,
@@ -107,10 +109,28 @@ def show_task(dag_id: str, run_id: str, task_id: str) -> str:
 def _why(run: RunRow, task: TaskRow) -> Explanation:
     """What the task waits for, who holds it, or when it is due."""
     site = current_site()
-    default = site.options.default_executor
     return site.database.read(
-        lambda c: explain(c, run.dag_id, run.run_id, task.task_id, task.map_index, default_executor=default)
+        lambda c: explain(
+            c,
+            run.dag_id,
+            run.run_id,
+            task.task_id,
+            task.map_index,
+            default_executor=site.options.default_executor,
+            now=site.clock.now(),
+            workers=site.options.workers,
+        )
     )
+
+
+def _silence(task: TaskRow, attempts: list[AttemptLine]) -> str | None:
+    """That nothing was heard for a while of who runs the task."""
+    site = current_site()
+    holder = attempts[-1].supervisor_id if attempts and task.state is TaskState.RUNNING else None
+    if holder is None:
+        return None
+    now, workers = site.clock.now(), site.options.workers
+    return site.database.read(lambda c: silence_of(c, holder, now, workers))
 
 
 def _neighbours(run: RunRow, task_id: str) -> tuple[list[TaskLine], list[TaskLine]]:

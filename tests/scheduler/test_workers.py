@@ -13,7 +13,7 @@ from mill import Mill, SilentListener
 from sqlalchemy import func, select, update
 
 from clockmill import DAG, task
-from clockmill.actions.explain import explain
+from clockmill.actions.explain import Explanation, explain
 from clockmill.clock import iso
 from clockmill.errors import GatewayUnavailable, WorkerGone
 from clockmill.executors.base import Offer
@@ -434,27 +434,74 @@ def test_small_offers_do_not_take_from_a_worker_what_a_large_one_waits_for(works
     assert [workload.task_id for workload in second.claim(small)] == ["small"]
 
 
-def test_why_says_who_could_take_what_no_worker_has_taken(works: Works) -> None:
+def test_why_says_what_keeps_workers_from_taking_what_is_offered(works: Works) -> None:
     mill = works.mill
-    mill.add(chain(1))
+    with DAG("d", start_date=START, schedule=None, max_active_tasks=100) as dag:
+        task(task_id="one")(lambda: None)()
+        task(task_id="far", queue="defualt")(lambda: None)()
+        task(task_id="big", resources={"gpu": 2})(lambda: None)()
+    mill.add(dag)
     mill.trigger("d")
     since = mill.clock.now()
 
-    def why() -> tuple[str, list[str]]:
-        answer = mill.db.read(lambda connection: explain(connection, "d", "r1", "one"))
-        return answer.verdict, answer.details
+    def why(task_id: str = "one") -> Explanation:
+        known = {"default_executor": "broker", "now": mill.clock.now()}
+        return mill.db.read(lambda connection: explain(connection, "d", "r1", task_id, **known))
 
-    again = f"Its doorbell is rung again at {iso(since + timedelta(seconds=15))}."
+    again = (
+        f"It is offered to workers since {iso(since)}; its doorbell is rung again at "
+        f"{iso(since + timedelta(seconds=15))}."
+    )
     nobody = "No worker serves the queue 'default' of broker"
-    assert why() == (f"No worker has taken it since {iso(since)}.", [f"{nobody}: none is alive.", again])
-    worker = works.worker(slots=2)
+    assert (why().verdict, why().details) == (f"{nobody}: none is there.", [again])
+    assert why("big").verdict == f"{nobody}: none is there."  # nobody could hold it: it stays scheduled
+    worker = works.worker(slots=1, resources={"gpu": 1})
     worker.say()
-    assert why()[1] == ["1 worker serves the queue 'default' of broker: 0 of 2 slots are busy.", again]
+    assert why().verdict == "1 worker serves the queue 'default' of broker: 0 of 1 slots are busy."
+    assert why("far").verdict == (
+        "No worker serves the queue 'defualt' of broker; served are 'default'. Did you mean 'default'?"
+    )
+    assert why("big").verdict == (
+        "It asks for 2 gpu, which nobody offers: w1 on elsewhere has 1 gpu. It starts when somebody comes who does."
+    )
+    mill.clock.advance(15)
+    assert why().verdict.startswith("1 worker serves")
+    mill.clock.advance(1)
+    assert why().verdict == (
+        "No worker that serves the queue 'default' of broker is heard of: silent is w1 on elsewhere for 16 s; after "
+        "60 s a worker is given up."
+    )
     worker.say(is_draining=True)
-    assert why()[1] == [f"{nobody}: all of them are draining.", again]
-    [workload] = works.worker("w2").say(want=1).workloads
-    assert why()[0].startswith("It is running since")
-    assert workload["attempt_id"] in why()[1][0]
+    assert why().verdict == f"{nobody} any more: w1 on elsewhere is draining, which takes nothing new."
+    worker.gateway.leave("w1")
+    assert why().verdict == (
+        f"{nobody}: none is there. The last one that did, w1 on elsewhere, was seen at {iso(mill.clock.now())}."
+    )
+
+
+def test_why_says_who_has_the_slots_of_workers_and_which_of_them_is_silent(works: Works) -> None:
+    mill = works.mill
+    with DAG("d", start_date=START, schedule=None, max_active_tasks=100) as dag:
+        for name, weight in (("one", 2), ("two", 1)):
+            task(task_id=name, priority_weight=weight)(lambda: None)()
+    mill.add(dag)
+    mill.trigger("d")
+    worker = works.worker(slots=1)
+    [workload] = worker.say(want=1).workloads
+    worker.say(held=[workload["attempt_id"]])
+
+    def why(task_id: str) -> Explanation:
+        return mill.db.read(lambda connection: explain(connection, "d", "r1", task_id, now=mill.clock.now()))
+
+    waits = why("two")
+    assert waits.verdict == ("Every slot of the worker that serves the queue 'default' of broker is taken: 1 of 1.")
+    assert [holder.what for holder in waits.holders] == ["d r1 one (1 slot)"]
+    assert why("one").verdict.startswith("It is running since")
+    assert workload["attempt_id"] in why("one").details[0]
+    mill.clock.advance(16)
+    assert why("one").details[0] == (
+        "Its worker w1 on elsewhere has been silent for 16 s; after 60 s it is given up, and the attempt is lost."
+    )
 
 
 def test_two_schedulers_that_read_the_same_reports_apply_them_once(works: Works, database: Database) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 
 from clockmill.actions.explain.answer import Explanation, Holder, Subject
 from clockmill.actions.explain.attempts import explain_attempt, explain_end, explain_retry
@@ -15,6 +16,7 @@ from clockmill.actions.explain.limits import explain_limits
 from clockmill.actions.explain.runs import explain_queued_run
 from clockmill.actions.explain.upstream import explain_upstream
 from clockmill.actions.explain.waiting import explain_deferral, explain_reschedule
+from clockmill.config.settings import WorkersSettings
 from clockmill.errors import NoSuchInstance, NotFound
 from clockmill.state import BUSY_TASK_STATES, RunState, TaskState
 from clockmill.storage.engine import Connection
@@ -45,12 +47,22 @@ _TELLING = (
 
 
 def explain(
-    connection: Connection, dag_id: str, run_id: str, task_id: str, map_index: int = -1, *, default_executor: str = ""
+    connection: Connection,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: int = -1,
+    *,
+    default_executor: str = "",
+    now: datetime | None = None,
+    workers: WorkersSettings | None = None,
 ) -> Explanation:
     """Why a task instance is where it is.
 
     :param map_index: which instance of a mapped task; with -1, the first that is not finished.
     :param default_executor: the one for tasks that name none; without, all slots count for those.
+    :param now: when it is asked; without it, nobody counts as silent.
+    :param workers: how often workers have to be heard of.
     :raises NotFound: when there is no such DAG, run, task or instance.
     """
     dag = dag_state(connection, dag_id)
@@ -60,7 +72,16 @@ def explain(
     tasks = task_briefs(connection, run.id)
     row = _row(connection, run, _instance(tasks, task_id, map_index))
     answer = Explanation(dag_id=dag_id, run_id=run_id, task_id=task_id, state=row.state)
-    subject = Subject(connection=connection, dag=dag, run=run, row=row, tasks=tasks, default_executor=default_executor)
+    subject = Subject(
+        connection=connection,
+        dag=dag,
+        run=run,
+        row=row,
+        tasks=tasks,
+        default_executor=default_executor,
+        now=now,
+        workers=workers or WorkersSettings(),
+    )
     _fill(answer, subject)
     if row.map_index != map_index:
         answer.details.insert(0, _one_of_many(subject))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from clockmill.clock import iso
+from clockmill.config.settings import WorkersSettings
 from clockmill.state import TaskState
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import RunRow, TaskRow
@@ -24,6 +25,18 @@ class Holder:
 
     what: str
     since: datetime | None
+
+
+def _nobody() -> list[Holder]:
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that holds a task up, and how to find who holds it."""
+
+    text: str
+    holders: Callable[[], list[Holder]] = _nobody
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +65,7 @@ class Subject:
 
     :param tasks: every task instance of its run, itself included.
     :param default_executor: of tasks that name none; empty when there is one executor alone.
+    :param now: tells who was silent for how long; without it, nobody was.
     """
 
     connection: Connection
@@ -60,6 +74,8 @@ class Subject:
     row: TaskRow
     tasks: Sequence[TaskBrief]
     default_executor: str = ""
+    now: datetime | None = None
+    workers: WorkersSettings = field(default_factory=WorkersSettings)
 
 
 def holders_of(rows: Iterable[dict[str, Any]]) -> list[Holder]:

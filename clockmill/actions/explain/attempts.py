@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clockmill.actions.explain.answer import Explanation, Subject, moment_text, named
-from clockmill.actions.explain.offered import explain_offer
+from clockmill.actions.explain.workers import explain_offer, silence_of
 from clockmill.serde import decode
 from clockmill.state import FAILED_TASK_STATES, TaskState
 from clockmill.storage.attempts import live_attempts_of_runs
@@ -39,13 +39,16 @@ def explain_attempt(answer: Explanation, subject: Subject) -> None:
     attempt = next((each for each in live if each.task_instance_id == row.id), None)
     if row.state is TaskState.RESTARTING:
         answer.verdict = "It was cleared while it ran; it starts again when its processes are gone."
-    elif attempt is not None and attempt.claimed_at is None and explain_offer(answer, subject.connection, attempt.id):
+    elif attempt is not None and attempt.claimed_at is None and explain_offer(answer, subject, attempt.id):
         return
     else:
         began = row.start_date or (attempt.claimed_at if attempt else None)
         answer.verdict = f"It is running since {moment_text(began)}."
     if attempt is not None:
         answer.details = [f"attempt {attempt.id}, try {attempt.try_number}, supervisor {attempt.supervisor_id}"]
+        held_by = attempt.supervisor_id
+        if held_by and (silent := silence_of(subject.connection, held_by, subject.now, subject.workers)):
+            answer.details.insert(0, silent)
 
 
 def explain_end(answer: Explanation, subject: Subject) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 
-from clockmill.actions.explain.answer import Explanation, Holder, Subject, holders_of, moment_text
+from clockmill.actions.explain.answer import Explanation, Holder, Reason, Subject, holders_of, moment_text
 from clockmill.actions.explain.resources import shortages
+from clockmill.actions.explain.workers import has_workers, scheduler_gone, worker_reasons
 from clockmill.actions.missing_pools import way_out
 from clockmill.errors import NotFound
 from clockmill.storage.admission import count_before
@@ -17,23 +17,11 @@ from clockmill.storage.pools import deferred_holders, get_pool, pool_names
 from clockmill.storage.supervisors import slots_of
 
 
-def _nobody() -> list[Holder]:
-    return []
-
-
-@dataclass(frozen=True, slots=True)
-class _Reason:
-    """One limit that is full, and how to find who holds it."""
-
-    text: str
-    holders: Callable[[], list[Holder]] = _nobody
-
-
 def explain_limits(answer: Explanation, subject: Subject) -> None:
     """Its DAG is paused, or one of its limits is full; the other limits that are full follow as details."""
     row = subject.row
     reasons = list(_reasons(subject))
-    first = reasons[0] if reasons else _Reason("Nothing holds it back; it starts within a moment.")
+    first = reasons[0] if reasons else Reason("Nothing holds it back; it starts within a moment.")
     answer.verdict = first.text
     answer.holders = first.holders()
     answer.details = [f"also: {reason.text}" for reason in reasons[1:]]
@@ -45,28 +33,30 @@ def explain_limits(answer: Explanation, subject: Subject) -> None:
     )
 
 
-def _reasons(subject: Subject) -> Iterator[_Reason]:
+def _reasons(subject: Subject) -> Iterator[Reason]:
     if subject.dag.is_paused:
-        yield _Reason(f"The DAG is paused; 'clockmill dags unpause {subject.run.dag_id}' lets its tasks go on.")
+        yield Reason(f"The DAG is paused; 'clockmill dags unpause {subject.run.dag_id}' lets its tasks go on.")
         if why := why_paused(subject.connection, subject.run.dag_id):
-            yield _Reason(why)
+            yield Reason(why)
     yield from _pool(subject)
     yield from _run(subject)
     yield from _task(subject)
-    yield from _executor(subject)
-    for shortage in shortages(subject):
-        yield _Reason(shortage.text, lambda shortage=shortage: shortage.holders)  # type: ignore[misc]
+    if gone := scheduler_gone(subject):
+        yield Reason(gone)
+    name = subject.row.executor or subject.default_executor
+    yield from worker_reasons(subject, name) if has_workers(subject, name) else _executor(subject, name)
+    yield from shortages(subject, name)
 
 
-def _pool(subject: Subject) -> Iterator[_Reason]:
+def _pool(subject: Subject) -> Iterator[Reason]:
     connection, name, wanted = subject.connection, subject.row.pool, subject.row.pool_slots
     try:
         pool = get_pool(connection, name)
     except NotFound:
-        yield _Reason(f"Its pool {name!r} does not exist.{way_out(name, pool_names(connection))}")
+        yield Reason(f"Its pool {name!r} does not exist.{way_out(name, pool_names(connection))}")
         return
     if wanted > pool.slots:
-        yield _Reason(
+        yield Reason(
             f"It asks for {wanted} slots of the pool {name!r}, which has {pool.slots}: it never starts; "
             f"'clockmill pools set {name} SLOTS' makes the pool larger."
         )
@@ -81,19 +71,19 @@ def _pool(subject: Subject) -> Iterator[_Reason]:
                 *(Holder(what=f"{each.what} deferred", since=each.since) for each in holders_of(deferred)),
             ]
 
-        yield _Reason(text, holders)
+        yield Reason(text, holders)
 
 
-def _run(subject: Subject) -> Iterator[_Reason]:
+def _run(subject: Subject) -> Iterator[Reason]:
     run = subject.run
     find = partial(live_holders, subject.connection, dag_run_id=run.id)
     used = len(find(limit=run.max_active_tasks))
     if used >= run.max_active_tasks:
         text = f"The run is at its limit: {used} of max_active_tasks={run.max_active_tasks} tasks run."
-        yield _Reason(text, lambda: holders_of(find()))
+        yield Reason(text, lambda: holders_of(find()))
 
 
-def _task(subject: Subject) -> Iterator[_Reason]:
+def _task(subject: Subject) -> Iterator[Reason]:
     """The two limits on the instances of its task."""
     connection, run, row = subject.connection, subject.run, subject.row
     scopes = (
@@ -107,20 +97,20 @@ def _task(subject: Subject) -> Iterator[_Reason]:
         used = len(find(limit=limit))
         if used >= limit:
             text = f"The task is at its limit: {used} of {name}={limit} instances run {where}."
-            yield _Reason(text, partial(_shown, find))
+            yield Reason(text, partial(_shown, find))
 
 
-def _executor(subject: Subject) -> Iterator[_Reason]:
-    connection, name = subject.connection, subject.row.executor or subject.default_executor
+def _executor(subject: Subject, name: str) -> Iterator[Reason]:
+    connection = subject.connection
     slots, busy = slots_of(connection, name)
     shown = f"the executor {name!r}" if name else "the executor"
     if slots == 0 and name:
-        yield _Reason(f"No scheduler runs the executor {name!r}, or it has just begun.")
+        yield Reason(f"Nobody runs tasks of the executor {name!r}: no scheduler has begun to, and no worker is there.")
     elif slots == 0:
-        yield _Reason("No executor is there: no scheduler is running, or it has just begun.")
+        yield Reason("No executor is there: no scheduler is running, or it has just begun.")
     elif busy >= slots:
         find = partial(live_holders, connection, executor=name or None)
-        yield _Reason(f"Every slot of {shown} is taken: {busy} of {slots}.", partial(_shown, find))
+        yield Reason(f"Every slot of {shown} is taken: {busy} of {slots}.", partial(_shown, find))
 
 
 def _shown(find: Callable[[], list[dict[str, object]]]) -> list[Holder]:

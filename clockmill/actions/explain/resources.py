@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 
-from clockmill.actions.explain.answer import Holder, Subject
+from clockmill.actions.explain.answer import Holder, Reason, Subject
 from clockmill.state.packing import Ask, Packing
-from clockmill.state.resources import Amounts, from_text, minus, spoken
+from clockmill.state.resources import Amounts, from_text, minus, share, spoken
 from clockmill.storage.admission import Full, ReadyTask, asking_tasks
 from clockmill.storage.resources import Source, asking_holders, sources
 
@@ -17,17 +17,13 @@ _MOST_NAMED = 5
 _HEADS = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Shortage:
-    """What is missing, and who has it."""
+def shortages(subject: Subject, name: str, *, is_offered: bool = False) -> Iterator[Reason]:
+    """What of the resources is missing, if the task asks for any and somebody is there to have them.
 
-    text: str
-    holders: list[Holder]
-
-
-def shortages(subject: Subject) -> Iterator[Shortage]:
-    """What of the resources is missing, if the task asks for any and somebody is there to have them."""
-    row, name = subject.row, subject.row.executor or subject.default_executor
+    :param name: its executor.
+    :param is_offered: whether workers may take it already, so that the scheduler keeps nothing from it.
+    """
+    row = subject.row
     if row.resources is None:
         return
     ask = Ask(name, row.queue, from_text(row.resources), (row.lane, row.priority), str(row.id))
@@ -38,16 +34,16 @@ def shortages(subject: Subject) -> Iterator[Shortage]:
     wanted = f"It asks for {spoken(ask.amounts)}"
     if not packing.could_hold(ask):
         offers = _told(found, ask, _offered)
-        yield Shortage(f"{wanted}, which nobody offers: {offers}. It starts when somebody comes who does.", [])
+        yield Reason(f"{wanted}, which nobody offers: {offers}. It starts when somebody comes who does.")
     elif not packing.has_room(ask):
         text = f"{wanted}, which is not free at the moment: {_told(found, ask, _free)} free."
-        yield Shortage(text, _holders(subject, name))
-    elif (first := _kept_for(subject, name, ask, packing)) is not None:
+        yield Reason(text, partial(_holders, subject, name, found))
+    elif not is_offered and (first := _kept_for(subject, name, ask, packing)) is not None:
         text = (
             f"{wanted}, which is free, but kept for {first.dag_id} {first.task_id}: that one waits for "
             f"{spoken(from_text(first.resources))}, is as urgent and older."
         )
-        yield Shortage(text, [])
+        yield Reason(text)
 
 
 def _serves(source: Source, ask: Ask) -> bool:
@@ -64,12 +60,20 @@ def _offered(source: Source) -> Amounts:
 
 def _told(found: Sequence[Source], ask: Ask, amounts: Callable[[Source], Amounts]) -> str:
     """``one has 2 cpu, two has 4 cpu``: of what is asked for alone."""
-    hosts = {each.host: {name: max(0.0, amounts(each).get(name, 0)) for name in ask.amounts} for each in found}
-    named = [f"{host} has {spoken(hosts[host])}" for host in sorted(hosts)[:_MOST_NAMED]]
-    return ", ".join([*named, *([f"{len(hosts) - _MOST_NAMED} more have less"] if len(hosts) > _MOST_NAMED else [])])
+    # Supervisors of a scheduler share what their host has; a worker has its own.
+    having = {_whose(each): {name: max(0.0, amounts(each).get(name, 0)) for name in ask.amounts} for each in found}
+    order = sorted(having, key=lambda who: (-share(having[who], ask.amounts), who))
+    named = [f"{who} has {spoken(having[who])}" for who in order[:_MOST_NAMED]]
+    more = len(having) - _MOST_NAMED
+    return ", ".join([*named, f"{more} more have no more than that"] if more > 0 else named)
 
 
-def _holders(subject: Subject, name: str) -> list[Holder]:
+def _whose(source: Source) -> str:
+    return source.host if source.place.queues is None else f"{source.id} on {source.host}"
+
+
+def _holders(subject: Subject, name: str, found: Sequence[Source]) -> list[Holder]:
+    workers = [each.id for each in found if each.place.queues is not None]
     return [
         Holder(
             what=f"{row.dag_id} {row.run_id} {row.task_id}"
@@ -77,7 +81,7 @@ def _holders(subject: Subject, name: str) -> list[Holder]:
             + f" ({spoken(from_text(row.resources))})",
             since=row.since,
         )
-        for row in asking_holders(subject.connection, name or None, limit=20)
+        for row in asking_holders(subject.connection, name or None, workers, limit=20)
     ]
 
 
