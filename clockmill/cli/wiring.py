@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from clockmill.logs.store import LogStore
     from clockmill.logs.tasklogs import TaskLogs
     from clockmill.parsing import DagProcessor
-    from clockmill.protocols import WorkerGateway
     from clockmill.protocols.logs import LogOwner, LogPiece
+    from clockmill.protocols.workers import WorkerGateway
     from clockmill.scheduler.service import SchedulerService
     from clockmill.triggerer.service import TriggererService
     from clockmill.webserver.server import WebServer

@@ -21,7 +21,7 @@ from clockmill.executors.celery.doorbell import BrokerOptions
 from clockmill.executors.celery.executor import CeleryExecutor
 from clockmill.executors.setup import ExecutorSetup
 from clockmill.executors.worker import HomeLogs, Worker, WorkerSetup
-from clockmill.protocols import WorkerGateway
+from clockmill.protocols.workers import WorkerGateway
 from clockmill.storage.crypto import KEY_FILE
 
 
@@ -142,7 +142,7 @@ def _bundle_fetcher(settings: Settings, connect: Callable[[], WorkerGateway]) ->
     gateway = cache(connect)
 
     def fetch(bundle: str) -> Path:
-        found = Bundle.from_manifest(gateway().get_manifest("", bundle))
-        return store.materialise(found, lambda hashes: gateway().get_files("", list(hashes)))
+        found = Bundle.from_manifest(gateway().get_manifest(bundle))
+        return store.materialise(found, lambda hashes: gateway().get_files(list(hashes)))
 
     return fetch

@@ -178,8 +178,8 @@ class BrokeredExecutor:
 
     The offers are rows already when :meth:`offer` is called: a message only rings the doorbell, so losing, doubling,
     reordering or delaying it is harmless. Workers register, claim, beat and report by a
-    :class:`~clockmill.protocols.WorkerGateway`; the scheduler reads there what became of attempts, and asks this class
-    for nothing but its doorbells.
+    :class:`~clockmill.protocols.workers.WorkerGateway`; the scheduler reads there what became of attempts, and asks
+    this class for nothing but its doorbells.
 
     :ivar name: what this instance is called.
     """

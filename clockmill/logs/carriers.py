@@ -8,8 +8,8 @@ from typing import Protocol
 
 from clockmill.logs.outbox import Parcel
 from clockmill.logs.store import LogStore
-from clockmill.protocols import WorkerGateway
 from clockmill.protocols.logs import LogPiece
+from clockmill.protocols.workers import WorkerGateway
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
-from clockmill.protocols.logs import LogPiece
-
 #: The ``error`` with which a task goes on whose trigger did not fire in time.
 TRIGGER_TIMEOUT = "timeout"
 
 
-class _Record:
+class Record:
+    """What crosses a process border: a frozen dataclass of plain values."""
+
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
@@ -30,7 +30,7 @@ class _Record:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workload(_Record):
+class Workload(Record):
     """One attempt, ready to be run: all that an executor needs, and nothing that it must look up.
 
     :param attempt_id: unique per attempt; also the environment variable ``ATTEMPT_ID`` of its processes.
@@ -93,7 +93,7 @@ class Workload(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRequest(_Record):
+class RunRequest(Record):
     """A run of a DAG that a task asks for. Repeating it gives the run that is there.
 
     :param run_id: the id of the run; the task derives it from itself, unless its author chose one.
@@ -115,7 +115,7 @@ class RunRequest(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttemptReport(_Record):
+class AttemptReport(Record):
     """How an attempt ended, as its supervisor saw it.
 
     :param outcome: a value of :class:`clockmill.state.Outcome`.
@@ -162,7 +162,7 @@ class AttemptReport(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class XComQuery(_Record):
+class XComQuery(Record):
     """Which XComs of a run a task wants.
 
     :param task_ids: the tasks to look at, in this order; all of the run when None.
@@ -190,7 +190,7 @@ class XComQuery(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatesQuery(_Record):
+class StatesQuery(Record):
     """What a sensor or a trigger wants to know of the runs of a DAG, its own or another.
 
     :param run_ids: the runs to look at; give these or ``logical_dates``.
@@ -209,7 +209,7 @@ class StatesQuery(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatesSeen(_Record):
+class StatesSeen(Record):
     """The answer to a :class:`StatesQuery`.
 
     :param is_known: whether there is such a DAG, with its file in place.
@@ -271,113 +271,4 @@ class ReadGateway(Protocol):
 
     def close(self) -> None:
         """Let go of the database."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerInfo(_Record):
-    """A worker as it introduces itself.
-
-    :param id: new with each start of the program, so that what it never heard of it cannot have begun.
-    :param executor: the name of the executor whose offers it takes.
-    :param slots: how many attempts it runs at once.
-    :param queues: the queues that it serves.
-    :param resources: what it offers besides slots: name -> amount.
-    """
-
-    id: str
-    executor: str
-    host: str
-    boot_id: str
-    pid: int
-    slots: int
-    queues: list[str]
-    version: str
-    resources: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exchange(_Record):
-    """What a worker says in one call. Saying it again does nothing twice.
-
-    :param beat: counts up with each call.
-    :param held: the attempts that it has: running, waiting to run, or over and not yet taken.
-    :param claims: ``[attempt id, token]`` of offers that it has a free slot for.
-    :param want: how many offers more it takes, whichever they are.
-    :param started: ``[attempt id, token, instant]`` of attempts whose user code has begun.
-    :param reports: attempts that are over, each an :class:`AttemptReport` as JSON.
-    """
-
-    beat: int
-    held: list[str] = field(default_factory=list)
-    claims: list[list[str]] = field(default_factory=list)
-    want: int = 0
-    started: list[list[str]] = field(default_factory=list)
-    reports: list[dict[str, Any]] = field(default_factory=list)
-    is_draining: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExchangeAnswer(_Record):
-    """What a worker is told.
-
-    :param workloads: attempts that are its own now and that it does not have, each a :class:`Workload` as JSON.
-    :param taken: of the attempts in ``started`` and ``reports``, those of which nobody needs to hear again.
-    :param stop: of those that it has, the attempts that are to be stopped, and those that are no longer its own.
-    :param later: of the attempts that it claimed, those that do not fit in now. They are still offered.
-    """
-
-    workloads: list[dict[str, Any]] = field(default_factory=list)
-    taken: list[str] = field(default_factory=list)
-    stop: list[str] = field(default_factory=list)
-    later: list[str] = field(default_factory=list)
-
-
-class WorkerGateway(Protocol):
-    """What a worker may ask: of the database itself, or by HTTP where it holds no credentials of it.
-
-    Every method raises :class:`~clockmill.errors.GatewayUnavailable` when nobody can be asked now, and may then be
-    called again with the same arguments.
-    """
-
-    def register(self, worker: WorkerInfo, *, follows: str | None = None, held: list[list[str]] | None = None) -> None:
-        """Introduce a worker.
-
-        :param follows: the worker of the same home that is surely gone, whose place it takes.
-        :param held: ``[attempt id, token]`` of what it found still running; the rest of what that one had is lost.
-        """
-        ...
-
-    def exchange(self, worker_id: str, said: Exchange) -> ExchangeAnswer:
-        """Tell how things stand, and hear what to do.
-
-        :raises WorkerGone: when the worker was given up: it stops everything and registers anew.
-        """
-        ...
-
-    def leave(self, worker_id: str) -> None:
-        """Say goodbye, with nothing held any more."""
-        ...
-
-    def get_manifest(self, worker_id: str, bundle: str) -> dict[str, list[Any]]:
-        """The files of a bundle: ``{path: [sha256, size, mode]}``.
-
-        :raises NotFound: when there is no such bundle.
-        """
-        ...
-
-    def get_files(self, worker_id: str, hashes: list[str]) -> dict[str, bytes]:
-        """Contents of files of bundles, by their SHA-256; as many of those asked for as go into one answer."""
-        ...
-
-    def append_logs(self, pieces: list[LogPiece]) -> list[int | None]:
-        """Send what attempts wrote, a few MiB at most; also of attempts that are over.
-
-        :returns: for each piece, how many bytes of its log are kept now, from the first one on; None when nobody will
-            ever want it: there is no such attempt.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of the database or the connection."""
         ...

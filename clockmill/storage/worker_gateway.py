@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from clockmill.clock import Clock
 from clockmill.errors import DatabaseError, GatewayUnavailable, NotFound, UsageError, WorkerGone
-from clockmill.protocols import Exchange, ExchangeAnswer, WorkerInfo
 from clockmill.protocols.logs import LogOwner, LogPiece
+from clockmill.protocols.workers import Exchange, ExchangeAnswer, WorkerInfo
 from clockmill.state import Outcome
 from clockmill.storage import bundles, workers
 from clockmill.storage.engine import Database
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class DatabaseWorkerGateway:
-    """A :class:`~clockmill.protocols.WorkerGateway` that asks the database.
+    """A :class:`~clockmill.protocols.workers.WorkerGateway` that asks the database.
 
     :param run_folder: of the home of the schedulers that are to be called, where the database is an SQLite file.
     :param keep_log: keeps what is sent of logs, and returns how many bytes of that one are kept; None when nobody is
@@ -69,7 +69,7 @@ class DatabaseWorkerGateway:
         self._write(lambda connection: workers.give_up(connection, worker_id, "Its worker left."))
         self._wake()
 
-    def get_manifest(self, worker_id: str, bundle: str) -> dict[str, list[Any]]:
+    def get_manifest(self, bundle: str) -> dict[str, list[Any]]:
         """The files of a bundle.
 
         :raises NotFound: when there is no such bundle.
@@ -79,7 +79,7 @@ class DatabaseWorkerGateway:
             raise NotFound("bundle", bundle)
         return manifest
 
-    def get_files(self, worker_id: str, hashes: list[str]) -> dict[str, bytes]:
+    def get_files(self, hashes: list[str]) -> dict[str, bytes]:
         """Contents of files by their SHA-256."""
         return self._read(lambda connection: bundles.read_contents(connection, hashes))
 

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Integer, bindparam, delete, exists, insert, o
 from sqlalchemy.dialects import postgresql, sqlite
 
 from clockmill.errors import GatewayUnavailable
-from clockmill.protocols import AttemptReport, WorkerInfo
+from clockmill.protocols import AttemptReport
+from clockmill.protocols.workers import WorkerInfo
 from clockmill.state import AttemptState, Outcome
 from clockmill.storage.claims import Claimant, still_open, what_fits
 from clockmill.storage.conditions import LIVE_ATTEMPT

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from clockmill.protocols import WorkerGateway
+from clockmill.protocols.workers import WorkerGateway
 from clockmill.runtime.remote.signing import MOST_BYTES
 from clockmill.storage.gateway import DatabaseGateway
 from clockmill.webserver.execution import create_execution_app, mounted

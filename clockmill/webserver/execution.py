@@ -21,8 +21,8 @@ from werkzeug.exceptions import NotFound as NothingThere
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from clockmill.errors import GatewayUnavailable, NotFound, TaskGone, UsageError, WorkerGone
-from clockmill.protocols import Exchange, WorkerGateway, WorkerInfo
 from clockmill.protocols.logs import LogPiece
+from clockmill.protocols.workers import Exchange, WorkerGateway, WorkerInfo
 from clockmill.runtime.remote.signing import MOST_BYTES, SIGNATURE, TooLarge, is_signed, pack, unpack
 from clockmill.storage.gateway import DatabaseGateway
 
@@ -66,7 +66,7 @@ class ExecutionApi:
             "register": self._register,
             "exchange": self._exchange,
             "leave": lambda body: self._workers.leave(_text(body, "worker_id")),
-            "manifest": lambda body: self._workers.get_manifest(_text(body, "worker_id"), _text(body, "bundle")),
+            "manifest": lambda body: self._workers.get_manifest(_text(body, "bundle")),
             "files": self._files,
             "logs": lambda body: self._workers.append_logs([_piece(each) for each in body["pieces"]]),
         }
@@ -124,7 +124,7 @@ class ExecutionApi:
         size = 0
         while left and size < _MOST_FILE_BYTES:
             part, left = left[:1], left[1:]
-            for key, content in self._workers.get_files(_text(body, "worker_id"), part).items():
+            for key, content in self._workers.get_files(part).items():
                 files[key] = base64.b64encode(content).decode()
                 size += len(files[key])
         return {"files": files, "left": left}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clockmill.clock import SystemClock
-from clockmill.protocols import Exchange, WorkerInfo
+from clockmill.protocols.workers import Exchange, WorkerInfo
 from clockmill.storage.engine import Database
 from clockmill.storage.worker_gateway import DatabaseWorkerGateway
 from clockmill.testing.clock import FakeClock

@@ -20,7 +20,8 @@ from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import insert, update
 
 from clockmill.errors import GatewayUnavailable, NotFound, TaskGone, WorkerGone
-from clockmill.protocols import Exchange, ReadGateway, WorkerInfo
+from clockmill.protocols import ReadGateway
+from clockmill.protocols.workers import Exchange, WorkerInfo
 from clockmill.runtime.remote import reads
 from clockmill.runtime.remote.client import Client, Gone, Refused
 from clockmill.runtime.remote.signing import MOST_BYTES, PREFIX, SIGNATURE, sign
@@ -187,9 +188,9 @@ def test_files_of_a_bundle_come_whole_in_as_many_answers_as_it_takes(
     database.write(lambda connection: connection.execute(insert(tables.bundle_file), new))
     monkeypatch.setattr(execution, "_MOST_FILE_BYTES", 1500)
     gateway = HttpWorkerGateway(client)
-    assert gateway.get_files("w", [*hashes, "nowhere"]) == hashes
+    assert gateway.get_files([*hashes, "nowhere"]) == hashes
     with pytest.raises(NotFound, match="There is no bundle 'none'"):
-        gateway.get_manifest("w", "none")
+        gateway.get_manifest("none")
 
 
 def test_a_long_answer_is_packed_for_those_who_can_unpack_it(address: str, database: Database) -> None:
@@ -197,7 +198,7 @@ def test_a_long_answer_is_packed_for_those_who_can_unpack_it(address: str, datab
     key = hashlib.sha256(content).hexdigest()
     row = {"hash": key, "content": content, "size_bytes": len(content)}
     database.write(lambda connection: connection.execute(insert(tables.bundle_file), [row]))
-    body = json.dumps({"worker_id": "w", "hashes": [key]}).encode()
+    body = json.dumps({"hashes": [key]}).encode()
     for encoding, is_packed in (("gzip", True), ("identity", False)):
         headers = {**signed("/worker/files", body), "Accept-Encoding": encoding}
         response = urllib3.request(

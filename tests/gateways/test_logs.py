@@ -18,8 +18,8 @@ from clockmill.errors import ClockmillError, GatewayUnavailable, UsageError
 from clockmill.logs.keeper import FolderKeeper
 from clockmill.logs.merged import Cursor
 from clockmill.logs.tasklogs import TaskLogs
-from clockmill.protocols import WorkerGateway
 from clockmill.protocols.logs import LogOwner, LogPiece
+from clockmill.protocols.workers import WorkerGateway
 from clockmill.runtime.remote.client import Client
 from clockmill.runtime.remote.worker import HttpWorkerGateway
 from clockmill.storage import tables

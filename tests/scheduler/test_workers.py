@@ -17,7 +17,8 @@ from clockmill.actions.explain import Explanation, explain
 from clockmill.clock import iso
 from clockmill.errors import GatewayUnavailable, WorkerGone
 from clockmill.executors.base import Offer
-from clockmill.protocols import AttemptReport, Exchange, ExchangeAnswer, WorkerGateway, WorkerInfo, Workload
+from clockmill.protocols import AttemptReport, Workload
+from clockmill.protocols.workers import Exchange, ExchangeAnswer, WorkerGateway, WorkerInfo
 from clockmill.runtime.remote.client import Client
 from clockmill.runtime.remote.worker import HttpWorkerGateway
 from clockmill.scheduler.agenda import Agenda

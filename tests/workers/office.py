@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from clockmill.clock import SystemClock
 from clockmill.errors import GatewayUnavailable, WorkerGone
 from clockmill.executors.worker import HomeLogs, Worker, WorkerSetup
-from clockmill.protocols import AttemptReport, Exchange, ExchangeAnswer, WorkerInfo, Workload
+from clockmill.protocols import AttemptReport, Workload
+from clockmill.protocols.workers import Exchange, ExchangeAnswer, WorkerInfo
 from clockmill.testing.bench import ExecutorBench
 from clockmill.testing.gateway import FACTORY
 
@@ -82,10 +83,10 @@ class Office:
             self._refuse(Exchange(beat=0))
             self.gone.add(worker_id)
 
-    def get_manifest(self, worker_id: str, bundle: str) -> dict[str, list[Any]]:
+    def get_manifest(self, bundle: str) -> dict[str, list[Any]]:
         raise NotImplementedError
 
-    def get_files(self, worker_id: str, hashes: list[str]) -> dict[str, bytes]:
+    def get_files(self, hashes: list[str]) -> dict[str, bytes]:
         raise NotImplementedError
 
     def close(self) -> None: ...

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from clockmill.errors import Conflict, GatewayUnavailable, UsageError
-from clockmill.protocols import Exchange, Workload
+from clockmill.protocols import Workload
+from clockmill.protocols.workers import Exchange
 from tests.workers.office import PATIENCE, Hired, Office
 
 Hire = Callable[..., Hired]

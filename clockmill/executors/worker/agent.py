@@ -27,7 +27,8 @@ from clockmill.executors.worker.setup import WorkerSetup
 from clockmill.executors.worker.shelf import Shelf
 from clockmill.host import processes
 from clockmill.ids import new_token
-from clockmill.protocols import AttemptReport, Exchange, ExchangeAnswer, Workload
+from clockmill.protocols import AttemptReport, Workload
+from clockmill.protocols.workers import Exchange, ExchangeAnswer
 from clockmill.state import Outcome
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from clockmill.executors.base import Started
-from clockmill.protocols import AttemptReport, Exchange, ExchangeAnswer, Workload
+from clockmill.protocols import AttemptReport, Workload
+from clockmill.protocols.workers import Exchange, ExchangeAnswer
 from clockmill.state import Outcome
 
 #: Of so many attempts it is remembered that they were here: a doorbell that comes late asks for nothing then.

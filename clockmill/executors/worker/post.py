@@ -11,7 +11,7 @@ from typing import Any
 from clockmill.errors import GatewayUnavailable
 from clockmill.executors.worker.errands import Errands
 from clockmill.executors.worker.setup import WorkerSetup
-from clockmill.protocols import Exchange, ExchangeAnswer, WorkerGateway
+from clockmill.protocols.workers import Exchange, ExchangeAnswer, WorkerGateway
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from clockmill.clock import Clock, SystemClock
 from clockmill.executors.setup import ExecutorSetup
 from clockmill.executors.worker.homelogs import WorkerLogs
 from clockmill.host import processes
-from clockmill.protocols import WorkerGateway, WorkerInfo
+from clockmill.protocols.workers import WorkerGateway, WorkerInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

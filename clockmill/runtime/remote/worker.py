@@ -6,13 +6,13 @@ import base64
 from typing import Any
 
 from clockmill.errors import WorkerGone
-from clockmill.protocols import Exchange, ExchangeAnswer, WorkerInfo
 from clockmill.protocols.logs import LogPiece
+from clockmill.protocols.workers import Exchange, ExchangeAnswer, WorkerInfo
 from clockmill.runtime.remote.client import Client, Gone, Refused, Stranger
 
 
 class HttpWorkerGateway:
-    """A :class:`~clockmill.protocols.WorkerGateway` on the execution API."""
+    """A :class:`~clockmill.protocols.workers.WorkerGateway` on the execution API."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -38,20 +38,20 @@ class HttpWorkerGateway:
         """Say goodbye."""
         self._call("leave", worker_id=worker_id)
 
-    def get_manifest(self, worker_id: str, bundle: str) -> dict[str, list[Any]]:
+    def get_manifest(self, bundle: str) -> dict[str, list[Any]]:
         """The files of a bundle.
 
         :raises NotFound: when there is no such bundle.
         """
-        manifest: dict[str, list[Any]] = self._call("manifest", worker_id=worker_id, bundle=bundle)
+        manifest: dict[str, list[Any]] = self._call("manifest", bundle=bundle)
         return manifest
 
-    def get_files(self, worker_id: str, hashes: list[str]) -> dict[str, bytes]:
+    def get_files(self, hashes: list[str]) -> dict[str, bytes]:
         """Contents of files by their SHA-256, in as many answers as it takes."""
         found: dict[str, bytes] = {}
         wanted = list(hashes)
         while wanted:
-            answer = self._call("files", worker_id=worker_id, hashes=wanted)
+            answer = self._call("files", hashes=wanted)
             found.update({key: base64.b64decode(text) for key, text in answer["files"].items()})
             wanted = answer["left"]
         return found
