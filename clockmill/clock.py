@@ -58,3 +58,13 @@ def parse_iso(text: str) -> datetime:
 def parse_iso_or_none(text: str | None) -> datetime | None:
     """The instant that :func:`parse_iso` reads; None, or an empty text, is None."""
     return parse_iso(text) if text else None
+
+
+def backoff(failures: int, first: float, longest: float) -> float:
+    """Seconds until the next try, twice as many with each failure.
+
+    :param failures: how many there were before the last one.
+    :param first: seconds after the first failure.
+    :param longest: seconds that are never exceeded.
+    """
+    return min(first * 2.0 ** min(failures, 60), longest)

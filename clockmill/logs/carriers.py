@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from clockmill.clock import backoff
 from clockmill.logs.outbox import Parcel
 from clockmill.logs.store import LogStore
 from clockmill.protocols.logs import LogPiece
@@ -104,7 +105,7 @@ class StoreCarrier:
 
     def pause(self, pieces: int) -> float:
         """2 seconds, 4, 8, 16, then 30: what most tasks write is one object at their end."""
-        return min(30.0, 2.0 * 2.0 ** min(pieces, 10))
+        return backoff(pieces, 2.0, 30.0)
 
     def send(self, loads: Sequence[Load]) -> list[int | None]:
         """Put each where it belongs."""

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from clockmill.clock import Clock
+from clockmill.clock import Clock, backoff
 from clockmill.errors import ClockmillError
 from clockmill.logs.carriers import Carrier, Load
 from clockmill.logs.outbox import Outbox, Parcel
@@ -224,11 +224,11 @@ class LogShipper:
             log.warning("the logs of tasks cannot be sent, trying again: %s", error)
         now = self._clock.monotonic()
         self._failures += 1
-        pause = min(_ROUND_SECONDS if self._leaving.is_set() else _LONGEST_PAUSE, 2.0 ** min(self._failures - 1, 10))
+        pause = backoff(self._failures - 1, 1.0, _ROUND_SECONDS if self._leaving.is_set() else _LONGEST_PAUSE)
         self._pause_until = now + pause
         for load in loads:
             load.parcel.failures += 1
-            load.parcel.due = now + min(2 * _LONGEST_PAUSE, 2.0 ** min(load.parcel.failures, 10))
+            load.parcel.due = now + backoff(load.parcel.failures, 1.0, 2 * _LONGEST_PAUSE)
         return pause
 
     def _is_any_due(self) -> bool:

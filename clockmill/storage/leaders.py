@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from clockmill.storage.tables import leader
+from clockmill.storage.upsert import insert_missing
 
 _L = leader.c
 
@@ -47,8 +47,7 @@ def take_lead(connection: Connection, name: str, instance: str, before: Leader |
     :param before: who led, as it was read, and has not beaten since; None when nobody did.
     """
     if before is None:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(leader).values(name=name, instance=instance, beat=1).on_conflict_do_nothing()
+        new = insert_missing(connection, leader).values(name=name, instance=instance, beat=1)
         return connection.execute(new.returning(_L.name)).one_or_none() is not None
     same = (_L.name == name, _L.instance == before.instance, _L.beat == before.beat)
     return connection.execute(update(leader).where(*same).values(instance=instance, beat=before.beat + 1)).rowcount == 1

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, or_, select, update
 
+from clockmill.clock import backoff
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.tables import Instant, attempt, offer, supervisor
 
@@ -45,6 +46,20 @@ class OpenOffer:
     executor: str
     queue: str
     priority: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingOffer:
+    """An attempt that no worker has claimed, as people are told of it.
+
+    :param since: when it was first offered.
+    :param again_at: when its doorbell is rung again.
+    """
+
+    executor: str
+    queue: str
+    since: datetime
+    again_at: datetime
 
 
 def insert_offers(connection: Connection, offers: Sequence[NewOffer], now: datetime) -> None:
@@ -105,7 +120,20 @@ def ring_again(connection: Connection, now: datetime, limit: int) -> list[OpenOf
 
 
 def _pause(offers: int) -> timedelta:
-    return timedelta(seconds=min(_FIRST_REPEAT * 2 ** min(offers, 20), _LONGEST_REPEAT))
+    return timedelta(seconds=backoff(offers, _FIRST_REPEAT, _LONGEST_REPEAT))
+
+
+_ONE = (
+    select(_O.executor, _O.queue, attempt.c.queued_at.label("since"), _O.offer_at.label("again_at"))
+    .join(attempt, attempt.c.id == _O.attempt_id)
+    .where(_O.attempt_id == bindparam("ident"), _O.offer_at.is_not(None))
+)
+
+
+def find_offer(connection: Connection, attempt_id: str) -> WaitingOffer | None:
+    """What an attempt waits for a worker with; None when it does not wait for one."""
+    row = connection.execute(_ONE, {"ident": attempt_id}).one_or_none()
+    return None if row is None else WaitingOffer(**row._mapping)
 
 
 _ANY = select(_O.attempt_id).where(_O.offer_at.is_not(None), _O.executor == bindparam("executor")).limit(1)

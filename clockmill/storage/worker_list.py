@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select
 
-from clockmill.storage.tables import Instant, attempt, offer, supervisor
+from clockmill.storage.tables import Instant, supervisor
 
 _S = supervisor.c
 
@@ -85,27 +85,3 @@ def find_supervisor(connection: Connection, ident: str) -> Whereabouts | None:
     return Whereabouts(
         host=row.host, is_worker=bool(row.queues), is_alive=row.is_alive, lease=row.lease, seen_at=row.seen_at
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfferRow:
-    """An attempt that no worker has claimed.
-
-    :param since: when it was first offered.
-    :param again_at: when its doorbell is rung again.
-    """
-
-    executor: str
-    queue: str
-    since: datetime
-    again_at: datetime
-
-
-def find_offer(connection: Connection, attempt_id: str) -> OfferRow | None:
-    """What an attempt waits for a worker with; None when it does not wait for one."""
-    told = select(
-        offer.c.executor, offer.c.queue, attempt.c.queued_at.label("since"), offer.c.offer_at.label("again_at")
-    )
-    wanted = told.join(attempt, attempt.c.id == offer.c.attempt_id)
-    row = connection.execute(wanted.where(offer.c.attempt_id == attempt_id, offer.c.offer_at.is_not(None))).first()
-    return None if row is None else OfferRow(**row._mapping)

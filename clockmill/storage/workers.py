@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Integer, bindparam, delete, exists, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from clockmill.errors import GatewayUnavailable
 from clockmill.protocols import AttemptReport
@@ -25,6 +24,7 @@ from clockmill.storage.offers import drop_offers
 from clockmill.storage.supervisors import bury, bury_silent
 from clockmill.storage.tables import attempt, lit, offer, supervisor, worker_report
 from clockmill.storage.transitions import claim_attempts
+from clockmill.storage.upsert import insert_missing
 
 _S, _A, _O = supervisor.c, attempt.c, offer.c
 
@@ -206,8 +206,7 @@ def store_reports(connection: Connection, kind: str, reports: Sequence[tuple[str
         if live.get(ident) == token
     ]
     if rows:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        connection.execute(dialect.insert(worker_report).on_conflict_do_nothing(), rows)
+        connection.execute(insert_missing(connection, worker_report), rows)
     return len(rows)
 
 

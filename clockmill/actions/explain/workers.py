@@ -13,8 +13,8 @@ from clockmill.errors import did_you_mean
 from clockmill.storage.attempts import live_holders
 from clockmill.storage.components import list_components
 from clockmill.storage.engine import Connection
-from clockmill.storage.offers import has_offers, room_for_offers
-from clockmill.storage.worker_list import WorkerRow, find_offer, find_supervisor, list_workers
+from clockmill.storage.offers import find_offer, has_offers, room_for_offers
+from clockmill.storage.worker_list import WorkerRow, find_supervisor, list_workers
 
 #: Of more workers, only the number is told.
 _MOST_NAMED = 5

@@ -11,7 +11,7 @@ from typing import Any
 
 from kombu import Connection, Producer
 
-from clockmill.clock import Clock
+from clockmill.clock import Clock, backoff
 from clockmill.executors.base import Offer
 from clockmill.executors.celery.app import bell_queue, make_app, nudge_exchange
 from clockmill.executors.celery.doorbell import TASK, BrokerOptions, sign
@@ -90,7 +90,7 @@ class Ringer:
         with self._news:
             if not self._is_closed:
                 # A doorbell that comes meanwhile has to wait as well.
-                pause = min(_FIRST_PAUSE * 2.0 ** min(self._failures, 10), _LONGEST_PAUSE)
+                pause = backoff(self._failures, _FIRST_PAUSE, _LONGEST_PAUSE)
                 self._news.wait_for(lambda: self._is_closed, pause)
 
     def _connect(self) -> bool:

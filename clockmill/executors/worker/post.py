@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from clockmill.clock import backoff
 from clockmill.errors import GatewayUnavailable
 from clockmill.executors.worker.errands import Errands
 from clockmill.executors.worker.setup import WorkerSetup
@@ -160,6 +161,5 @@ class Post:
             return
         if isinstance(error, GatewayUnavailable) and not self._failures:
             log.warning("worker %s cannot reach where its work comes from, trying again: %s", self.worker_id, error)
-        pause = min(_FIRST_PAUSE * 2.0 ** min(self._failures, 10), _LONGEST_PAUSE)
+        self._retry_at = self._clock.monotonic() + backoff(self._failures, _FIRST_PAUSE, _LONGEST_PAUSE)
         self._failures += 1
-        self._retry_at = self._clock.monotonic() + pause
