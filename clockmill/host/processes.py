@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+#: The descriptor by which the process of an attempt talks with its supervisor.
+CONTROL_FD = 3
 #: The environment variable that every process of an attempt carries.
 ATTEMPT_MARK = "ATTEMPT_ID"
 #: The environment variable that every process below a supervisor carries.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from clockmill.host import launching, processes, wire
-from clockmill.runtime.nursery import CONTROL_FD, Nursery, take_over
+from clockmill.runtime.nursery import Nursery, take_over
 
 _PROGRAM = str(Path(__file__).with_name("freshproc.py"))
 _LENGTH = struct.Struct(">I")
@@ -47,7 +47,7 @@ def _read_plan() -> dict[str, Any]:
 def _read_exactly(count: int) -> bytes:
     data = b""
     while len(data) < count:
-        piece = os.read(CONTROL_FD, count - len(data))
+        piece = os.read(processes.CONTROL_FD, count - len(data))
         if not piece:
             raise ValueError("its supervisor is gone.")
         data += piece
@@ -60,7 +60,7 @@ def _become(plan: Mapping[str, Any], parent: int) -> None:
     python = launching.interpreter(config, os.environ)
     login = launching.apply(config, plan["user"])
     environment = launching.environment_for(config, python, os.environ | login)
-    os.set_inheritable(CONTROL_FD, True)
+    os.set_inheritable(processes.CONTROL_FD, True)
     for number in _IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     _check_readable(plan)
@@ -81,7 +81,7 @@ def _check_readable(plan: Mapping[str, Any]) -> None:
 
 def _tell(reason: str) -> None:
     message = {"op": "result", "result": {"outcome": "failed", "reason": reason}}
-    os.write(CONTROL_FD, wire.encode([message]))
+    os.write(processes.CONTROL_FD, wire.encode([message]))
 
 
 def main() -> None:

@@ -22,8 +22,6 @@ from typing import Any, NoReturn
 from clockmill import probes
 from clockmill.host import processes, sockets
 
-#: Where the process of an attempt has its socket to the supervisor.
-CONTROL_FD = 3
 _MESSAGE_BYTES = 65536
 _OUR_SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
 
@@ -166,8 +164,8 @@ class Nursery:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.dup2(output, 1)
             os.dup2(output, 2)
-            os.dup2(control, CONTROL_FD, inheritable=False)
-            os.closerange(CONTROL_FD + 1, os.sysconf("SC_OPEN_MAX"))
+            os.dup2(control, processes.CONTROL_FD, inheritable=False)
+            os.closerange(processes.CONTROL_FD + 1, os.sysconf("SC_OPEN_MAX"))
             self.run_child()
         finally:
             os._exit(1)

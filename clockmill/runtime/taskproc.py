@@ -22,8 +22,6 @@ from clockmill.runtime.callbacks import make_call
 from clockmill.runtime.taskproc_channel import MAY_STAY, SocketChannel
 from clockmill.state import GOOD_OUTCOMES
 
-CONTROL_FD = 3
-
 #: Gives the DAGs of the file of a workload, by id.
 Loader = Callable[[Workload], dict[str, DAG]]
 
@@ -67,7 +65,7 @@ def _be_task(settle: Callable[[], None], load: Loader, show_mark: Callable[[str]
     code = 1
     try:
         settle()
-        link = socket.socket(fileno=CONTROL_FD)
+        link = socket.socket(fileno=processes.CONTROL_FD)
         channel = SocketChannel(link, SystemClock())
         opening = channel.opening()
         if MAY_STAY in opening:
@@ -125,7 +123,7 @@ def _show_nothing(_attempt_id: str) -> None:
 
 
 def _settle_in() -> None:
-    os.set_inheritable(CONTROL_FD, False)
+    os.set_inheritable(processes.CONTROL_FD, False)
     prepare_output()
     gc.freeze()
     gc.enable()
