@@ -62,23 +62,15 @@ def _make_worker(settings: Settings, clock: Clock, setup: ExecutorSetup, name: s
     return Worker(
         WorkerSetup(
             name=name,
-            executor=setup.name,
+            # Of the options, all are about the broker.
+            executor=replace(setup, run_folder=run_folder, options={}, key=b""),
             queues=queues,
-            slots=setup.slots,
-            resources=setup.resources or {},
             version=program_version(),
-            home=settings.home,
-            run_folder=run_folder,
             logs=shipper or HomeLogs(settings.logs_folder),
             beat_seconds=settings.workers.beat_seconds,
             lease_seconds=settings.workers.lease_seconds,
             connect=connect,
             fetch_bundle=_bundle_fetcher(settings, connect),
-            gateway=setup.gateway,
-            gateway_spec=setup.gateway_spec,
-            orphan_grace=setup.orphan_grace,
-            max_tasks_per_process=setup.max_tasks_per_process,
-            clock=clock,
         )
     )
 

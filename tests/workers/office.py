@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from clockmill.clock import SystemClock
 from clockmill.errors import GatewayUnavailable, WorkerGone
+from clockmill.executors.setup import ExecutorSetup
 from clockmill.executors.worker import HomeLogs, Worker, WorkerSetup
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.protocols.workers import Exchange, ExchangeAnswer, WorkerInfo
@@ -159,24 +160,26 @@ class Office:
 class Hired:
     """A worker that runs in a thread."""
 
-    def __init__(self, office: Office, name: str = "w", **fields: Any) -> None:
+    def __init__(self, office: Office, name: str = "w", slots: int = 2, **fields: Any) -> None:
         self.office = office
         home = office.bench.home
         settings: dict[str, Any] = {
             "name": name,
-            "executor": "celery",
+            "executor": ExecutorSetup(
+                name="celery",
+                home=home,
+                run_folder=home / "run" / "workers" / name,
+                slots=slots,
+                gateway=FACTORY,
+                gateway_spec={"folder": str(home / "live")},
+            ),
             "queues": ["default"],
-            "slots": 2,
             "version": "1",
-            "home": home,
-            "run_folder": home / "run" / "workers" / name,
             "logs": HomeLogs(home / "logs"),
             "beat_seconds": 0.2,
             "lease_seconds": 60.0,
             "connect": lambda: office,
             "fetch_bundle": lambda bundle: home / "bundle",
-            "gateway": FACTORY,
-            "gateway_spec": {"folder": str(home / "live")},
         }
         self.worker = Worker(WorkerSetup(**(settings | fields)))
         self.error: BaseException | None = None

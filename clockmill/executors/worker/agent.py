@@ -45,8 +45,8 @@ class Worker:
     def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
         self._clock = setup.clock
-        self._seat = Seat(setup.run_folder, setup.name)
-        self._executor = LocalExecutor(setup.for_executor())
+        self._seat = Seat(setup.executor.run_folder, setup.name)
+        self._executor = LocalExecutor(setup.executor)
         self._logs = setup.logs
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._calls: deque[Callable[[], None]] = deque()
