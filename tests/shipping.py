@@ -8,8 +8,10 @@ from pathlib import Path
 from clockmill.errors import GatewayUnavailable
 from clockmill.logs.carriers import Carrier
 from clockmill.logs.keeper import FolderKeeper
+from clockmill.logs.merged import Cursor
 from clockmill.logs.outbox import Outbox
 from clockmill.logs.shipping import LogShipper
+from clockmill.logs.tasklogs import TaskLogs
 from clockmill.protocols import Workload
 from clockmill.protocols.logs import LogOwner, LogPiece
 from clockmill.testing.clock import FakeClock
@@ -23,6 +25,16 @@ def attempt(ident: str, key: str = KEY) -> Workload:
         attempt_id=ident, token=f"token-{ident}", dag_id="d", run_id="r", task_id="t", bundle="b", bundle_path="",
         file="d.py", log_path=f"{key}.log",
     )  # fmt: skip
+
+
+def text(reader: TaskLogs, key: str = KEY, *, growing: bool = False) -> bytes:
+    """All that a reader sees of a log."""
+    return reader.chunk(reader.folder / f"{key}.log", Cursor(), growing=growing, limit=1 << 30)[1].data
+
+
+def kept(reader: TaskLogs, *attempts: str, key: str = KEY) -> bool:
+    """Whether a reader sees all that these attempts wrote."""
+    return not reader.find(reader.folder / f"{key}.log").lacks(attempts)
 
 
 class Receiver:

@@ -1,5 +1,5 @@
 """Gives these tests a scheduler over a real database; see ``tests/mill.py``."""
 
-from mill import clock, mill
+from tests.mill import clock, mill
 
 __all__ = ["clock", "mill"]

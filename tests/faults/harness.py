@@ -83,6 +83,11 @@ class Service:
         wait_until(lambda: re.search("^ready http", self.out.read_text(), re.M), "ready", tell=self.said)
         return CLOCK.monotonic()
 
+    @property
+    def address(self) -> str:
+        """Where a web server that is ready answers."""
+        return self.out.read_text().split()[1]
+
     def is_over(self) -> bool:
         """Whether it has ended, for whatever reason."""
         return self.process.poll() is not None

@@ -241,7 +241,7 @@ def test_a_worker_of_another_machine_needs_neither_the_database_nor_the_folder_o
     mill.start("scheduler")
     server = mill.start("webserver", "--port", "0")
     server.ready()
-    address = server.out.read_text().split()[1]
+    address = server.address
     there = {"CLOCKMILL__WORKERS__API_URL": address, "CLOCKMILL__CORE__DAGS_FOLDER": str(place / "none")}
     far = CeleryMill(place / "far", "sqlite:////nowhere/clockmill.db", place, extra=mill.extra | there)
     try:
@@ -272,7 +272,7 @@ def test_the_log_of_a_task_elsewhere_is_read_while_it_runs_and_complete_once_tha
     mill.start("scheduler")
     server = mill.start("webserver", "--port", "0")
     server.ready()
-    address = server.out.read_text().split()[1]
+    address = server.address
     there = mill.extra | {"CLOCKMILL__WORKERS__API_URL": address}
     far = CeleryMill(place / "far", "sqlite:////nowhere/clockmill.db", place, extra=there)
 

@@ -164,7 +164,7 @@ def test_services_that_are_started_in_any_order_wait_for_the_tables_and_then_wor
     mill.wait_for_runs()
 
     assert {each.state for each in mill.check().attempts} == {"success"}
-    address = services[0].out.read_text().split()[1]
+    address = services[0].address
     wait_until(lambda: health(address)["status"] == "healthy", "/health", tell=lambda: str(health(address)))
     assert [service.end() for service in services] == [0, 0, 0, 0]
     mill.check_gone()

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import urllib3
-from gateways.conftest import SECRET
 from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import insert, update
 
@@ -23,12 +22,13 @@ from clockmill.errors import GatewayUnavailable, NotFound, TaskGone, WorkerGone
 from clockmill.protocols import ReadGateway
 from clockmill.protocols.workers import Exchange, WorkerInfo
 from clockmill.runtime.remote import reads
-from clockmill.runtime.remote.client import Client, Gone, Refused
+from clockmill.runtime.remote.client import Client, Expired, Gone, Refused
 from clockmill.runtime.remote.signing import MOST_BYTES, PREFIX, SIGNATURE, sign
 from clockmill.runtime.remote.worker import HttpWorkerGateway
 from clockmill.storage import tables
 from clockmill.storage.engine import Database
 from clockmill.webserver import execution
+from tests.gateways.conftest import SECRET
 
 pytestmark = pytest.mark.filterwarnings("error")
 WORKER = WorkerInfo(
@@ -121,7 +121,7 @@ def test_an_access_that_is_over_is_asked_for_again_without_the_task_noticing(
     assert gateway.get_variable(*live, "x") is None
     assert len(issued) == 1
     monkeypatch.setattr(execution, "ACCESS_SECONDS", -1)
-    with pytest.raises(Exception, match="The access is over"):  # it was renewed once, and is over again
+    with pytest.raises(Expired, match="The access is over"):  # it was renewed once, and is over again
         gateway.get_variable(*live, "x")
     assert len(issued) == 2
     monkeypatch.setattr(execution, "ACCESS_SECONDS", 600)

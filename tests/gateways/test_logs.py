@@ -23,13 +23,12 @@ from clockmill.protocols.workers import WorkerGateway
 from clockmill.runtime.remote.client import Client
 from clockmill.runtime.remote.worker import HttpWorkerGateway
 from clockmill.storage import tables
-from clockmill.storage.crypto import create_key_file
 from clockmill.storage.engine import Database
 from clockmill.storage.gateway import gateway_spec, open_gateway
 from clockmill.storage.worker_gateway import DatabaseWorkerGateway
 from clockmill.testing.execution import execution_server
+from tests.gateways.conftest import SECRET
 
-SECRET = b"the secret of this installation"
 NO_TEXT = bytes(range(256)) * 300
 
 
@@ -39,14 +38,15 @@ def logs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["database", "http"])
-def gateway(request: pytest.FixtureRequest, database: Database, tmp_path: Path, logs: Path) -> Iterator[WorkerGateway]:
+def gateway(
+    request: pytest.FixtureRequest, database: Database, key_file: Path, tmp_path: Path, logs: Path
+) -> Iterator[WorkerGateway]:
     """Each way to send, and in the database the attempt ``me`` of the second try of ``d/now/t [3]``."""
     direct = DatabaseWorkerGateway(database, tmp_path / "run", SystemClock(), FolderKeeper(logs))
     if request.param == "database":
         yield direct
         return
-    create_key_file(tmp_path / "fernet.key")
-    reads = open_gateway(gateway_spec(database, tmp_path / "fernet.key"))
+    reads = open_gateway(gateway_spec(database, key_file))
     with execution_server(direct, reads, SECRET) as address:
         gateway = HttpWorkerGateway(Client(address, SECRET))
         yield gateway

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from shipping import Receiver, Worker
 
 from clockmill.logs.carriers import ApiCarrier
 from clockmill.logs.tasklogs import TaskLogs
+from tests.shipping import Receiver, Worker
 
 
 @pytest.fixture

@@ -8,22 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shipping import KEY, Receiver, Worker
 
 from clockmill.errors import UsageError
 from clockmill.logs import shipping
 from clockmill.logs.carriers import ApiCarrier
-from clockmill.logs.merged import Cursor
 from clockmill.logs.tasklogs import TaskLogs
-
-
-def text(reader: TaskLogs, *, growing: bool = False) -> bytes:
-    """All of the log of the try that all these tests write."""
-    return reader.chunk(reader.folder / f"{KEY}.log", Cursor(), growing=growing, limit=1 << 30)[1].data
-
-
-def kept(reader: TaskLogs, *attempts: str) -> bool:
-    return not reader.find(reader.folder / f"{KEY}.log").lacks(attempts)
+from tests.shipping import KEY, Receiver, Worker, kept, text
 
 
 def test_what_a_task_writes_is_there_while_it_runs_and_complete_at_its_end(worker: Worker, reader: TaskLogs) -> None:

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shipping import KEY, Worker
 
 from clockmill.errors import ConfigError
 from clockmill.logs.carriers import StoreCarrier
-from clockmill.logs.merged import Cursor
 from clockmill.logs.store import LogStore, LogsUnavailable
 from clockmill.logs.tasklogs import TaskLogs
 from clockmill.testing.servers import S3Server, s3_server
+from tests.shipping import KEY, Worker, kept, text
 
 HOSTILE_KEY = "d/manual__2026-01-01T00:00:00+00:00/a::b~c.d-e/-1/12"
 
@@ -49,14 +48,6 @@ def sender(tmp_path: Path, store: LogStore) -> Worker:
 def far_reader(tmp_path: Path, open_store: Callable[[], LogStore]) -> TaskLogs:
     """Somebody on another machine."""
     return TaskLogs(tmp_path / "elsewhere", open_store(), limit=60)
-
-
-def text(reader: TaskLogs, key: str = KEY) -> bytes:
-    return reader.chunk(reader.folder / f"{key}.log", Cursor(), growing=False, limit=1 << 30)[1].data
-
-
-def kept(reader: TaskLogs, *attempts: str, key: str = KEY) -> bool:
-    return not reader.find(reader.folder / f"{key}.log").lacks(attempts)
 
 
 @pytest.mark.parametrize("key", [KEY, HOSTILE_KEY, "d/r/callbacks/7"])

@@ -18,7 +18,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from mill import Mill, SilentListener
 from sqlalchemy import MetaData, delete, insert, select
 
 from clockmill import DAG
@@ -51,6 +50,7 @@ from clockmill.storage.pools import Pool, set_pools
 from clockmill.storage.triggers import Fired, claim_triggers, fire
 from clockmill.testing.clock import FakeClock
 from clockmill.testing.executor import ScriptedExecutor
+from tests.mill import Mill, SilentListener
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOLDING = {TaskState.QUEUED, TaskState.RUNNING}

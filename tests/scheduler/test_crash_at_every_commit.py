@@ -6,7 +6,6 @@ from collections import Counter
 from datetime import date, timedelta
 
 import pytest
-from crashes import Crash, crash_at
 from sqlalchemy import select
 
 from clockmill import DAG
@@ -17,6 +16,7 @@ from clockmill.operators.bash import BashOperator
 from clockmill.state import BackfillState, RunState, TaskState
 from clockmill.storage import tables
 from clockmill.storage.backfill_pages import list_backfills
+from tests.crashes import Crash, crash_at
 
 SEVERAL = 60
 

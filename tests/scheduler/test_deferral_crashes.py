@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from crashes import Crash, crash_at
 from sqlalchemy import select
 
 from clockmill import DAG
@@ -17,6 +16,7 @@ from clockmill.state import RunState
 from clockmill.storage import tables, triggers
 from clockmill.storage.triggers import Fired
 from clockmill.storage.xcoms import list_xcoms
+from tests.crashes import Crash, crash_at
 
 DEFER = {"class_path": "my.Trigger", "kwargs": "{}", "method": "go_on", "method_kwargs": "{}", "timeout": 3600.0}
 PUSHED = ("pushed", "1")

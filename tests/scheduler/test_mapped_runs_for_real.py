@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mill import Mill
 
 import clockmill.dags
 from clockmill import DAG, SkipTask, task, task_group
@@ -25,6 +24,7 @@ from clockmill.storage.engine import Database
 from clockmill.storage.gateway import DatabaseGateway
 from clockmill.storage.xcoms import list_xcoms
 from clockmill.xcom import decode
+from tests.mill import Mill
 
 Instance = tuple[str, str, int, int]
 

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from mill import Mill
 
 from clockmill import DAG, task
 from clockmill.actions.explain import Explanation, explain
 from clockmill.state import TaskState
 from clockmill.testing.executor import ScriptedExecutor
+from tests.mill import Mill
 
 START = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
 GB = 1 << 30

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from mill import SilentListener
 from sqlalchemy import select
 
 from clockmill import DAG
@@ -13,6 +12,7 @@ from clockmill.scheduler.service import SchedulerService
 from clockmill.state import TaskState
 from clockmill.storage import tables
 from clockmill.testing.executor import ScriptedExecutor
+from tests.mill import SilentListener
 
 
 class Pair:

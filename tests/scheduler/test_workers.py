@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mill import Mill, SilentListener
 from sqlalchemy import func, select, update
 
 from clockmill import DAG, task
@@ -35,6 +34,7 @@ from clockmill.storage.gateway import DatabaseGateway
 from clockmill.storage.worker_gateway import DatabaseWorkerGateway
 from clockmill.testing.broker import ScriptedBroker
 from clockmill.testing.execution import execution_server
+from tests.mill import Mill, SilentListener
 
 START = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,6 @@ def office(tmp_path: Path) -> Iterator[Office]:
     bench = ExecutorBench(tmp_path, LocalExecutor, {}, {})
     office = Office(bench)
     yield office
-    import os
-
     os.close(office.bell)
     bench.close()
 

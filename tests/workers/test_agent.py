@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -14,20 +13,10 @@ import pytest
 from clockmill.errors import Conflict, GatewayUnavailable, UsageError
 from clockmill.protocols import Workload
 from clockmill.protocols.workers import Exchange
+from clockmill.testing.bench import ended
 from tests.workers.office import PATIENCE, Hired, Office
 
 Hire = Callable[..., Hired]
-
-
-def ended(pid: int) -> bool:
-    """Wait until a process is gone."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    ready, _, _ = select.select([handle], [], [], PATIENCE)
-    os.close(handle)
-    return bool(ready)
 
 
 # --- work ------------------------------------------------------------------------------------------------------------
@@ -215,8 +204,8 @@ def test_what_ran_below_a_supervisor_that_died_is_lost_and_the_next_attempt_runs
     [child] = office.said(lost, "begin")
     alive = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
     [supervisor] = [each for each in alive if "clockmill.runtime.supervisor" in each.cmdline()]
-    supervisor.kill()
-    assert ended(int(child))
+    with ended(int(child)):
+        supervisor.kill()
     report = office.report(lost)
     assert report.outcome == "lost"
     assert report.reason.startswith("The supervisor that ran it is gone.")
@@ -235,8 +224,8 @@ def test_a_worker_that_is_not_heard_for_too_long_has_ended_its_tasks_before_othe
     workload = office.offer("stubborn", kill_grace=0.2)
     worker.knock(workload)
     [child] = office.said(workload, "begin")
-    office.trouble = office.is_unavailable
-    assert ended(int(child))
+    with ended(int(child)):
+        office.trouble = office.is_unavailable
     assert office.reports == {}
     office.trouble = None
     report = office.report(workload)
@@ -251,8 +240,8 @@ def test_the_tasks_of_a_worker_that_is_dead_end_as_soon(office: Office, hire: Hi
     workload = office.offer("stubborn", kill_grace=0.2)
     worker.knock(workload)
     [child] = office.said(workload, "begin")
-    worker.crash()
-    assert ended(int(child))
+    with ended(int(child)):
+        worker.crash()
     hire()
     assert office.report(workload).outcome == "released"
 
@@ -265,8 +254,8 @@ def test_a_worker_that_was_given_up_kills_what_it_runs_says_nothing_of_it_and_be
     worker.knock(workload)
     [child] = office.said(workload, "begin")
     [first] = office.workers
-    office.gone.add(first)
-    assert ended(int(child))
+    with ended(int(child)):
+        office.gone.add(first)
     second = office.wait(lambda: next(iter(office.workers.keys() - {first}), None), "another id")
     after = office.offer("work")
     assert worker.knock(after)

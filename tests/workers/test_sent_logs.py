@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shipping import KEY, Receiver
 
 from clockmill.clock import SystemClock
 from clockmill.logs.carriers import ApiCarrier
@@ -15,6 +14,7 @@ from clockmill.logs.outbox import Outbox
 from clockmill.logs.shipping import LogShipper
 from clockmill.protocols import Workload
 from clockmill.protocols.logs import LogPiece
+from tests.shipping import KEY, Receiver
 from tests.workers.office import Hired, Office
 
 Hire = Callable[..., Hired]
