@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from clockmill.executors.worker.desk import Desk
-from clockmill.protocols import AttemptReport, Exchange, ExchangeAnswer
+from clockmill.protocols import AttemptReport
+from clockmill.protocols.workers import Exchange, ExchangeAnswer
 
 
 def letter(desk: Desk) -> Exchange:
