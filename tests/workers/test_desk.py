@@ -16,7 +16,7 @@ def outcomes(said: Exchange) -> dict[str, str]:
 
 
 def test_while_every_letter_is_refused_no_report_is_blamed_and_none_is_lost() -> None:
-    desk = Desk(2)
+    desk = Desk()
     desk.adopt([("a", "token"), ("b", "token")])
     for ident in "ab":
         desk.ended(AttemptReport(attempt_id=ident, token="token", outcome="success"))
@@ -33,7 +33,7 @@ def test_while_every_letter_is_refused_no_report_is_blamed_and_none_is_lost() ->
 
 
 def test_a_report_is_blamed_when_letters_without_it_are_taken() -> None:
-    desk = Desk(1)
+    desk = Desk()
     desk.adopt([("a", "token")])
     desk.ended(AttemptReport(attempt_id="a", token="token", outcome="success"))
     desk.refused(letter(desk), "ValueError: too odd")

@@ -50,7 +50,7 @@ class Worker:
         self._logs = setup.logs
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._calls: deque[Callable[[], None]] = deque()
-        self._desk = Desk(setup.slots)
+        self._desk = Desk()
         self._post = Post(setup, self._ring)
         self._shelf = Shelf(setup, Errands("bundles", self._ring))
         self._places: dict[str, str] = {}  # attempt -> its supervisor
@@ -277,14 +277,14 @@ class Worker:
 
     @property
     def _free(self) -> int:
-        """How many attempts could be started now or soon: a slot for each that is not on its way to one."""
-        if not self._executor.free_slots() and not self._places:
+        """How many attempts could begin now or soon: slots that nothing here needs, and what short tasks allow."""
+        supervised = self._executor.controlled()
+        if not supervised:
             return 0
         now = self._clock.monotonic()
         slow = sum(now - since > WINDOW for since in self._submitted.values())
-        on_the_way = len(self._to_submit) + self._shelf.waiting
-        supervised = sum(self._executor.free_slots().values()) - on_the_way
-        return max(0, min(self._desk.free, supervised) + self._ahead.allowed(slow))
+        here = self._desk.running.union(*supervised.values())
+        return max(0, self._setup.slots - len(here) + self._ahead.allowed(slow))
 
     def _has_errand(self) -> bool:
         """Whether there is something to say before the next beat."""
@@ -367,7 +367,7 @@ class Worker:
         self._executor.acknowledge(self._desk.held)
         self._forget_unsubmitted()
         knocks = self._desk
-        self._desk = Desk(self._setup.slots)
+        self._desk = Desk()
         self._desk.inherit_knocks(knocks)
         self._previous = []
         self._post.forget_id()

@@ -41,12 +41,10 @@ class Told:
 class Desk:
     """The books of one worker under one id.
 
-    :param slots: how many attempts it runs at once.
     :ivar is_hungry: whether it is worth asking for any work at all, because there may be some without a doorbell.
     """
 
-    def __init__(self, slots: int) -> None:
-        self._slots = slots
+    def __init__(self) -> None:
         self._knocks: OrderedDict[str, _Knock] = OrderedDict()
         self._held: dict[str, str] = {}
         self._running: set[str] = set()
@@ -69,11 +67,6 @@ class Desk:
     def running(self) -> set[str]:
         """What of it is not over."""
         return set(self._running)
-
-    @property
-    def free(self) -> int:
-        """How many attempts more it can run; below zero when it has some that wait for a slot."""
-        return self._slots - len(self._running)
 
     @property
     def has_news(self) -> bool:

@@ -35,11 +35,6 @@ class Shelf:
         self._retry_at: dict[str, float] = {}
 
     @property
-    def waiting(self) -> int:
-        """How many attempts were not taken yet."""
-        return len(self._ready) + len(self._failed) + sum(map(len, self._waiting.values()))
-
-    @property
     def due(self) -> float:
         """When a bundle is to be asked for again, in monotonic seconds."""
         return min(self._retry_at.values(), default=math.inf)
