@@ -197,7 +197,7 @@ class Hired:
         return self.worker.knock(workload.attempt_id, workload.token).result(PATIENCE)
 
     def crash(self) -> None:
-        """Leave behind what a worker leaves that was killed: a supervisor, and a seat that nobody sits on."""
+        """Leave behind what a worker leaves that was killed: a supervisor, and a note of who it was."""
 
         def fall() -> None:
             raise ZeroDivisionError

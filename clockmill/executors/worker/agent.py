@@ -19,12 +19,12 @@ from clockmill.errors import GatewayUnavailable, WorkerGone
 from clockmill.executors.base import Finished, Started, SupervisorDown, SupervisorUp
 from clockmill.executors.local import LocalExecutor
 from clockmill.executors.worker.ahead import PATIENCE, WINDOW, Ahead
+from clockmill.executors.worker.background import BackgroundCalls
+from clockmill.executors.worker.bundles import BundleFetcher
 from clockmill.executors.worker.desk import Desk
-from clockmill.executors.worker.errands import Errands
+from clockmill.executors.worker.lock import WorkerLock
 from clockmill.executors.worker.post import Post
-from clockmill.executors.worker.seat import Seat
 from clockmill.executors.worker.setup import WorkerSetup
-from clockmill.executors.worker.shelf import Shelf
 from clockmill.host import processes
 from clockmill.ids import new_token
 from clockmill.protocols import AttemptReport, Workload
@@ -45,19 +45,19 @@ class Worker:
     def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
         self._clock = setup.clock
-        self._seat = Seat(setup.executor.run_folder, setup.name)
+        self._lock = WorkerLock(setup.executor.run_folder, setup.name)
         self._executor = LocalExecutor(setup.executor)
         self._logs = setup.logs
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._calls: deque[Callable[[], None]] = deque()
         self._desk = Desk()
         self._post = Post(setup, self._ring)
-        self._shelf = Shelf(setup, Errands("bundles", self._ring))
+        self._bundles = BundleFetcher(setup, BackgroundCalls("bundles", self._ring))
         self._places: dict[str, str] = {}  # attempt -> its supervisor
         self._to_submit: deque[tuple[float, Workload]] = deque()  # with the moment since when each could begin
         self._ahead = Ahead(setup.slots)
         self._submitted: dict[str, float] = {}
-        self._previous = list(self._seat.previous)
+        self._previous = list(self._lock.previous)
         self._is_draining = False
         self._is_stopping = False
         self._is_ending = False
@@ -99,7 +99,7 @@ class Worker:
         :raises UsageError: when it is refused where the work comes from.
         """
         try:
-            self._executor.start(self._seat.epoch)
+            self._executor.start(self._lock.epoch)
             self._logs.start()
             while not self._is_over():
                 self._turn()
@@ -112,7 +112,7 @@ class Worker:
         while self._calls:
             self._calls.popleft()()
         self._post.deliver()
-        self._shelf.deliver()
+        self._bundles.deliver()
         self._hear()
         self._start_fetched()
         self._give_back_late()
@@ -134,7 +134,7 @@ class Worker:
     def _due(self) -> float:
         now = self._clock.monotonic()
         again = self._executor.look_again_in()
-        dues = [now + _LONGEST_WAIT, self._letter_due(), self._shelf.due, self._end_by, self._late_at]
+        dues = [now + _LONGEST_WAIT, self._letter_due(), self._bundles.due, self._end_by, self._late_at]
         return min([*dues, now + again] if again is not None else dues)
 
     def _ring(self) -> None:
@@ -230,10 +230,10 @@ class Worker:
     # --- starting attempts -------------------------------------------------------------------------------------------
 
     def _start_fetched(self) -> None:
-        for workload, folder in self._shelf.take():
+        for workload, folder in self._bundles.take():
             here = workload.to_json() | {"bundle_path": str(folder), "log_path": str(self._logs.begin(workload))}
             self._to_submit.append((self._clock.monotonic(), Workload.from_json(here)))
-        for workload, reason in self._shelf.take_failed():
+        for workload, reason in self._bundles.take_failed():
             self._desk.give_back([workload.attempt_id], Outcome.FAILED, reason)
         supervisor_id, free = next(iter(self._executor.free_slots().items()), ("", 0))
         first = [self._to_submit.popleft()[1] for _ in range(min(free, len(self._to_submit)))]
@@ -259,7 +259,7 @@ class Worker:
         return self._to_submit[0][0] + PATIENCE
 
     def _forget_unsubmitted(self) -> list[str]:
-        unsubmitted = [*self._shelf.forget_all(), *(workload.attempt_id for _, workload in self._to_submit)]
+        unsubmitted = [*self._bundles.forget_all(), *(workload.attempt_id for _, workload in self._to_submit)]
         self._to_submit.clear()
         self._logs.end(unsubmitted)
         return unsubmitted
@@ -267,7 +267,7 @@ class Worker:
     def _stop_attempts(self, attempt_ids: list[str]) -> None:
         wanted = set(attempt_ids)
         waiting = [workload.attempt_id for _, workload in self._to_submit]
-        never = self._shelf.forget(wanted) + [ident for ident in waiting if ident in wanted]
+        never = self._bundles.forget(wanted) + [ident for ident in waiting if ident in wanted]
         self._to_submit = deque(each for each in self._to_submit if each[1].attempt_id not in wanted)
         self._logs.end(never)
         self._desk.give_back(never, Outcome.STOPPED, "stopped before it began")
@@ -317,13 +317,13 @@ class Worker:
     def _register(self) -> None:
         worker_id = f"{processes.host_name()[:40]}-{new_token()[:12]}"
         held = [[ident, token] for ident, token in self._desk.held.items()]
-        self._seat.sit_down(worker_id)
+        self._lock.note(worker_id)
         self._post.register(worker_id, self._previous, held, self._registered)
 
     def _registered(self, error: Exception | None) -> None:
         if error is None:
             self._previous = []
-            self._seat.sit_down(self._post.worker_id, alone=True)
+            self._lock.note(self._post.worker_id, alone=True)
             self._logs.sweep()
             self._grant()
             log.info("worker %s began with %d attempts", self._post.worker_id, len(self._desk.held))
@@ -351,7 +351,7 @@ class Worker:
         if self._is_draining:  # claimed by a letter of which the answer was lost
             self._desk.give_back([each.attempt_id for each in told.fresh], Outcome.RELEASED, "Its worker is leaving.")
         else:
-            self._shelf.fetch(told.fresh)
+            self._bundles.fetch(told.fresh)
 
     def _grant(self) -> None:
         """Let the supervisors go on; not with each letter, because each wakes them."""
@@ -392,12 +392,12 @@ class Worker:
 
     def _close(self) -> None:
         if self._post.has_left:
-            self._seat.say_goodbye()
+            self._lock.clear()
         self._desk.send_away()
         self._executor.detach()
         self._logs.leave(self._setup.farewell)
-        self._shelf.close()
+        self._bundles.close()
         self._post.close()
         self._has_left = True
         os.close(self._bell)
-        self._seat.leave()
+        self._lock.release()

@@ -10,7 +10,7 @@ from typing import Any
 
 from clockmill.clock import backoff
 from clockmill.errors import GatewayUnavailable
-from clockmill.executors.worker.errands import Errands
+from clockmill.executors.worker.background import BackgroundCalls
 from clockmill.executors.worker.setup import WorkerSetup
 from clockmill.protocols.workers import Exchange, ExchangeAnswer, WorkerGateway
 
@@ -36,7 +36,7 @@ class Post:
     def __init__(self, setup: WorkerSetup, ring: Callable[[], None]) -> None:
         self._setup = setup
         self._clock = setup.clock
-        self._errands = Errands("letters", ring)
+        self._calls = BackgroundCalls("letters", ring)
         self._gateway: WorkerGateway | None = None
         self._beat = 0
         self._beat_at = 0.0
@@ -53,7 +53,7 @@ class Post:
     @property
     def is_busy(self) -> bool:
         """Whether a letter is under way."""
-        return self._errands.is_busy
+        return self._calls.is_busy
 
     @property
     def is_beat_due(self) -> bool:
@@ -126,13 +126,13 @@ class Post:
 
     def deliver(self) -> None:
         """Tell what was answered."""
-        self._errands.deliver()
+        self._calls.deliver()
 
     def close(self) -> None:
         """Let go of the gateway, unless a call of it hangs."""
         if self._gateway is not None and not self.is_busy:
             self._gateway.close()
-        self._errands.close()
+        self._calls.close()
 
     def _send(self, work: Callable[[WorkerGateway], Any], done: Callable[[Any, Exception | None], None]) -> None:
         sent_at = math.inf
@@ -151,7 +151,7 @@ class Post:
             self._note(error)
             done(result, error)
 
-        self._errands.run(call, finish)
+        self._calls.run(call, finish)
 
     def _note(self, error: Exception | None) -> None:
         if error is None:

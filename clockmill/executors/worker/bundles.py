@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from clockmill.errors import GatewayUnavailable, UsageError
-from clockmill.executors.worker.errands import Errands
+from clockmill.executors.worker.background import BackgroundCalls
 from clockmill.executors.worker.setup import WorkerSetup
 from clockmill.protocols import Workload
 
@@ -17,16 +17,16 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
 
 
-class Shelf:
+class BundleFetcher:
     """Gives each attempt the folder of its bundle.
 
-    :param errands: the thread that fetches.
+    :param calls: the thread that fetches.
     """
 
-    def __init__(self, setup: WorkerSetup, errands: Errands) -> None:
+    def __init__(self, setup: WorkerSetup, calls: BackgroundCalls) -> None:
         self._setup = setup
         self._clock = setup.clock
-        self._errands = errands
+        self._calls = calls
         self._folders: dict[str, Path] = {}
         self._waiting: dict[str, list[Workload]] = {}
         self._fetching: set[str] = set()
@@ -51,7 +51,7 @@ class Shelf:
 
     def deliver(self) -> None:
         """Take in what was fetched, and ask again for what nobody could be asked for."""
-        self._errands.deliver()
+        self._calls.deliver()
         now = self._clock.monotonic()
         for bundle in [bundle for bundle, at in self._retry_at.items() if at <= now]:
             del self._retry_at[bundle]
@@ -69,23 +69,25 @@ class Shelf:
 
     def forget(self, attempt_ids: Collection[str]) -> list[str]:
         """Drop attempts; returns those of them that were here."""
-        known = [workload.attempt_id for workloads in self._waiting.values() for workload in workloads]
-        known += [workload.attempt_id for workload, _ in (*self._ready, *self._failed)]
+        known = [ident for ident in self._here() if ident in attempt_ids]
         for bundle, workloads in list(self._waiting.items()):
             self._waiting[bundle] = [each for each in workloads if each.attempt_id not in attempt_ids]
         self._ready = [each for each in self._ready if each[0].attempt_id not in attempt_ids]
         self._failed = [each for each in self._failed if each[0].attempt_id not in attempt_ids]
-        return [ident for ident in known if ident in attempt_ids]
+        return known
 
     def forget_all(self) -> list[str]:
         """Drop all attempts; returns them."""
-        everything = [workload.attempt_id for workloads in self._waiting.values() for workload in workloads]
-        everything += [workload.attempt_id for workload, _ in (*self._ready, *self._failed)]
-        return self.forget(frozenset(everything))
+        return self.forget(frozenset(self._here()))
 
     def close(self) -> None:
         """Fetch nothing more."""
-        self._errands.close()
+        self._calls.close()
+
+    def _here(self) -> list[str]:
+        """The attempts that nobody has taken yet."""
+        waiting = [workload.attempt_id for workloads in self._waiting.values() for workload in workloads]
+        return waiting + [workload.attempt_id for workload, _ in (*self._ready, *self._failed)]
 
     def _ask(self) -> None:
         for bundle in [each for each, workloads in self._waiting.items() if not workloads]:
@@ -95,7 +97,7 @@ class Shelf:
             self._fetch(bundle)
 
     def _fetch(self, bundle: str) -> None:
-        self._errands.run(
+        self._calls.run(
             lambda: self._setup.fetch_bundle(bundle), lambda folder, error: self._fetched(bundle, folder, error)
         )
 

@@ -11,8 +11,8 @@ from typing import Any
 Done = Callable[[Any, Exception | None], None]
 
 
-class Errands:
-    """One thread that does one thing after the other; what came of it is told by the thread of the loop.
+class BackgroundCalls:
+    """One thread that makes one call after the other; what came of each is told by the thread of the loop.
 
     :param name: of the thread.
     :param ring: wakes the loop, which then calls :meth:`deliver`.
@@ -40,7 +40,7 @@ class Errands:
         self._asked.put((work, done))
 
     def deliver(self) -> None:
-        """Tell what came of the errands that are done."""
+        """Tell what came of the calls that are done."""
         while not self._done.empty():
             done, result, error = self._done.get()
             self._under_way -= 1
