@@ -23,6 +23,7 @@ def await_database(settings: Settings, clock: Clock) -> Database:
         try:
             return wiring.open_database(settings)
         except (SchemaNotReady, DatabaseUnavailable) as error:
-            if told != (told := str(error)):
+            if str(error) != told:
+                told = str(error)
                 click.echo(f"clockmill: {told} Waiting for that.", err=True)
         clock.sleep(_LOOK_SECONDS)

@@ -147,7 +147,7 @@ def executor_setup(
     :raises UsageError: when its section of the settings is no good.
     """
     from clockmill.config.executors import executor_options, executor_resources, executor_tasks_per_process
-    from clockmill.executors.offered import offered_resources
+    from clockmill.executors.capacity import offered_resources
     from clockmill.executors.setup import ExecutorSetup
 
     slots, options = executor_options(settings, name)

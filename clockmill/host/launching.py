@@ -141,14 +141,14 @@ def apply(config: Mapping[str, Any], user: str | None) -> dict[str, str]:
     :raises LaunchError: when one of them is refused.
     """
     if (nice := config.get("nice")) is not None:
-        _attempt(lambda: os.nice(nice), f"nice={nice} is refused")
+        _change(lambda: os.nice(nice), f"nice={nice} is refused")
     if (seconds := config.get("cpu_seconds")) is not None:
         _limit("cpu_seconds", seconds, resource.RLIMIT_CPU, seconds, seconds + _CPU_GRACE)
     if (files := config.get("open_files")) is not None:
         _limit("open_files", files, resource.RLIMIT_NOFILE, files, files)
     login = {} if user is None else _become(user)
     if (folder := config.get("cwd")) is not None:
-        _attempt(lambda: os.chdir(folder), f"The working folder {folder!r} cannot be entered")
+        _change(lambda: os.chdir(folder), f"The working folder {folder!r} cannot be entered")
     if (megabytes := config.get("memory_mb")) is not None:
         _limit("memory_mb", megabytes, resource.RLIMIT_DATA, megabytes << 20, megabytes << 20)
     return login
@@ -161,7 +161,7 @@ def _limit(name: str, value: int, kind: int, soft: int, hard: int) -> None:
         hard = min(hard, most)
     if soft > hard:
         raise LaunchError(f"{name}={value} is refused: this service itself may not have more than {most}.")
-    _attempt(lambda: resource.setrlimit(kind, (soft, hard)), f"{name}={value} is refused")
+    _change(lambda: resource.setrlimit(kind, (soft, hard)), f"{name}={value} is refused")
 
 
 def _become(user: str) -> dict[str, str]:
@@ -180,7 +180,7 @@ def _become(user: str) -> dict[str, str]:
     return {"HOME": entry.pw_dir, "USER": user, "LOGNAME": user, "SHELL": entry.pw_shell}
 
 
-def _attempt(change: Callable[[], object], refused: str) -> None:
+def _change(change: Callable[[], object], refused: str) -> None:
     try:
         change()
     except (OSError, ValueError) as error:

@@ -29,6 +29,8 @@ _GROWTH = 1.5
 _GROWTH_KB = 64 << 10
 #: Any child, however it was made; Python has no name for it.
 _WALL = 0x40000000
+#: All that Linux has; Python has no name for the newest of them.
+_EVERY_LIMIT = range(16)
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 #: The kernel takes a moment to let go of a thread that Python has joined already: so often, so many seconds.
 _THREAD_LOOKS = 5
@@ -171,7 +173,7 @@ def _identity(descriptor: int) -> tuple[int, int]:
 
 
 def _limits() -> list[Any]:
-    return [os.getpriority(os.PRIO_PROCESS, 0), *map(resource.getrlimit, range(16))]
+    return [os.getpriority(os.PRIO_PROCESS, 0), *map(resource.getrlimit, _EVERY_LIMIT)]
 
 
 def _children() -> str:

@@ -1,4 +1,4 @@
-"""The launcher: a nursery whose children become fresh interpreters, one for each attempt.
+"""The launcher: a fork server whose children become fresh interpreters, one for each attempt.
 
 Run by a supervisor as ``python -m clockmill.runtime.launcher SUPERVISOR_PID`` with the link to it as standard input. It
 is trusted and small, and never runs code of a DAG's author: a child of it applies what ``executor_config`` asks for to
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from clockmill.host import launching, processes, wire
-from clockmill.runtime.nursery import Nursery, take_over
+from clockmill.runtime.forkserver import ForkServer, take_over
 
 _PROGRAM = str(Path(__file__).with_name("freshproc.py"))
 _LENGTH = struct.Struct(">I")
@@ -25,7 +25,7 @@ _LENGTH = struct.Struct(">I")
 _IGNORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
-class Launcher(Nursery):
+class Launcher(ForkServer):
     """Starts a Python for each attempt."""
 
     def run_child(self) -> NoReturn:

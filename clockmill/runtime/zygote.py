@@ -1,4 +1,4 @@
-"""The zygote: a nursery whose children are the task processes themselves, with everything imported already.
+"""The zygote: a fork server whose children are the task processes themselves, with everything imported already.
 
 Run by a supervisor as ``python -m clockmill.runtime.zygote SUPERVISOR_PID [MODULE]`` with the link to it as standard
 input and the modules that are worth importing before it forks.
@@ -18,7 +18,7 @@ from clockmill.host import processes
 from clockmill.model.dag import DAG
 from clockmill.protocols import Workload
 from clockmill.runtime import taskproc
-from clockmill.runtime.nursery import Nursery, take_over
+from clockmill.runtime.forkserver import ForkServer, take_over
 from clockmill.runtime.rehearsal import rehearse
 
 #: What nearly every DAG file imports: done once here, not in each child.
@@ -30,7 +30,7 @@ _COMMON = (
 )
 
 
-class Zygote(Nursery):
+class Zygote(ForkServer):
     """Forks task processes; the DAG file that it has loaded, they need not import."""
 
     def __init__(self, link: socket.socket, wake: int) -> None:

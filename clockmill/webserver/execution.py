@@ -135,7 +135,8 @@ def _piece(told: Body) -> LogPiece:
     piece = LogPiece.from_json(told)
     if type(piece.offset) is not int or piece.offset < 0 or type(piece.is_last) is not bool:
         raise ValueError("a piece of a log needs an offset from 0 on, and is the last one or not")
-    _text(told, "attempt_id"), _text(told, "token")
+    for name in ("attempt_id", "token"):
+        _text(told, name)
     return piece
 
 

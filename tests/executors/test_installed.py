@@ -1,4 +1,4 @@
-"""The executors that this package offers under a name are there, and refuse an ``executor_config`` in good time."""
+"""The executors that are installed with this package are there, and refuse an ``executor_config`` in good time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clockmill.executors import registry
 from clockmill.executors.subprocess import SubprocessExecutor
 
 
-def offered() -> dict[str, str]:
+def installed() -> dict[str, str]:
     """The entry points of the package as they will be installed."""
     parser = ConfigParser()
     parser.read(Path(__file__).parents[2] / "setup.cfg")
@@ -19,7 +19,7 @@ def offered() -> dict[str, str]:
     return {name.strip(): place.strip() for name, _, place in (line.partition("=") for line in lines)}
 
 
-@pytest.mark.parametrize(("name", "place"), offered().items())
+@pytest.mark.parametrize(("name", "place"), installed().items())
 def test_an_executor_of_ours_can_be_loaded(name: str, place: str) -> None:
     assert registry.load(place).__name__.lower() == f"{name}executor"
 

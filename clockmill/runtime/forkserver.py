@@ -13,7 +13,7 @@ import select
 import signal
 import socket
 import sys
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ _OUR_SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
 class EnvironmentMark:
     """Writes the attempt id over the placeholder in the memory that ``/proc/PID/environ`` shows.
 
-    A forked child has the environment block of its zygote; ``setenv`` changes a copy, which only exec makes visible.
+    A forked child has the environment block of its parent; ``setenv`` changes a copy, which only exec makes visible.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class _Ended:
 
 @dataclass(slots=True)
 class _Children:
-    """The task processes of this zygote, by process id and by attempt."""
+    """The processes of attempts, by process id and by attempt."""
 
     attempts: dict[int, str] = field(default_factory=dict)
     pids: dict[str, int] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class _Children:
         return attempt_id
 
 
-class Nursery:
+class ForkServer(ABC):
     """Forks on demand, reaps, and tells its supervisor.
 
     :param link: a sequenced-packet socket to the supervisor.
@@ -92,7 +92,8 @@ class Nursery:
         """Be the process of an attempt, right after the fork: with its own descriptors, and no other, in place."""
 
     def obey(self, message: dict[str, Any]) -> None:
-        """Carry out an order that only this kind of process knows."""
+        """Carry out an order that only this kind of process knows; there is none, unless it says so."""
+        return
 
     def serve(self) -> None:
         """Work until the supervisor closes the link or dies, then take everything along."""

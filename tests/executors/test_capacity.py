@@ -10,7 +10,7 @@ import pytest
 from clockmill import config
 from clockmill.config.executors import executor_options, executor_resources
 from clockmill.errors import ConfigError
-from clockmill.executors.offered import offered_resources
+from clockmill.executors.capacity import offered_resources
 from clockmill.host import machine
 
 GB = 1 << 30
