@@ -14,6 +14,8 @@ from pathlib import Path
 CONTROL_FD = 3
 #: The environment variable that every process of an attempt carries.
 ATTEMPT_MARK = "ATTEMPT_ID"
+#: Its value in the process that starts those of attempts, and adopts their orphans.
+NO_ATTEMPT = "0" * 32
 #: The environment variable that every process below a supervisor carries.
 SUPERVISOR_MARK = "CLOCKMILL_SUPERVISOR"
 #: The environment variable that every process below a parsing process carries.
@@ -38,6 +40,11 @@ def die_with_parent(parent: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def outlive_parent() -> None:
+    """Undo :func:`die_with_parent`."""
+    _prctl(_PR_SET_PDEATHSIG, 0)
 
 
 def adopt_orphans() -> None:
@@ -133,6 +140,23 @@ def marked(name: str, value: str) -> list[int]:
     return sorted(found | {pid for pid in pids if session_of(pid) in found})
 
 
+def below(roots: set[int]) -> set[int]:
+    """All living descendants of some processes."""
+    children: dict[int, list[int]] = {}
+    for pid in [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]:
+        with suppress(OSError):
+            state, parent = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
+            if state != "Z":
+                children.setdefault(int(parent), []).append(pid)
+    found: set[int] = set()
+    todo = list(roots)
+    while todo:
+        fresh = [pid for pid in children.get(todo.pop(), ()) if pid not in found]
+        found.update(fresh)
+        todo += fresh
+    return found
+
+
 def session_of(pid: int) -> int | None:
     """The session of a process, or None when it is gone."""
     try:
@@ -143,6 +167,8 @@ def session_of(pid: int) -> int | None:
 
 class Sweep:
     """Kills every process below one of ours that died, without waiting in between.
+
+    Who adopted the orphans of attempts goes last: below it are also those that have got rid of their marks.
 
     :param value: the mark that the processes carry, like the id of their supervisor.
     :param name: the environment variable that it is in.
@@ -161,7 +187,11 @@ class Sweep:
             os.close(self._handles.pop(pid))
         if self._handles:
             return False
-        for pid in marked(self._name, self._value):
+        found = set(marked(self._name, self._value))
+        parents = {pid for pid in found if mark_of(pid, ATTEMPT_MARK) == NO_ATTEMPT}
+        descendants = below(parents) if parents else set()
+        # A child that was forked just now does not have its own mark yet.
+        for pid in (found | descendants) - (parents - descendants) or parents:
             self._kill(pid)
         return not self._handles
 

@@ -83,6 +83,7 @@ class ForkServer(ABC):
         self._link = link
         self._wake = wake
         self._pid = os.getpid()
+        self._parent = os.getppid()
         self._mark = EnvironmentMark()
         self._children = _Children()
         self._ended: list[_Ended] = []
@@ -96,7 +97,11 @@ class ForkServer(ABC):
         return
 
     def serve(self) -> None:
-        """Work until the supervisor closes the link or dies, then take everything along."""
+        """Work until the supervisor closes the link or dies, then take everything along.
+
+        To die with the supervisor at once would leave behind what has no mark, since its parent is gone as well.
+        """
+        processes.outlive_parent()
         poller = select.poll()
         poller.register(self._link, select.POLLIN)
         poller.register(self._wake, select.POLLIN)
@@ -107,8 +112,10 @@ class ForkServer(ABC):
                     self._reap()
                 else:
                     is_linked = self._receive()
-        for pid in self._children.attempts:
-            processes.signal_group(pid, signal.SIGKILL)
+        while children := processes.children_of(self._pid):
+            for pid in children:
+                processes.kill(pid)
+            os.waitpid(-1, 0)
 
     def tell(self, message: dict[str, Any]) -> None:
         """Say something to the supervisor."""

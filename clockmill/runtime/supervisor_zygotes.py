@@ -116,7 +116,7 @@ def _close(descriptors: Sequence[int]) -> None:
 def _spawn(program: list[str], supervisor_id: str, link: int) -> int:
     environment = processes.clean_environment(os.environ.items())
     # The room in which a child writes its own id, so that /proc shows it: see runtime.forkserver.
-    environment[processes.ATTEMPT_MARK] = "0" * 32
+    environment[processes.ATTEMPT_MARK] = processes.NO_ATTEMPT
     environment[processes.SUPERVISOR_MARK] = supervisor_id
     return os.posix_spawn(
         sys.executable,

@@ -60,10 +60,12 @@ class Zygote(ForkServer):
         """Import a DAG file before the forks. The supervisor sets the time limit: it kills this process."""
         before = _descriptors()
         problem = ""
+        processes.die_with_parent(self._parent)  # as long as it may hang
         try:
             self._dags = taskproc.load_file(root, file)
         except BaseException as error:  # noqa: BLE001 - the file is the user's; its children tell the error in their logs
             problem = f"{type(error).__name__}: {error}"
+        processes.outlive_parent()
         settle()
         self.tell({"op": "ready", "problem": problem or _leftovers(before)})
 

@@ -61,15 +61,23 @@ def test_a_dead_supervisor_is_swept_up_after_and_replaced(bench):
 def test_daemons_of_a_dead_supervisor_are_swept_too(bench):
     bench.dag_file(
         "import subprocess, signal\ndef wait():\n"
-        "    subprocess.Popen(['sleep', '1000'], start_new_session=True)\n    signal.pause()"
+        "    subprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
+        "    one = subprocess.Popen(['sleep', '1000'], env={})\n"
+        "    two = subprocess.Popen(['sleep', '1000'], env={}, start_new_session=True)\n"
+        "    open('unmarked', 'w').write(f'{one.pid} {two.pid}')\n    signal.pause()"
     )
+    os.mkfifo(bench.home / "unmarked")
     executor = bench.executor()
     supervisor = bench.up(executor).supervisor
     workload = started(bench, executor)
-    assert len(marked(ATTEMPT_MARK, workload.attempt_id)) == 2
+    unmarked = [int(pid) for pid in (bench.home / "unmarked").read_text().split()]
+    assert len(marked(ATTEMPT_MARK, workload.attempt_id)) == 3
     os.kill(supervisor.pid, signal.SIGKILL)
     bench.down(executor)
     assert marked(ATTEMPT_MARK, workload.attempt_id) == []
+    for pid in unmarked:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 @forked_or_fresh

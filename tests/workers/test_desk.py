@@ -32,7 +32,7 @@ def test_while_every_letter_is_refused_no_report_is_blamed_and_none_is_lost() ->
     assert desk.held == {}
 
 
-def test_a_report_is_blamed_when_letters_without_it_are_taken() -> None:
+def test_a_report_is_blamed_when_it_is_refused_again_after_a_letter_without_it_was_taken() -> None:
     desk = Desk()
     desk.adopt([("a", "token")])
     desk.ended(AttemptReport(attempt_id="a", token="token", outcome="success"))
@@ -40,5 +40,7 @@ def test_a_report_is_blamed_when_letters_without_it_are_taken() -> None:
     without = letter(desk)
     assert without.reports == []
     desk.take_in(without, ExchangeAnswer())
+    assert outcomes(letter(desk)) == {"a": "success"}
+    desk.refused(letter(desk), "ValueError: too odd")
     [report] = letter(desk).reports
     assert (report["outcome"], report["reason"]) == ("failed", "Its result cannot be stored: ValueError: too odd")

@@ -52,7 +52,8 @@ class Desk:
         self._reports: OrderedDict[str, AttemptReport] = OrderedDict()
         self._known: OrderedDict[str, None] = OrderedDict()
         self._suspects: list[str] = []
-        self._accused: tuple[str, str] | None = None
+        self._accused: str | None = None
+        self._doubted: set[str] = set()
         self._replaced: set[str] = set()
         self.is_hungry = True
 
@@ -156,7 +157,9 @@ class Desk:
         told.taken = self._forget_told(said, set(answer.taken))
         told.stop = [ident for ident in answer.stop if ident in self._running]
         if self._accused:
-            self._convict(*self._accused)
+            self._doubted.add(self._accused)
+            self._suspects = [self._accused, *(each for each in self._suspects if each != self._accused)]
+            self._accused = None
         missed = [ident for ident, _ in said.claims if not self._answer_knock(ident)]
         if missed:
             self.is_hungry = True
@@ -168,14 +171,17 @@ class Desk:
         """A letter was not taken as it is: from now on reports are told one by one, to find the culprit.
 
         A report that is refused alone is held back for one letter. When that is refused as well, the report is not to
-        blame, and all is told again. When it is taken, the report is replaced by one that says why. When that is
-        refused in its turn, nothing is said of the attempt any more, which is lost with the end of this worker.
+        blame, and all is told again. When that is taken and then the report is refused once more, it is replaced by one
+        that says why. When that is refused in its turn, nothing is said of the attempt any more, which is lost with the
+        end of this worker.
         """
         idents = [str(report["attempt_id"]) for report in said.reports]
         if self._accused:
             self._accused = None
+        elif len(idents) == 1 and idents[0] in self._doubted:
+            self._convict(idents[0], why)
         elif len(idents) == 1:
-            self._accused = (idents[0], why)
+            [self._accused] = idents
         else:
             self._suspects = idents
             self._started.clear()
@@ -197,7 +203,6 @@ class Desk:
 
     def _convict(self, ident: str, why: str) -> None:
         """All but this report is taken."""
-        self._accused = None
         self._suspects = [each for each in self._suspects if each != ident]
         failed = AttemptReport(
             attempt_id=ident,
@@ -221,6 +226,7 @@ class Desk:
 
     def _drop(self, ident: str) -> None:
         self._reports.pop(ident, None)
+        self._doubted.discard(ident)
         self._started.pop(ident, None)
         self._held.pop(ident, None)
         self._running.discard(ident)
