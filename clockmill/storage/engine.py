@@ -29,8 +29,18 @@ T = TypeVar("T")
 _RETRY_CODES = {"40001", "40P01", "55P03"}
 #: The server went away, is not up yet, or has become a standby: connection errors, shutdown, start-up, read-only.
 _LOST_CLASSES = ("08",)
-_LOST_CODES = {"57P01", "57P02", "57P03", "25006"}
+_LOST_CODES = {"57P01", "57P02", "57P03", "25006", "25P03"}
 _RETRIES = 12
+#: By these a connection to a server that went away without a word is noticed within half a minute, not within hours.
+_LIVENESS: dict[str, int] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+#: A process that hangs in the middle of a transaction loses it then, and with it what it has locked.
+_HUNG_SECONDS = 20.0
 
 
 class DatabaseUnavailable(DatabaseError):
@@ -139,11 +149,26 @@ def _engine(url: URL, synchronous: str, pool_size: int) -> Engine:
             engine = create_engine(url, pool_size=pool_size, max_overflow=10) if url.database else create_engine(url)
             _prepare_sqlite(engine, synchronous)
             return engine
-        return create_engine(url, pool_size=pool_size, max_overflow=10, connect_args={"connect_timeout": 5})
+        engine = create_engine(url, pool_size=pool_size, max_overflow=10, connect_args=liveness(url))
+        _prepare_postgres(engine)
+        return engine
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise DatabaseError(
             "PostgreSQL needs its driver: install it with pip install 'clockmill[postgres]'."
         ) from error
+
+
+def liveness(url: URL) -> dict[str, int]:
+    """How a connection finds out that the server is gone, as far as the URL does not say it."""
+    return {name: value for name, value in _LIVENESS.items() if name not in url.query}
+
+
+def _prepare_postgres(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(dbapi: Any, _record: object) -> None:
+        dbapi.autocommit = True
+        dbapi.execute(f"SET idle_in_transaction_session_timeout = {round(_HUNG_SECONDS * 1000)}")
+        dbapi.autocommit = False
 
 
 def _prepare_sqlite(engine: Engine, synchronous: str) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 
 from clockmill.host.sockets import short_path
 from clockmill.ids import new_token
-from clockmill.storage.engine import Database, DatabaseUnavailable
+from clockmill.storage.engine import Database, DatabaseUnavailable, liveness
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class NotifyListener:
 
         url = self._database.url.set(drivername="postgresql").render_as_string(hide_password=False)
         try:
-            self._connection = psycopg.connect(url, autocommit=True, connect_timeout=5)
+            self._connection = psycopg.connect(url, autocommit=True, **liveness(self._database.url))
             self._connection.execute(f"LISTEN {self._channel}")
         except psycopg.OperationalError:
             self._connection = None

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, create_engine, select, text
 from clockmill.errors import DatabaseError, GatewayUnavailable
 from clockmill.migrations import runner
 from clockmill.probes import arm
+from clockmill.storage import engine as engine_module
 from clockmill.storage import pools
 from clockmill.storage.crypto import Cipher
 from clockmill.storage.engine import CommitUnknown, Database, DatabaseUnavailable
@@ -176,6 +177,30 @@ def test_a_connection_lost_at_the_commit_is_unknown_and_not_repeated(postgres_ur
     assert database.read(slots_of("default_pool")) == 128
     database.close()
     other.dispose()
+
+
+@pytest.mark.postgres
+def test_who_hangs_in_a_transaction_loses_its_locks_and_begins_again(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = Database(postgres_url)
+    monkeypatch.setattr(engine_module, "_HUNG_SECONDS", 1.0)
+    hanging = Database(postgres_url)
+    calls: list[int] = []
+
+    def work(connection: Connection) -> None:
+        calls.append(1)
+        resize("default_pool", 1)(connection)
+        if len(calls) == 1:  # as long as somebody else takes who waits for the row
+            others.write(resize("default_pool", 7))
+            assert others.read(slots_of("default_pool")) == 7
+        resize("default_pool", 1)(connection)
+
+    hanging.write(work)
+    assert len(calls) > 1
+    assert others.read(slots_of("default_pool")) == 1
+    hanging.close()
+    others.close()
 
 
 @pytest.mark.postgres
