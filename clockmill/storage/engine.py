@@ -158,7 +158,7 @@ def _engine(url: URL, synchronous: str, pool_size: int) -> Engine:
         ) from error
 
 
-def liveness(url: URL) -> dict[str, int]:
+def liveness(url: URL) -> dict[str, Any]:
     """How a connection finds out that the server is gone, as far as the URL does not say it."""
     return {name: value for name, value in _LIVENESS.items() if name not in url.query}
 
