@@ -16,6 +16,7 @@ from clockmill.state.resources import from_text
 from clockmill.storage.admission import Full, ReadyTask
 from clockmill.storage.attempts import LiveTask, live_tasks, usage
 from clockmill.storage.engine import Connection
+from clockmill.storage.offers import QueueRoom
 from clockmill.storage.pools import lock_pools
 from clockmill.storage.triggers import deferred_usage
 
@@ -25,12 +26,20 @@ class Ledger:
 
     :param executors: the free slots of each executor; the first is the default.
     :param aside: runs that cannot be worked on.
+    :param queues: how many more may be offered to the workers of each queue, of the executors that have workers.
     """
 
-    def __init__(self, connection: Connection, executors: Mapping[str, int], aside: Iterable[int]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        executors: Mapping[str, int],
+        aside: Iterable[int],
+        queues: Mapping[str, QueueRoom],
+    ) -> None:
         self._connection = connection
         self._default = next(iter(executors))
         self._executors = executors
+        self._queues = queues
         self._pools = lock_pools(connection)
         self._used = Counter(usage(connection))
         if any(limit.include_deferred for limit in self._pools.values()):
@@ -65,6 +74,8 @@ class Ledger:
             totals[_run_key(task)] = task.max_active_tasks
             name = task.executor or self._default
             totals[LimitKey(LimitKind.EXECUTOR, name)] = self._executors.get(name, 0)
+            if name in self._queues:
+                totals[_queue_key(name, task.queue)] = self._queues[name][task.queue]
         return totals
 
     def lacking_nothing_else(self, tasks: Collection[ReadyTask]) -> set[str]:
@@ -73,18 +84,20 @@ class Ledger:
         return {str(each.ident) for each in self.candidates(tasks) if first_full(each, limits, self._used) is None}
 
     def _candidate(self, task: ReadyTask) -> Candidate:
+        name = task.executor or self._default
         claims = {
             LimitKey(LimitKind.POOL, task.pool): task.pool_slots,
             _run_key(task): 1,
-            LimitKey(LimitKind.EXECUTOR, task.executor or self._default): 1,
+            LimitKey(LimitKind.EXECUTOR, name): 1,
         }
+        if name in self._queues:
+            claims[_queue_key(name, task.queue)] = 1
         caps = {}
         if self._by_task:
             for kind, limit in _task_limits(task):
                 claims[_task_key(task, kind)] = 1
                 if limit is not None:
                     caps[_task_key(task, kind)] = limit
-        name = task.executor or self._default
         ask = None if task.resources is None else ask_of(task, name)
         return Candidate(ident=task.id, claims=claims, caps=caps, ask=ask, executor=name)
 
@@ -124,6 +137,7 @@ class Ledger:
                 full.pools[key.name] = 0
         full.runs.update(ident for ident, most in self._runs.items() if self._used[_run_limit(ident)] >= most)
         full.open_executors = self._open_executors()
+        full.queues = full_queues(self._queues, self._default, self._used)
         self._add_full_tasks(full)
         return full
 
@@ -168,6 +182,23 @@ class Ledger:
 def ask_of(task: ReadyTask, executor: str) -> Ask:
     """What a task asks for."""
     return Ask(executor, task.queue, from_text(task.resources), level_of(task), str(task.id))
+
+
+def full_queues(
+    queues: Mapping[str, QueueRoom], default: str, used: Mapping[LimitKey, int]
+) -> frozenset[tuple[str, str]]:
+    """The queues to which nothing more is offered, each with its executor, which is empty too for the default."""
+    full = {
+        (name, queue)
+        for name, rooms in queues.items()
+        for queue, room in rooms.items()
+        if used.get(_queue_key(name, queue), 0) >= room
+    }
+    return frozenset(full | {("", queue) for name, queue in full if name == default})
+
+
+def _queue_key(executor: str, queue: str) -> LimitKey:
+    return LimitKey(LimitKind.QUEUE, f"{executor} {queue}")
 
 
 def _run_limit(dag_run_id: int) -> LimitKey:

@@ -17,7 +17,7 @@ from clockmill.scheduler.log_notes import LogNote
 from clockmill.scheduler.plans import Plans
 from clockmill.scheduler.views import Views
 from clockmill.storage.engine import Connection, Database
-from clockmill.storage.offers import room_for_offers
+from clockmill.storage.offers import QueueRoom, room_for_offers
 from clockmill.storage.records import RunRow
 from clockmill.storage.transitions import NewCallback
 from clockmill.storage.triggers import NewTrigger
@@ -52,17 +52,19 @@ class Workspace:
         self.plans = Plans(BundleStore(self.settings.bundles_folder))
         self.views = Views(self.plans, self.settings.core.max_map_length)
 
-    def room_at(self, connection: Connection) -> dict[str, dict[str, int]]:
-        """The free slots by executor and supervisor; what may be offered to workers is by an empty supervisor."""
+    def room_at(self, connection: Connection) -> tuple[dict[str, dict[str, int]], dict[str, QueueRoom]]:
+        """The free slots by executor and supervisor; what may be offered to workers is by an empty supervisor.
+
+        :returns: besides, how that is divided among the queues of such executors.
+        """
         room = {name: executor.free_slots() for name, executor in self.executors.items()}
         for free in room.values():
             for ident in free.keys() & self.untrusted:
                 del free[ident]
         offering = [name for name, executor in self.brokered.items() if executor.takes_work]
-        if offering:
-            free = room_for_offers(connection, offering)
-            room.update({name: {"": slots} for name, slots in free.items() if slots > 0})
-        return room
+        queues = room_for_offers(connection, offering) if offering else {}
+        room.update({name: {"": each.total} for name, each in queues.items() if each.total > 0})
+        return room, queues
 
     @property
     def takes_mail(self) -> bool:

@@ -24,6 +24,7 @@ class LimitKind(StrEnum):
     DAG_TASK = "max_active_tis_per_dag"  #: instances of one task over all runs of its DAG
     RUN_TASK = "max_active_tis_per_dagrun"  #: instances of one task in one run
     EXECUTOR = "executor"  #: free slots of the supervisors of an executor
+    QUEUE = "queue"  #: what may be offered to the workers of a queue
     RESOURCES = "resources"  #: what is free of what the supervisors of an executor offer
 
     __hash__ = str.__hash__  # that of enums is written in Python, and limits are looked up all the time

@@ -67,6 +67,7 @@ class Full:
     :param pools: pools, with the slots that they have left; tasks that ask for more are left out.
     :param runs: runs at their ``max_active_tasks``, or that cannot be worked on.
     :param open_executors: when given, tasks of other executors are left out; an empty name stands for the default.
+    :param queues: executor, empty for the default, and queue: to whose workers nothing more is offered.
     :param dag_tasks: ``(dag id, task id)``, with how many instances run; left out where the limit is not above that.
     :param run_tasks: the same by ``(row id of the run, task id)``.
     :param asks: what tasks ask for in vain: executor, queue and the text of the resources.
@@ -75,6 +76,7 @@ class Full:
     pools: dict[str, int] = field(default_factory=dict)
     runs: set[int] = field(default_factory=set)
     open_executors: frozenset[str] | None = None
+    queues: frozenset[tuple[str, str]] = frozenset()
     dag_tasks: dict[tuple[str, str], int] = field(default_factory=dict)
     run_tasks: dict[tuple[int, str], int] = field(default_factory=dict)
     asks: Collection[AskKey] = ()
@@ -182,6 +184,8 @@ def _conditions(full: Full, table: FromClause) -> Iterator[ColumnElement[bool]]:
         yield task.dag_run_id.not_in(sorted(full.runs))
     if full.open_executors is not None:
         yield task.executor.in_(sorted(full.open_executors))
+    if full.queues:
+        yield tuple_(task.executor, task.queue).not_in(sorted(full.queues))
     if full.asks:
         in_vain = tuple_(task.executor, task.queue, task.resources).in_(sorted(full.asks))
         yield or_(task.resources.is_(None), ~in_vain)

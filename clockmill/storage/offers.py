@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -146,24 +147,44 @@ def has_offers(connection: Connection, executor: str) -> bool:
 
 NEXT_RING = select(func.min(_O.offer_at)).where(_O.offer_at.is_not(None))
 
-_SLOTS = (
-    select(supervisor.c.executor, func.sum(supervisor.c.slots))
-    .where(supervisor.c.is_alive, ~supervisor.c.is_draining)
-    .group_by(supervisor.c.executor)
+_SERVED = select(supervisor.c.executor, supervisor.c.queues, supervisor.c.slots).where(
+    supervisor.c.is_alive, ~supervisor.c.is_draining, supervisor.c.seen_at.is_not(None)
 )
 # What asks for resources is offered only when a worker has them free: it does not count while nobody has claimed it.
 _LIVE = (
-    select(attempt.c.executor, func.count())
+    select(attempt.c.executor, attempt.c.queue, func.count())
     .where(LIVE_ATTEMPT, or_(attempt.c.resources.is_(None), attempt.c.supervisor_id.is_not(None)))
-    .group_by(attempt.c.executor)
+    .group_by(attempt.c.executor, attempt.c.queue)
 )
 
 
-def room_for_offers(connection: Connection, executors: Iterable[str]) -> dict[str, int]:
-    """How many attempts more may be made for each of these executors.
+class QueueRoom(dict[str, int]):
+    """How many attempts more may be made for each queue of an executor.
+
+    Each queue has a room of its own: what nobody takes from one must not keep workers of another waiting.
+    """
+
+    def __missing__(self, queue: str) -> int:
+        return self.setdefault(queue, _LEAST_ROOM)
+
+    @property
+    def total(self) -> int:
+        """Of all queues that somebody serves or that something waits in; while there is none, that of any."""
+        return sum(self.values()) if self else _LEAST_ROOM
+
+
+def room_for_offers(connection: Connection, executors: Iterable[str]) -> dict[str, QueueRoom]:
+    """The room of the queues of each of these executors.
 
     As many again as its workers can run are kept waiting for them: more would only take from the order of priorities.
     """
-    slots: dict[str, int] = {row[0]: row[1] for row in connection.execute(_SLOTS)}
-    live: dict[str, int] = {row[0]: row[1] for row in connection.execute(_LIVE)}
-    return {name: max(0, max(_LEAST_ROOM, 2 * slots.get(name, 0)) - live.get(name, 0)) for name in executors}
+    rooms = {name: QueueRoom() for name in executors}
+    served: Counter[tuple[str, str]] = Counter()
+    for row in connection.execute(_SERVED):
+        served.update({(row.executor, queue): row.slots for queue in row.queues})
+    live = {(row[0], row[1]): row[2] for row in connection.execute(_LIVE)}
+    for name, queue in served.keys() | live.keys():
+        if name in rooms:
+            used = live.get((name, queue), 0)
+            rooms[name][queue] = max(0, max(_LEAST_ROOM, 2 * served[name, queue]) - used)
+    return rooms

@@ -338,6 +338,27 @@ def test_no_more_is_offered_than_workers_can_soon_run(works: Works) -> None:
     assert len(works.broker.rung) == 60
 
 
+def test_what_waits_in_a_queue_that_nobody_serves_or_that_is_full_keeps_no_worker_of_another_waiting(
+    works: Works,
+) -> None:
+    mill = works.mill
+    with DAG("d", start_date=START, schedule=None, max_active_tasks=1000) as dag:
+        for number in range(40):
+            task(task_id=f"l{number}", queue="large", priority_weight=9)(lambda: None)()
+        for number in range(20):
+            task(task_id=f"s{number}")(lambda: None)()
+    mill.add(dag)
+    mill.trigger("d")
+    assert [bell.queue for bell in works.broker.rung] == ["large"] * 16
+    worker = works.worker()
+    mill.pump()
+    assert [bell.queue for bell in works.broker.rung[16:]] == ["default"] * 16
+    claimed = worker.claim(*works.broker.rung[16:19])
+    worker.say(reports=[worker.report(workload) for workload in claimed])
+    mill.pump()
+    assert [bell.queue for bell in works.broker.rung[32:]] == ["default"] * 3
+
+
 def test_a_task_may_name_either_executor(works: Works) -> None:
     mill = works.mill
     with DAG("d", start_date=START, schedule=None) as dag:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from clockmill.ids import new_attempt_id, new_token
 from clockmill.scheduler.asks import Asks
-from clockmill.scheduler.ledger import Ledger
+from clockmill.scheduler.ledger import Ledger, full_queues
 from clockmill.scheduler.steps.callbacks import Callbacks
 from clockmill.scheduler.steps.mailbox import make_offers
 from clockmill.scheduler.steps.workloads import workload_for
@@ -18,6 +18,7 @@ from clockmill.scheduler.workspace import Effects, Workspace
 from clockmill.state import LimitKey, LimitKind, RunState, TaskState, admit
 from clockmill.storage.admission import AskKey, Full, ReadyTask
 from clockmill.storage.engine import Connection
+from clockmill.storage.offers import QueueRoom
 from clockmill.storage.transitions import NewAttempt, create_attempts
 
 _MOST_ROUNDS = 20
@@ -38,12 +39,13 @@ class _Pass:
     room: int
     aside: Collection[int]
     asks: Asks
+    queues: Mapping[str, QueueRoom]
     ledger: Ledger | None = None
 
     def open_ledger(self) -> Ledger:
         if self.ledger is None:
             totals = {name: sum(supervisors.values()) for name, supervisors in self.free.items()}
-            self.ledger = Ledger(self.connection, totals, self.aside)
+            self.ledger = Ledger(self.connection, totals, self.aside, self.queues)
         return self.ledger
 
     def full(self) -> Full:
@@ -82,21 +84,27 @@ class Admit:
         :param aside: runs that cannot be worked on.
         :returns: whether there may be more to admit at once.
         """
-        free = self._space.room_at(connection)
+        free, queues = self._space.room_at(connection)
         self._callbacks.admit(connection, effects, free, now)
-        more = self._give_away(connection, effects, now, free, aside)
+        more = self._give_away(connection, effects, now, free, queues, aside)
         make_offers(connection, effects, self._space.settings, now)
         return more
 
     def _give_away(
-        self, connection: Connection, effects: Effects, now: datetime, free: Slots, aside: Collection[int]
+        self,
+        connection: Connection,
+        effects: Effects,
+        now: datetime,
+        free: Slots,
+        queues: Mapping[str, QueueRoom],
+        aside: Collection[int],
     ) -> bool:
         room = sum(slots for supervisors in free.values() for slots in supervisors.values())
         self.leaves_work, self.was_locked_out = room <= 0 and self._has_own_slots, False
         if room <= 0:
             return False
         asks = Asks(connection, self._space.executors, free, self._space.brokered, self._in_vain)
-        work = _Pass(connection, effects, now, free, room, aside, asks)
+        work = _Pass(connection, effects, now, free, room, aside, asks, queues)
         more = self._share_out(work)
         self._in_vain = asks.to_remember()
         return more
@@ -120,7 +128,8 @@ class Admit:
         if self._cautious > 0:
             self._cautious -= 1
             return work.full()
-        return Full(runs=set(work.aside)) if work.aside else None
+        queues = full_queues(work.queues, self._space.default_executor, {})
+        return Full(runs=set(work.aside), queues=queues) if work.aside or queues else None
 
     def _round(self, work: _Pass, ready: list[ReadyTask]) -> int:
         """Admit among these, and note in the ledger what was in the way of the others; returns how many were."""
@@ -151,7 +160,12 @@ class Admit:
         return len(offers)
 
     def _hides_others(self, limit: LimitKey) -> bool:
-        """Whether a full limit may stand before tasks that have room; the slots of the only executor do not."""
+        """Whether a full limit may stand before tasks that have room.
+
+        The slots of the only executor do not, and queues that are full are known before the first look.
+        """
+        if limit.kind is LimitKind.QUEUE:
+            return False
         return limit.kind is not LimitKind.EXECUTOR or self._space.executors.keys() != {limit.name}
 
     def _lacks_own_slot(self, limit: LimitKey) -> bool:
