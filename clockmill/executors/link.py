@@ -19,8 +19,6 @@ from clockmill.host.sockets import short_path
 from clockmill.host.wire import FrameReader, Message, encode
 from clockmill.ids import new_token
 
-LIFE_FD = 3
-LISTEN_FD = 4
 _READ_BYTES = 1 << 18
 _BACKLOG = 16
 _SEND_MILLISECONDS = 1000
@@ -139,8 +137,8 @@ def _spawn(files: SupervisorFiles, command: list[str], life: int, listener: int,
                 (os.POSIX_SPAWN_DUP2, high[0], 0),
                 (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 2, str(files.path("err")), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                (os.POSIX_SPAWN_DUP2, high[1], LIFE_FD),
-                (os.POSIX_SPAWN_DUP2, high[2], LISTEN_FD),
+                (os.POSIX_SPAWN_DUP2, high[1], processes.LIFE_FD),
+                (os.POSIX_SPAWN_DUP2, high[2], processes.LISTEN_FD),
             ],
             setsid=True,
             setsigmask=[],

@@ -12,6 +12,9 @@ from pathlib import Path
 
 #: The descriptor by which the process of an attempt talks with its supervisor.
 CONTROL_FD = 3
+#: The descriptors that a supervisor is started with: its lock, and the socket at which it listens.
+LIFE_FD = 3
+LISTEN_FD = 4
 #: The environment variable that every process of an attempt carries.
 ATTEMPT_MARK = "ATTEMPT_ID"
 #: Its value in the process that starts those of attempts, and adopts their orphans.

@@ -11,7 +11,7 @@ import pytest
 from clockmill.clock import parse_iso
 from clockmill.host import memory
 from clockmill.host.processes import ATTEMPT_MARK, marked
-from clockmill.runtime.supervisor_memory import MemoryWatch
+from clockmill.runtime.supervisor.memory import MemoryWatch
 from clockmill.testing.clock import FakeClock
 
 pytestmark = pytest.mark.fault

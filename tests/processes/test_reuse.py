@@ -12,9 +12,9 @@ import pytest
 
 from clockmill.host.processes import ATTEMPT_MARK, marked
 from clockmill.logs.writer import LogWriter
-from clockmill.runtime.supervisor_attempt import Attempt
-from clockmill.runtime.supervisor_loop import READ, Loop, Outbox
-from clockmill.runtime.supervisor_warm import IDLE_SECONDS, WarmPool
+from clockmill.runtime.supervisor.attempt import Attempt
+from clockmill.runtime.supervisor.loop import READ, Loop, Outbox
+from clockmill.runtime.supervisor.warm import IDLE_SECONDS, WarmPool
 from clockmill.testing import FakeClock
 
 WHO = """

@@ -19,8 +19,8 @@ from typing import Any
 from clockmill.clock import Clock
 from clockmill.host import processes
 from clockmill.protocols import Workload
-from clockmill.runtime.supervisor_loop import READ, WRITE, Loop
-from clockmill.runtime.supervisor_memory import asked_memory
+from clockmill.runtime.supervisor.loop import READ, WRITE, Loop
+from clockmill.runtime.supervisor.memory import asked_memory
 
 FileKey = tuple[str, str]
 #: How attempts are started -> the program that does it.

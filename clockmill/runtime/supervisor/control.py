@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from clockmill.clock import Clock
 from clockmill.host.wire import FrameReader, Message, encode
-from clockmill.runtime.supervisor_loop import READ, WRITE, Loop, Outbox
+from clockmill.runtime.supervisor.loop import READ, WRITE, Loop, Outbox
 
 _READ_BYTES = 1 << 18
 #: A scheduler says something every few seconds; one that was silent for so long, in seconds, hangs.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from clockmill.clock import Clock
 from clockmill.protocols import Workload
-from clockmill.runtime.supervisor_attempt import Attempt
-from clockmill.runtime.supervisor_loop import Loop, Outbox
-from clockmill.runtime.supervisor_memory import asked_memory
+from clockmill.runtime.supervisor.attempt import Attempt
+from clockmill.runtime.supervisor.loop import Loop, Outbox
+from clockmill.runtime.supervisor.memory import asked_memory
 
 #: A process that has waited for so many seconds is let go.
 IDLE_SECONDS = 30.0

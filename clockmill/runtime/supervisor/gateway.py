@@ -16,7 +16,7 @@ from clockmill.clock import Clock
 from clockmill.errors import GatewayUnavailable, TaskGone
 from clockmill.host.wire import Message
 from clockmill.protocols import ReadGateway
-from clockmill.runtime.supervisor_loop import READ, Loop
+from clockmill.runtime.supervisor.loop import READ, Loop
 
 #: Seconds after which a task is told to ask again.
 CALL_LIMIT = 30.0

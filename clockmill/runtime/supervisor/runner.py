@@ -16,13 +16,13 @@ from clockmill.clock import Clock, iso, parse_iso
 from clockmill.host.wire import Message, encode
 from clockmill.logs.writer import LogWriter
 from clockmill.protocols import AttemptReport, Workload
-from clockmill.runtime.supervisor_attempt import Attempt, Ending, Exit, Stay, megabytes
-from clockmill.runtime.supervisor_gateway import GatewayThread
-from clockmill.runtime.supervisor_lines import Lines
-from clockmill.runtime.supervisor_loop import Loop, Outbox
-from clockmill.runtime.supervisor_memory import MemoryWatch, overuse
-from clockmill.runtime.supervisor_warm import WarmPool, WarmProcess
-from clockmill.runtime.supervisor_zygotes import ZygotePool
+from clockmill.runtime.supervisor.attempt import Attempt, Ending, Exit, Stay, megabytes
+from clockmill.runtime.supervisor.gateway import GatewayThread
+from clockmill.runtime.supervisor.lines import Lines
+from clockmill.runtime.supervisor.loop import Loop, Outbox
+from clockmill.runtime.supervisor.memory import MemoryWatch, overuse
+from clockmill.runtime.supervisor.warm import WarmPool, WarmProcess
+from clockmill.runtime.supervisor.zygotes import ZygotePool
 from clockmill.runtime.task_result import checked_result
 from clockmill.runtime.taskproc_channel import MAY_STAY
 from clockmill.state import Outcome
@@ -32,7 +32,7 @@ class Runner:
     """The attempts that a supervisor holds.
 
     :param slots: how many run at once; what comes on top waits here.
-    :param starter: how attempts are started; see :class:`~clockmill.runtime.supervisor_zygotes.ZygotePool`.
+    :param starter: how attempts are started; see :class:`~clockmill.runtime.supervisor.zygotes.ZygotePool`.
     :param most_tasks: how many attempts a process may serve, one after the other.
     :param on_started: called with an attempt whose user code has been running for a moment.
     :param on_finished: called with the report of an attempt whose processes are gone.

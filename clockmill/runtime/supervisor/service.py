@@ -1,39 +1,25 @@
-"""The supervisor: a process that starts attempts, watches them, ends them and writes their logs.
-
-Run as ``python -m clockmill.runtime.supervisor`` with its settings as JSON on standard input, its locked life file as
-descriptor 3 and its listening socket as descriptor 4. It outlives the scheduler that started it, so that a new one can
-take over what runs and what has ended meanwhile.
-"""
+"""The loop of a supervisor, what it is told at its start, and when it ends."""
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import json
 import math
 import os
-import resource
 import signal
 import socket
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clockmill import probes
-from clockmill.clock import Clock, SystemClock
-from clockmill.host import processes
+from clockmill.clock import Clock
 from clockmill.host.wire import Message, encode
 from clockmill.protocols import AttemptReport, Workload
-from clockmill.runtime.supervisor_attempt import Attempt, Ending
-from clockmill.runtime.supervisor_control import ControlServer
-from clockmill.runtime.supervisor_gateway import GatewayThread
-from clockmill.runtime.supervisor_lease import Lease
-from clockmill.runtime.supervisor_loop import Loop, wake_on_signals
-from clockmill.runtime.supervisor_runner import Runner
+from clockmill.runtime.supervisor.attempt import Attempt, Ending
+from clockmill.runtime.supervisor.control import ControlServer
+from clockmill.runtime.supervisor.gateway import GatewayThread
+from clockmill.runtime.supervisor.lease import Lease
+from clockmill.runtime.supervisor.loop import Loop, wake_on_signals
+from clockmill.runtime.supervisor.runner import Runner
 
-LIFE_FD = 3
-LISTEN_FD = 4
 #: Seconds that a supervisor which holds nothing waits for a scheduler, and one that leaves for acknowledgements.
 _PATIENCE = 10.0
 _RELEASED = Ending("released", "Its supervisor was shut down.")
@@ -215,26 +201,3 @@ class Supervisor:
             path = Path(self._settings.results)
             path.touch(mode=0o600)
             path.write_bytes(encode(self._reports.values()))
-
-
-def main() -> None:
-    """Read the settings, take over the descriptors, and serve."""
-    probes.arm_from_environment()
-    settings = Settings(**json.load(sys.stdin))
-    for descriptor in (LIFE_FD, LISTEN_FD):
-        os.set_inheritable(descriptor, False)
-    listener = socket.socket(fileno=LISTEN_FD)
-    listener.setblocking(False)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    os.chdir(settings.home)
-    os.environ["CLOCKMILL_HOME"] = settings.home  # tasks may keep files there, whatever named the home
-    processes.adopt_orphans()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.freeze()
-    Supervisor(settings, listener, SystemClock()).run()
-
-
-if __name__ == "__main__":
-    main()

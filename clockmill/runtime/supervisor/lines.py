@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable
 
 from clockmill.host.wire import Message
-from clockmill.runtime.supervisor_attempt import Attempt
-from clockmill.runtime.supervisor_loop import READ, WRITE, Loop
+from clockmill.runtime.supervisor.attempt import Attempt
+from clockmill.runtime.supervisor.loop import READ, WRITE, Loop
 
 _READ_BYTES = 1 << 16
 #: So many pieces hold more than any pipe does: what comes after them was written meanwhile.

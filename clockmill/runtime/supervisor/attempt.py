@@ -11,9 +11,9 @@ from typing import Any, Literal
 from clockmill.host.wire import FrameReader
 from clockmill.logs.writer import LogWriter
 from clockmill.protocols import AttemptReport, Workload
-from clockmill.runtime.supervisor_limits import blames_memory, cpu_is_over, memory_note
-from clockmill.runtime.supervisor_loop import Outbox
-from clockmill.runtime.supervisor_memory import asked_memory
+from clockmill.runtime.supervisor.limits import blames_memory, cpu_is_over, memory_note
+from clockmill.runtime.supervisor.loop import Outbox
+from clockmill.runtime.supervisor.memory import asked_memory
 from clockmill.state.resources import spoken_size
 
 #: An attempt that is over sooner is reported by its end alone.
