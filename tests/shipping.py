@@ -34,7 +34,7 @@ def text(reader: TaskLogs, key: str = KEY, *, growing: bool = False) -> bytes:
 
 def kept(reader: TaskLogs, *attempts: str, key: str = KEY) -> bool:
     """Whether a reader sees all that these attempts wrote."""
-    return not reader.find(reader.folder / f"{key}.log").lacks(attempts)
+    return not reader.find(reader.folder / f"{key}.log").missing(attempts)
 
 
 class Receiver:

@@ -10,11 +10,10 @@ from clockmill.cli.app import App
 from clockmill.cli.base import EXIT_FAILED, Command, pass_app
 from clockmill.cli.output import output_option, show_rows
 from clockmill.host.processes import host_name
-from clockmill.storage.components import ComponentRow, list_components
+from clockmill.storage.components import ALWAYS_THERE, ComponentRow, list_components
 
 _COLUMNS = ["service", "host", "process", "status", "last_loop"]
-_SERVICES = ("scheduler", "dag-processor", "triggerer")
-_ALWAYS_THERE = _SERVICES[:2]
+_SERVICES = (*ALWAYS_THERE, "triggerer")
 
 
 @click.command(cls=Command)
@@ -31,7 +30,7 @@ def health(app: App, context: click.Context, service: str | None, here: bool, ou
     now = app.clock.now()
     found = [each for each in app.read(list_components) if not here or each.host == host_name()]
     found = [each for each in found if service in (None, each.name)]
-    wanted = _ALWAYS_THERE if service is None else (service,)
+    wanted = ALWAYS_THERE if service is None else (service,)
     well = {each.name for each in found if each.is_recent(now)}
     missing = [name for name in wanted if name not in {each.name for each in found}]
     rows = [_record(each, "healthy" if each.is_recent(now) else "unhealthy") for each in found]

@@ -106,8 +106,7 @@ def _missing(app: App, task_logs: TaskLogs, path: Path, row: TaskRow, number: in
         return []
     attempts = app.read(lambda connection: list_attempts(connection, row.id))
     claimed = [each.id for each in attempts if each.try_number == number and each.claimed_at is not None]
-    log = task_logs.find(path)
-    return [ident for ident in claimed if log.lacks([ident])]
+    return task_logs.find(path).missing(claimed)
 
 
 def _tell_missing(app: App, task_logs: TaskLogs, path: Path, row: TaskRow, number: int) -> None:

@@ -282,9 +282,10 @@ def make_web_server(
     :param services: without which ``/health`` is not healthy, besides those that there always have to be.
     """
     from clockmill.cli.steering import WebActions
+    from clockmill.storage.components import ALWAYS_THERE
     from clockmill.webserver.app import create_app
     from clockmill.webserver.server import WebServer
-    from clockmill.webserver.site import ALWAYS_THERE, WebOptions
+    from clockmill.webserver.site import WebOptions
 
     options = WebOptions(
         secret_key=load_or_make_key(settings.secret_key_file),

@@ -99,11 +99,11 @@ class Log:
         only = self.segments[0] if len(self.segments) == 1 else None
         return only.place if only is not None and isinstance(only.place, Path) else None
 
-    def lacks(self, attempt_ids: Iterable[str]) -> bool:
-        """Whether something that these attempts wrote is still to come."""
+    def missing(self, attempt_ids: Iterable[str]) -> list[str]:
+        """Those of these attempts of which something is still to come."""
         if any(segment.part == WHOLE_TRY for segment in self.segments):
-            return False
-        return not self.whole.issuperset(attempt_ids)
+            return []
+        return [ident for ident in attempt_ids if ident not in self.whole]
 
     def read(self, segments: Sequence[Segment]) -> list[bytes]:
         """The bytes of some of the segments, or of pieces of them."""

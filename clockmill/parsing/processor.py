@@ -80,7 +80,6 @@ class DagProcessor:
         self._leadership = Leadership(database, clock, NAME, self._instance, folder)
         self._beat_due = 0.0
         self._has_looked = False
-        self._busy_at = 0.0
         self._prune_due = clock.monotonic() + _PRUNE_SECONDS
 
     def run(self, stop_event: Flag) -> None:

@@ -12,6 +12,8 @@ from clockmill.host.processes import host_name
 from clockmill.storage.tables import component
 from clockmill.storage.upsert import upsert
 
+#: The services without which nothing works.
+ALWAYS_THERE = ("scheduler", "dag-processor")
 #: A service may miss so many loops, and be late by so many seconds more, before it counts as stopped.
 _LOOPS_MISSED = 3
 _SECONDS_LATE = 10.0

@@ -13,7 +13,7 @@ from flask import Flask, current_app
 from clockmill.clock import Clock
 from clockmill.config.settings import WorkersSettings
 from clockmill.logs.tasklogs import TaskLogs
-from clockmill.storage.components import ComponentRow, list_components
+from clockmill.storage.components import ALWAYS_THERE, ComponentRow, list_components
 from clockmill.storage.triggers import anything_waits
 from clockmill.webserver.documents import Documents
 from clockmill.webserver.hooks import Actions
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _EXTENSION = "clockmill"
 #: The row id in an address, no larger than a database takes.
 ROW_ID = f"int(max={2**63 - 1}):ident"
-ALWAYS_THERE = ("scheduler", "dag-processor")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,7 +96,7 @@ def _claimed(attempts: Sequence[AttemptLine]) -> list[str]:
 def _is_late(log: Log, attempts: Sequence[AttemptLine]) -> bool:
     """Whether the end of a try that is over may still be on its way."""
     site = current_site()
-    if not site.options.logs.is_sent or not log.lacks(_claimed(attempts)):
+    if not site.options.logs.is_sent or not log.missing(_claimed(attempts)):
         return False
     ends = [each.ended_at for each in attempts if each.ended_at is not None]
     return bool(ends) and max(ends) > site.clock.now() - PATIENCE
@@ -105,7 +105,7 @@ def _is_late(log: Log, attempts: Sequence[AttemptLine]) -> bool:
 def _missing(log: Log, attempts: Sequence[AttemptLine], *, is_late: bool) -> str:
     """What is not here of the log of a try that is over, and where it is."""
     site = current_site()
-    missing = [ident for ident in _claimed(attempts) if log.lacks([ident])]
+    missing = log.missing(_claimed(attempts))
     if not missing or not (site.options.logs.is_sent or log.size == 0):
         return ""
     hosts = site.database.read(lambda c: hosts_of(c, missing))

@@ -161,6 +161,6 @@ def test_in_whatever_order_and_however_often_pieces_come_there_is_never_a_hole(
         seen = reader.chunk(path, Cursor(), growing=False)[1].data
         assert (seen, len(seen)) == (whole[:kept], kept)
     assert keep(owner, piece(whole, is_last=True)) == len(whole)
-    assert not reader.find(path).lacks(["me"])
+    assert reader.find(path).missing(["me"]) == []
     assert len(list((logs / "d/r/t/-1/1").iterdir())) == 1
     assert sum(1 for _ in itertools.chain(os.scandir(logs / "d/r/t/-1"))) == 1
