@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Iterable
 from typing import Any
@@ -24,6 +25,15 @@ def encode(messages: Iterable[Message]) -> bytes:
         body = json.dumps(message, separators=(",", ":")).encode()
         parts += (_LENGTH.pack(len(body)), body)
     return b"".join(parts)
+
+
+def read_one(descriptor: int) -> Message:
+    """Wait for one message, and read not a byte of what follows it.
+
+    :raises ValueError: when it holds no JSON, or the other side is gone before it is complete.
+    """
+    (length,) = _LENGTH.unpack(_read_exactly(descriptor, _LENGTH.size))
+    return _parse(_read_exactly(descriptor, length))
 
 
 class FrameReader:
@@ -56,6 +66,16 @@ class FrameReader:
             start = end
         del self._buffer[:start]
         return messages
+
+
+def _read_exactly(descriptor: int, count: int) -> bytearray:
+    data = bytearray()
+    while len(data) < count:
+        piece = os.read(descriptor, count - len(data))
+        if not piece:
+            raise ValueError("The other side is gone.")
+        data += piece
+    return data
 
 
 def _parse(body: bytearray) -> Message:

@@ -8,10 +8,8 @@ the supervisor started itself would begin with the supervisor's peak of memory a
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,7 +18,6 @@ from clockmill.host import launching, processes, wire
 from clockmill.runtime.forkserver import ForkServer, take_over
 
 _PROGRAM = str(Path(__file__).with_name("freshproc.py"))
-_LENGTH = struct.Struct(">I")
 #: What every Python ignores, and a program that is started does not expect to be ignored.
 _IGNORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -31,27 +28,11 @@ class Launcher(ForkServer):
     def run_child(self) -> NoReturn:
         """Become the Python of the attempt, or tell why not."""
         try:
-            _become(_read_plan(), self._pid)
+            # The next message is for the Python which this process becomes.
+            _become(wire.read_one(processes.CONTROL_FD), self._pid)
         except (launching.LaunchError, ValueError, OSError) as error:
             _tell(f"It could not be started: {error}")
         os._exit(1)
-
-
-def _read_plan() -> dict[str, Any]:
-    """The first frame, and not a byte of the next: that one is for the Python which this process becomes."""
-    (length,) = _LENGTH.unpack(_read_exactly(_LENGTH.size))
-    plan: dict[str, Any] = json.loads(_read_exactly(length))
-    return plan
-
-
-def _read_exactly(count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        piece = os.read(processes.CONTROL_FD, count - len(data))
-        if not piece:
-            raise ValueError("its supervisor is gone.")
-        data += piece
-    return data
 
 
 def _become(plan: Mapping[str, Any], parent: int) -> None:
