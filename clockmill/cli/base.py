@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from clockmill.cli import elsewhere
 from clockmill.cli.app import App
 from clockmill.errors import ClockmillError, EmptyRange, UsageError, did_you_mean
 
@@ -35,6 +36,14 @@ def _keep_home(context: click.Context, _parameter: click.Parameter, value: Path 
 
 class Command(click.Command):
     """A command that takes ``--home``, and tells of arguments that contradict each other as click does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if hint := elsewhere.of_option(error.option_name):
+                ctx.fail(f"There is no option {error.option_name!r}. {hint}")
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -76,7 +85,9 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         names = self.list_commands(ctx)
         if args[0] not in names and not args[0].startswith("-"):
-            ctx.fail(f"There is no command {args[0]!r}.{did_you_mean(args[0], names)}")
+            _, _, group = ctx.command_path.partition(" ")
+            hint = elsewhere.of_command(f"{group} {args[0]}".strip())
+            ctx.fail(f"There is no command {args[0]!r}.{' ' + hint if hint else did_you_mean(args[0], names)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

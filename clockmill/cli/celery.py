@@ -79,6 +79,7 @@ def worker(
     with Crew() as crew:
         crew.start("worker", agent.run)
         crew.start("broker", doorman.run)
+        servicelog.tell_start(app.settings, f"worker of {', '.join(served)}")
         _attend(crew, agent, doorman, grace)
     crew.raise_failure()
 

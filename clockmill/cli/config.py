@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -28,7 +29,10 @@ def config() -> None:
 @pass_app
 def list_options(app: App, section: str | None, show_secrets: bool, output: str) -> None:
     """List every option with its value and where that comes from."""
-    sections = dict.fromkeys(each.section for each in settings_module.OPTIONS)
+    executors = _executor_rows(app.settings, show_secrets)
+    sections = dict.fromkeys(
+        [*(each.section for each in settings_module.OPTIONS), *(row["section"] for row in executors)]
+    )
     if section is not None and section not in sections:
         raise NotFound("section", section, sections)
     rows = [
@@ -42,6 +46,7 @@ def list_options(app: App, section: str | None, show_secrets: bool, output: str)
         for each in settings_module.OPTIONS
         if section in (None, each.section)
     ]
+    rows += [row for row in executors if section in (None, row["section"])]
     show_rows(rows, ["section", "key", "value", "source", *(["meaning"] if output in ("json", "yaml") else [])], output)
 
 
@@ -60,9 +65,34 @@ def get_value(app: App, section: str, key: str, show_secrets: bool) -> None:
     raise NotFound("option", f"{section} {key}", [f"{each.section} {each.name}" for each in settings_module.OPTIONS])
 
 
+def _executor_rows(settings: Settings, show_secrets: bool) -> list[dict[str, Any]]:
+    """What is set of single executors; which options they have, and which of these are secret, they alone know."""
+    return [
+        {
+            "section": f"executor.{name}",
+            "key": key,
+            "value": value if show_secrets else _veiled(key, value),
+            "source": "environment" if f"CLOCKMILL__EXECUTOR__{name}__{key}".upper() in os.environ else "file",
+            "meaning": "",
+        }
+        for name, options in sorted(settings.executors.items())
+        for key, value in sorted(options.items())
+    ]
+
+
+def _veiled(key: str, value: Any) -> Any:
+    if re.search("secret|password|token|key|options", key):
+        return "***"
+    return _without_password(value) if isinstance(value, str) else value
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(?<=:)[^:@/]+(?=@)", "***", url)
+
+
 def _shown(settings: Settings, each: Option, show_secrets: bool) -> Any:
     value = settings.database_url if each.path == "database.url" else settings.value(each)
     if show_secrets or not each.traits.has_secret or not value:
         return value
     # Of a URL the password alone; what is none may be a secret as a whole.
-    return re.sub(r"(?<=:)[^:@/]+(?=@)", "***", value) if re.match(r"[a-z0-9+.\-]+://", value) else "***"
+    return _without_password(value) if re.match(r"[a-z0-9+.\-]+://", value) else "***"

@@ -13,6 +13,7 @@ from clockmill.cli.app import App
 from clockmill.cli.base import Command, pass_app
 from clockmill.cli.output import output_option, show_record
 from clockmill.errors import DatabaseError
+from clockmill.executors import registry
 
 _LIBRARIES = ("sqlalchemy", "alembic", "flask", "waitress", "croniter", "psycopg", "celery")
 
@@ -45,6 +46,7 @@ def info(app: App, output: str) -> None:
         "dags_folder": settings.dags_folder,
         "logs_folder": settings.logs_folder,
         "executor": settings.core.executor,
+        "executors_installed": ", ".join(sorted(registry.installed().names)),
         "database": _database(app),
     }
     show_record(record | {name: _library(name) for name in _LIBRARIES}, output)

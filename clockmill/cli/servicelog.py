@@ -8,6 +8,8 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
+
 from clockmill.cli.app import App
 from clockmill.clock import iso
 from clockmill.config import Settings
@@ -46,6 +48,11 @@ class _File(logging.handlers.RotatingFileHandler):
 def log_path(settings: Settings) -> Path:
     """The file that services write to."""
     return settings.logs_folder / FILE_NAME
+
+
+def tell_start(settings: Settings, service: str) -> None:
+    """Say on the terminal that a service has begun, which says no more for as long as all is well."""
+    click.echo(f"{service} has begun; its log is {log_path(settings)}", err=True)
 
 
 def set_up(settings: Settings) -> None:

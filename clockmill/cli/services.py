@@ -68,6 +68,7 @@ def scheduler(app: App, grace: float | None) -> None:
     stop = threading.Event()
     with Crew() as crew:
         crew.start("scheduler", lambda: service.run(stop))
+        servicelog.tell_start(app.settings, "scheduler")
         crew.wait()
         stop.set()
         service.interrupt(hurry=crew.signals > 1)
@@ -120,6 +121,7 @@ def dag_processor(app: App, dags_folder: Path | None) -> None:
     stop = threading.Event()
     with Crew() as crew:
         crew.start("dag-processor", lambda: processor.run(stop))
+        servicelog.tell_start(app.settings, f"dag-processor of {app.settings.dags_folder}")
         crew.wait()
         stop.set()
         while crew.is_working():

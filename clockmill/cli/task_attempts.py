@@ -16,6 +16,8 @@ _COLUMNS = [
     "id",
     "try_number",
     "state",
+    "host",
+    "worker",
     "queued_at",
     "claimed_at",
     "started_at",
@@ -37,7 +39,7 @@ _COLUMNS = [
 @output_option
 @pass_app
 def attempts(app: App, dag_id: str, run_id: str, task_id: str, map_index: int, output: str) -> None:
-    """List every attempt of a task: its times, how it ended, what it used and why.
+    """List every attempt of a task: where it ran, its times, how it ended, what it used and why.
 
     A try has one attempt, more when it was lost, deferred or rescheduled; looks of a sensor in vain are folded into
     the last.

@@ -49,6 +49,8 @@ def triggerer(app: App, capacity: int | None, parent: int | None) -> None:
     # Triggers are the author's code: they have no business with what the settings hold.
     for name in [name for name in os.environ if name.startswith(processes.SETTINGS_PREFIX)]:
         del os.environ[name]
+    if parent is None:
+        servicelog.tell_start(app.settings, "triggerer")
     asyncio.run(_serve(service))
 
 

@@ -44,6 +44,11 @@ def connect(settings: Settings) -> Database:
     """
     database = _database(settings)
     if database.sqlite_path is not None and not database.sqlite_path.exists():
+        if settings.workers.api_url:
+            raise DatabaseError(
+                f"This machine knows no database: its workers ask {settings.workers.api_url} ([workers] api_url). Run "
+                "this where [database] url is set."
+            )
         raise SchemaNotReady(
             f"There is no database {database.sqlite_path} yet: run clockmill standalone, or clockmill db migrate."
         )

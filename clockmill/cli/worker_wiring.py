@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from clockmill.executors import registry
 from clockmill.executors.base import Executor
 from clockmill.executors.celery.consumer import Doorman
 from clockmill.executors.celery.doorbell import BrokerOptions
-from clockmill.executors.celery.executor import CeleryExecutor
+from clockmill.executors.celery.executor import CeleryExecutor, need_transport
 from clockmill.executors.setup import ExecutorSetup
 from clockmill.executors.worker import HomeLogs, Worker, WorkerSetup
 from clockmill.protocols.workers import WorkerGateway
@@ -42,12 +43,15 @@ def make_celery_worker(
     :raises DatabaseError: when it asks the database itself, which is not as it should be.
     :raises UsageError: when there is no such executor, or the name is taken.
     """
+    if settings.workers.api_url and find_spec("urllib3") is None:
+        raise UsageError("[workers] api_url needs urllib3, which is not installed: pip install 'clockmill[remote]'.")
     if settings.workers.beat_seconds > settings.workers.lease_seconds / 3:
         raise UsageError("[workers] beat_seconds must be at most a third of lease_seconds: one beat may get lost.")
     chosen = _executor_of_kind(settings, CeleryExecutor, executor)
     setup = wiring.executor_setup(settings, clock, chosen, CeleryExecutor, _task_gateway(settings))
     setup = setup if slots is None else replace(setup, slots=slots)
     options = BrokerOptions.of(setup)
+    need_transport(options.url)
     agent = _make_worker(settings, clock, setup, name or chosen, queues)
     doorman = Doorman(
         options, queues, name=name or chosen, slots=setup.slots, knock=agent.knock, nudge=agent.nudge, clock=clock

@@ -75,7 +75,8 @@ class Executor(Protocol):
     The class is called with one :class:`~clockmill.executors.setup.ExecutorSetup`. It may have a static method
     ``check_config(config)``: while a DAG file is parsed, that is called with each ``executor_config`` that is not
     empty of a task that goes to this executor, and raises :class:`ValueError` with a sentence that says what is wrong.
-    It runs in the process that parses, so its module should be light to import.
+    It runs in the process that parses, so its module should be light to import. With a class attribute
+    ``switches_users = False`` it has tasks with ``run_as_user`` refused there as well; otherwise it acts on that.
     """
 
     name: str

@@ -48,6 +48,8 @@ class LocalExecutor:
 
     #: How its supervisors start attempts: ``zygote`` forks them, ``fresh`` gives each an interpreter of its own.
     starter: ClassVar[str] = "zygote"
+    #: Forks of what has a DAG file loaded belong to whom that belongs to.
+    switches_users: ClassVar[bool] = False
 
     def __init__(self, setup: ExecutorSetup) -> None:
         setup.read_options({})

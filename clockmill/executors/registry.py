@@ -7,7 +7,7 @@ where it is. None is imported before it is asked for.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,13 @@ def installed() -> EntryPoints:
     return entry_points(group=GROUP)
 
 
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'local'?`` with a leading blank, or an empty string; it knows class names, such as Airflow's."""
+    known = list(known)
+    short = name.rpartition(".")[2].removesuffix("Executor").lower()
+    return did_you_mean(name, known) or (did_you_mean(short, known) if short != name else "")
+
+
 def load(target: str) -> type[Any]:
     """The executor class that is meant by an entry point's name, ``module:Class`` or ``module.Class``.
 
@@ -63,8 +70,7 @@ def load(target: str) -> type[Any]:
         return _load(target, repr(target))
     known = sorted(points.names)
     raise ConfigError(
-        f"There is no executor {target!r}.{did_you_mean(target, known)} Installed: {', '.join(known) or 'none'}; "
-        f"{_HOW}."
+        f"There is no executor {target!r}.{suggestion(target, known)} Installed: {', '.join(known) or 'none'}; {_HOW}."
     )
 
 
@@ -73,7 +79,8 @@ def _load(place: str, shown: str) -> type[Any]:
     try:
         module = import_module(module_name)
     except Exception as error:  # it may be the module of anybody
-        raise ConfigError(f"The executor {shown} cannot be loaded: {type(error).__name__}: {error}.") from error
+        hint = suggestion(class_name, sorted(installed().names)) if module_name.startswith("airflow.") else ""
+        raise ConfigError(f"The executor {shown} cannot be loaded: {type(error).__name__}: {error}.{hint}") from error
     loaded = getattr(module, class_name, None)
     if not isinstance(loaded, type):
         hint = did_you_mean(class_name, vars(module))
@@ -94,3 +101,11 @@ def config_problem(target: str, config: Mapping[str, Any]) -> str | None:
     except ValueError as error:
         return str(error)
     return None
+
+
+def switches_users(target: str) -> bool:
+    """Whether an executor class may act on ``run_as_user``; one that does not say may.
+
+    :raises ConfigError: when there is no such class.
+    """
+    return getattr(load(target), "switches_users", True) is True

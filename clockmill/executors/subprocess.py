@@ -13,6 +13,7 @@ class SubprocessExecutor(LocalExecutor):
     """Runs attempts on this host, each in a fresh Python, with what the ``executor_config`` of its task asks for."""
 
     starter = "fresh"
+    switches_users = True
 
     @staticmethod
     def check_config(config: Mapping[str, Any]) -> None:

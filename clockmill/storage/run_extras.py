@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from clockmill.state import TaskKey, TaskState
 from clockmill.storage.rows import columns_of
-from clockmill.storage.run_pages import AttemptLine
+from clockmill.storage.run_pages import ATTEMPT_COLUMNS, ATTEMPT_SOURCE, AttemptLine
 from clockmill.storage.tables import attempt, callback, deadline, task_instance, task_trigger
 
 
@@ -167,7 +167,8 @@ def list_callbacks(
 def attempts_of_callback(connection: Connection, callback_id: int) -> list[AttemptLine]:
     """The attempts to make a call, oldest first."""
     statement = (
-        select(*columns_of(AttemptLine, attempt))
+        select(*ATTEMPT_COLUMNS)
+        .select_from(ATTEMPT_SOURCE)
         .where(attempt.c.callback_id.is_not(None), attempt.c.callback_id == callback_id)
         .order_by(attempt.c.id)
     )

@@ -8,14 +8,17 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from clockmill.storage.records import TaskRow
-from clockmill.storage.rows import columns_of
 from clockmill.storage.runs import TASK_COLUMNS, task_row
-from clockmill.storage.tables import attempt, task_instance, xcom
+from clockmill.storage.tables import attempt, supervisor, task_instance, xcom
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptLine:
-    """An attempt as a page shows it: without its token."""
+    """An attempt as a page shows it: without its token.
+
+    :param worker: the worker or the supervisor that has or had it.
+    :param host: the machine of that.
+    """
 
     id: str
     try_number: int
@@ -32,6 +35,17 @@ class AttemptLine:
     reason: str
     peak_memory_kb: int | None
     cpu_seconds: float | None
+    worker: str | None
+    host: str | None
+
+
+#: Where attempt lines are read from, and as what.
+ATTEMPT_SOURCE = attempt.outerjoin(supervisor, supervisor.c.id == attempt.c.supervisor_id)
+ATTEMPT_COLUMNS = [
+    *(attempt.c[name] for name in AttemptLine.__slots__ if name not in ("worker", "host")),
+    attempt.c.supervisor_id.label("worker"),
+    supervisor.c.host,
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +89,8 @@ def list_attempts(connection: Connection, task_instance_id: int, *, newest: int 
     :param newest: only so many of them, the newest; all when None.
     """
     statement = (
-        select(*columns_of(AttemptLine, attempt))
+        select(*ATTEMPT_COLUMNS)
+        .select_from(ATTEMPT_SOURCE)
         .where(attempt.c.task_instance_id == task_instance_id)
         .order_by(attempt.c.id.desc())
         .limit(newest)

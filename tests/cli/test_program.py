@@ -50,6 +50,21 @@ def test_an_unknown_command_is_refused_with_the_nearest_name() -> None:
     assert result.stderr == "clockmill: There is no command 'confg'. Did you mean 'config'? See 'clockmill --help'.\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("celery flower", "There is no command 'flower'. 'clockmill workers list' shows the workers."),
+        ("db init", "There is no command 'init'. The tables are made by 'clockmill db migrate'."),
+        ("worker", "There is no command 'worker'. Did you mean 'celery worker'?"),
+        ("scheduler -D", "There is no option '-D'. It stays in the foreground, to be kept running by systemd or"),
+        ("scheduler -x", "No such option '-x'."),
+    ],
+)
+def test_who_comes_from_airflow_is_told_what_is_called_otherwise(words: str, told: str) -> None:
+    result = run(*words.split())
+    assert (result.exit_code, told in result.stderr) == (2, True), result.stderr
+
+
 def test_an_unknown_option_is_refused_in_one_line() -> None:
     result = run("config", "list", "--outptu", "json")
 

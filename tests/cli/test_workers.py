@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from clockmill.clock import SystemClock
+from clockmill.errors import ConfigError
+from clockmill.executors.celery.executor import need_transport
 from clockmill.protocols.workers import Exchange, WorkerInfo
 from clockmill.storage.engine import Database
 from clockmill.storage.worker_gateway import DatabaseWorkerGateway
@@ -80,3 +82,33 @@ def test_a_worker_that_cannot_be_is_refused_with_a_sentence(
 def test_the_password_of_the_broker_is_not_shown(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOCKMILL__CELERY__BROKER_URL", "redis://:hidden-word@localhost/0")
     assert "hidden-word" not in program.ok("config", "list")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("rediss+socket:///nowhere", None),
+        ("ampq://localhost", "[celery] broker_url is of no kind that Celery knows: 'ampq'. Did you mean 'amqp'?"),
+        ("localhost:6379", "[celery] broker_url is of no kind that Celery knows: ''. It begins with redis://,"),
+        ("librabbitmq://localhost", "'librabbitmq', which cannot be used: No module named 'librabbitmq'."),
+    ],
+)
+def test_a_broker_of_no_known_kind_is_refused(url: str, told: str | None) -> None:
+    pytest.importorskip("celery")
+    if told is None:
+        need_transport(url)
+        return
+    with pytest.raises(ConfigError) as refused:
+        need_transport(url)
+    assert told in str(refused.value)
+
+
+def test_where_workers_ask_a_web_server_nobody_is_told_to_make_a_database(
+    program: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOCKMILL__WORKERS__API_URL", "https://mill.example.org")
+    (Path(program.home) / "clockmill.db").unlink()
+    assert program.refused("workers", "list") == (
+        "clockmill: This machine knows no database: its workers ask https://mill.example.org ([workers] api_url). Run "
+        "this where [database] url is set."
+    )

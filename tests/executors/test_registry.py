@@ -58,6 +58,8 @@ def test_a_name_cannot_be_given_twice():
         ("broken", r"'broken' \(no_such_module:Executor\) cannot be loaded: ModuleNotFoundError"),
         ("clockmill.executors.locl:LocalExecutor", r"cannot be loaded: ModuleNotFoundError: No module named 'clock"),
         ("clockmill.executors.local:LocalExecuter", r"no class 'LocalExecuter'\. Did you mean 'LocalExecutor'\?"),
+        ("LocalExecutor", r"There is no executor 'LocalExecutor'\. Did you mean 'local'\?"),
+        ("airflow.executors.local_executor.LocalExecutor", r"No module named 'airflow'\. Did you mean 'local'\?"),
         ("clockmill.executors.local:launch", r"clockmill\.executors\.local has no class 'launch'"),
     ],
 )

@@ -69,6 +69,17 @@ def test_an_executor_config_that_its_executor_does_not_take_is_refused(work: Any
     }
 
 
+def test_a_task_of_another_user_goes_only_where_it_becomes_that_user(work: Any) -> None:
+    work.overrides["core.executor"] = "local,subprocess"
+    write(work, ", executor='subprocess', run_as_user='etl'")
+    assert (work.errors(), work.active()) == ({}, ["d"])
+    write(work, ", run_as_user='etl'")
+    assert work.errors() == {
+        "d.py": "DAG 'd', task 't': the executor 'local' cannot act on run_as_user='etl': all that it runs belongs to "
+        "its own user. Send the task to the executor subprocess, or leave that out."
+    }
+
+
 def test_a_file_is_parsed_again_when_the_executors_have_changed(work: Any) -> None:
     write(work, ", executor='local2'")
     assert "there is no executor 'local2'" in work.errors()["d.py"]

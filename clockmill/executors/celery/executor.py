@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from clockmill.errors import ConfigError
+from clockmill.errors import ConfigError, did_you_mean
 from clockmill.executors.base import BrokeredExecutor, Offer
 from clockmill.executors.celery.doorbell import BrokerOptions
 from clockmill.executors.setup import ExecutorSetup
@@ -24,6 +24,27 @@ def need_celery() -> None:
         raise ConfigError("The Celery executor needs Celery, which is not installed: pip install 'clockmill[celery]'.")
 
 
+def need_transport(url: str) -> None:
+    """Refuse a broker of a kind that Celery does not know here.
+
+    :param url: ``[celery] broker_url``.
+    :raises ConfigError: naming the kind, or what has to be installed for it.
+    """
+    from celery.exceptions import ImproperlyConfigured
+    from kombu.transport import TRANSPORT_ALIASES, get_transport_cls
+
+    kind = url.partition("://")[0].partition("+")[0] if "://" in url else ""
+    if kind not in TRANSPORT_ALIASES:
+        raise ConfigError(
+            f"[celery] broker_url is of no kind that Celery knows: {kind!r}.{did_you_mean(kind, TRANSPORT_ALIASES)} "
+            "It begins with redis://, rediss://, amqp:// or amqps://."
+        )
+    try:
+        get_transport_cls(kind)
+    except (ImportError, ImproperlyConfigured, NameError) as error:  # some trip over a library that they lack
+        raise ConfigError(f"[celery] broker_url is of the kind {kind!r}, which cannot be used: {error}.") from error
+
+
 class CeleryExecutor(BrokeredExecutor):
     """Offers attempts to workers by Celery; ``clockmill celery worker`` starts one.
 
@@ -33,12 +54,14 @@ class CeleryExecutor(BrokeredExecutor):
 
     #: The section of the configuration whose options hold where ``[executor.NAME]`` says nothing else.
     config_section: ClassVar[str] = "celery"
+    switches_users: ClassVar[bool] = False
 
     def __init__(self, setup: ExecutorSetup) -> None:
         super().__init__(setup.name)
         need_celery()
         self._clock = setup.clock
         self._options = BrokerOptions.of(setup)
+        need_transport(self._options.url)
         self._ringer: Ringer | None = None
 
     def start(self, epoch: int) -> None:

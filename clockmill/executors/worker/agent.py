@@ -25,8 +25,6 @@ from clockmill.executors.worker.desk import Desk
 from clockmill.executors.worker.lock import WorkerLock
 from clockmill.executors.worker.post import Post
 from clockmill.executors.worker.setup import WorkerSetup
-from clockmill.host import processes
-from clockmill.ids import new_token
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.protocols.workers import Exchange, ExchangeAnswer
 from clockmill.state import Outcome
@@ -315,7 +313,7 @@ class Worker:
         self._post.exchange(said, lambda answer, error: self._answered(said, answer, error))
 
     def _register(self) -> None:
-        worker_id = f"{processes.host_name()[:40]}-{new_token()[:12]}"
+        worker_id = self._setup.new_id()
         held = [[ident, token] for ident, token in self._desk.held.items()]
         self._lock.note(worker_id)
         self._post.register(worker_id, self._previous, held, self._registered)

@@ -10,6 +10,7 @@ from clockmill.clock import Clock
 from clockmill.executors.setup import ExecutorSetup
 from clockmill.executors.worker.homelogs import WorkerLogs
 from clockmill.host import processes
+from clockmill.ids import new_token
 from clockmill.protocols.workers import WorkerGateway, WorkerInfo
 
 
@@ -52,6 +53,12 @@ class WorkerSetup:
     def clock(self) -> Clock:
         """The clock of all its parts."""
         return self.executor.clock
+
+    def new_id(self) -> str:
+        """An id for one start of the worker, which tells people its machine, and its name where it was given one."""
+        host = processes.host_name()
+        is_plain = self.name in (self.executor.name, host)
+        return "-".join([host[:40]] if is_plain else [host[:24], self.name[:24]]) + f"-{new_token()[:12]}"
 
     def introduce(self, worker_id: str, pid: int) -> WorkerInfo:
         """How the worker introduces itself."""

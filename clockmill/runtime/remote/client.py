@@ -82,6 +82,13 @@ class Client:
         raise AssertionError("unreachable")
 
 
+def _why(status: int) -> str:
+    """What is most likely wrong when somebody without an execution API answers."""
+    if status in (403, 404):  # what pages say to a call that they do not know
+        return " Is [webserver] execution_api set there?"
+    return ""
+
+
 def _value(response: urllib3.BaseHTTPResponse) -> Any:
     try:
         answer = json.loads(response.data)
@@ -89,7 +96,9 @@ def _value(response: urllib3.BaseHTTPResponse) -> Any:
         answer = None
     if not isinstance(answer, dict) or not {"value", "error"} & answer.keys():
         # Whatever stands between here and the server said this: it is no answer.
-        raise GatewayUnavailable(f"HTTP {response.status} without an answer of the execution API.")
+        raise GatewayUnavailable(
+            f"HTTP {response.status} without an answer of the execution API.{_why(response.status)}"
+        )
     if response.status == 200:
         return answer["value"]
     sentence = str(answer["error"])
