@@ -40,6 +40,12 @@ def celery() -> None:
     help="How many tasks it runs at once; else what the settings say of the executor.",
 )
 @click.option(
+    "--resources",
+    metavar="NAME=AMOUNT,...",
+    help="What it offers, such as gpu=1,memory=12GB, in place of what the settings say of the executor; what is not "
+    "named stays as the machine has it.",
+)
+@click.option(
     "--name", metavar="NAME", help="Tells the workers of one home apart; without it, the name of the executor."
 )
 @click.option(
@@ -53,7 +59,13 @@ def celery() -> None:
 )
 @pass_app
 def worker(
-    app: App, queues: str, concurrency: int | None, name: str | None, executor: str | None, grace: float | None
+    app: App,
+    queues: str,
+    concurrency: int | None,
+    resources: str | None,
+    name: str | None,
+    executor: str | None,
+    grace: float | None,
 ) -> None:
     """Run a worker.
 
@@ -74,7 +86,7 @@ def worker(
     config.create_home(app.settings)
     servicelog.set_up(app.settings)
     agent, doorman = worker_wiring.make_celery_worker(
-        app.settings, app.clock, executor=executor, queues=served, slots=concurrency, name=name
+        app.settings, app.clock, executor=executor, queues=served, slots=concurrency, resources=resources, name=name
     )
     with Crew() as crew:
         crew.start("worker", agent.run)

@@ -17,6 +17,7 @@ from clockmill.config import Settings
 from clockmill.errors import UsageError, did_you_mean
 from clockmill.executors import registry
 from clockmill.executors.base import Executor
+from clockmill.executors.capacity import offered_resources
 from clockmill.executors.celery.consumer import Doorman
 from clockmill.executors.celery.doorbell import BrokerOptions
 from clockmill.executors.celery.executor import CeleryExecutor, need_transport
@@ -33,12 +34,14 @@ def make_celery_worker(
     executor: str | None,
     queues: Sequence[str],
     slots: int | None,
+    resources: str | None,
     name: str | None,
 ) -> tuple[Worker, Doorman]:
     """A worker, and who listens to the broker for it.
 
     :param executor: the name of the executor; None for the only one of its kind.
     :param slots: how many tasks it runs at once; None leaves that to the settings.
+    :param resources: what it offers, as in ``gpu=1,memory=12GB``; None leaves that to the settings.
     :param name: tells apart the workers of this home; None for the name of the executor.
     :raises DatabaseError: when it asks the database itself, which is not as it should be.
     :raises UsageError: when there is no such executor, or the name is taken.
@@ -50,6 +53,7 @@ def make_celery_worker(
     chosen = _executor_of_kind(settings, CeleryExecutor, executor)
     setup = wiring.executor_setup(settings, clock, chosen, CeleryExecutor, _task_gateway(settings))
     setup = setup if slots is None else replace(setup, slots=slots)
+    setup = setup if resources is None else replace(setup, resources=offered_resources("--resources", resources))
     options = BrokerOptions.of(setup)
     need_transport(options.url)
     agent = _make_worker(settings, clock, setup, name or chosen, queues)
@@ -75,6 +79,7 @@ def _make_worker(settings: Settings, clock: Clock, setup: ExecutorSetup, name: s
             lease_seconds=settings.workers.lease_seconds,
             connect=connect,
             fetch_bundle=_bundle_fetcher(settings, connect),
+            gateway_kind="http" if settings.workers.api_url else "database",
         )
     )
 

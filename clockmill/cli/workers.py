@@ -12,7 +12,9 @@ from clockmill.cli.base import Group, pass_app
 from clockmill.cli.output import output_option, show_rows
 from clockmill.storage.worker_list import WorkerRow, list_workers
 
-_COLUMNS = ["id", "executor", "host", "version", "queues", "slots", "busy", "state", "last_seen"]
+_COLUMNS = [
+    *("id", "executor", "host", "version", "queues", "slots", "busy", "resources", "gateway", "state", "last_seen"),
+]
 _LATELY = timedelta(days=1)
 
 
@@ -29,16 +31,17 @@ def list_all(app: App, output: str) -> None:
 
     Supervisors of the local executor are none: they belong to a scheduler.
     """
-    since = app.clock.now() - _LATELY
-    found = app.read(lambda connection: list_workers(connection, since))
+    now = app.clock.now()
+    found = app.read(lambda connection: list_workers(connection, now - _LATELY))
     if not found and output == "table":
         click.echo("There are no workers. Start one with: clockmill celery worker", err=True)
         return
-    show_rows([_record(each) for each in found], _COLUMNS, output)
+    states = [each.state(now, app.settings.workers.beat_seconds) for each in found]
+    show_rows([_record(each, state) for each, state in zip(found, states, strict=True)], _COLUMNS, output)
 
 
-def _record(each: WorkerRow) -> dict[str, Any]:
+def _record(each: WorkerRow, state: str) -> dict[str, Any]:
     # What one that is gone held is nobody's load any more.
     busy = each.busy if each.is_alive else 0
-    told = {"state": each.state, "last_seen": each.seen_at, "busy": busy}
+    told = {"state": state, "last_seen": each.seen_at, "busy": busy}
     return {column: told[column] if column in told else getattr(each, column) for column in _COLUMNS}

@@ -108,7 +108,9 @@ class SchedulerSettings:
         minimum=0.1,
         maximum=86_400,
     )
-    prune_events_days: int = option(90, "How long events are kept.", unit="days", minimum=1, maximum=36_500)
+    prune_events_days: int = option(
+        90, "How long events are kept, and the names of workers that are gone.", unit="days", minimum=1, maximum=36_500
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

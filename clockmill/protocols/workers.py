@@ -21,6 +21,7 @@ class WorkerInfo(Record):
     :param slots: how many attempts it runs at once.
     :param queues: the queues that it serves.
     :param resources: what it offers besides slots: name -> amount.
+    :param gateway: how it asks for work, for people: ``database`` or ``http``.
     """
 
     id: str
@@ -32,6 +33,7 @@ class WorkerInfo(Record):
     queues: list[str]
     version: str
     resources: dict[str, float] = field(default_factory=dict)
+    gateway: str = "database"
 
 
 @dataclass(frozen=True, kw_only=True)

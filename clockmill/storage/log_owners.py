@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from clockmill.protocols.logs import LogOwner
 from clockmill.storage.tables import attempt, dag_run, supervisor, task_instance
@@ -18,9 +18,10 @@ _OWNERS = (
     .where(_A.id.in_(bindparam("ids", expanding=True)))
 )
 _HOSTS = (
-    select(_A.id, supervisor.c.host)
-    .join(supervisor, supervisor.c.id == _A.supervisor_id)
-    .where(_A.id.in_(bindparam("ids", expanding=True)))
+    # Long gone workers are forgotten; their ids begin with the names of their hosts.
+    select(_A.id, func.coalesce(supervisor.c.host, _A.supervisor_id).label("host"))
+    .outerjoin(supervisor, supervisor.c.id == _A.supervisor_id)
+    .where(_A.supervisor_id.is_not(None), _A.id.in_(bindparam("ids", expanding=True)))
 )
 
 

@@ -274,7 +274,7 @@ attempt = Table(
     Column("token", String(32), nullable=False),
     Column("executor", String(250), nullable=False),
     Column("queue", String(250), nullable=False, server_default="default"),
-    Column("supervisor_id", String(64), ForeignKey("supervisor.id")),
+    Column("supervisor_id", String(64)),  # its row may be gone: those of long gone ones are pruned
     Column("pool", String(250), nullable=False),
     Column("pool_slots", Integer, nullable=False),
     Column("resources", Text),  # what it was given, see state.resources; NULL: it asked for nothing

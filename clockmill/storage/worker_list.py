@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, select, text
 
 from clockmill.storage.tables import Instant, supervisor
 
 _S = supervisor.c
+
+#: One that missed so many beats is worth a word.
+_BEATS_MISSED = 3
+#: Of those that are gone, where each start makes a new one.
+_MOST_GONE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +31,7 @@ class WorkerRow:
     host: str
     pid: int
     version: str
+    gateway: str
     queues: list[str]
     slots: int
     busy: int
@@ -35,28 +41,41 @@ class WorkerRow:
     started_at: datetime
     seen_at: datetime
 
-    @property
-    def state(self) -> str:
-        """``alive``, ``draining`` when it takes no new work, ``gone`` when it left or was given up."""
+    def state(self, now: datetime, beat_seconds: float) -> str:
+        """``alive``, ``draining`` when it takes no new work, ``silent``, or ``gone`` when it left or was given up."""
         if not self.is_alive:
             return "gone"
+        if silence(self.seen_at, now, beat_seconds) is not None:
+            return "silent"
         return "draining" if self.is_draining else "alive"
+
+
+def silence(seen_at: datetime | None, now: datetime, beat_seconds: float) -> float | None:
+    """For how many seconds somebody was not heard of who should have been; None when all is well, or nobody knows."""
+    seconds = (now - seen_at).total_seconds() if seen_at is not None else 0.0
+    return seconds if seconds > _BEATS_MISSED * beat_seconds else None
 
 
 _COLUMNS = [_S[name] for name in WorkerRow.__dataclass_fields__]
 _SEEN = select(*_COLUMNS).where(_S.seen_at.is_not(None))
-_IN_ORDER = (_S.is_alive.desc(), _S.executor, _S.host, _S.started_at, _S.id)
-ALIVE = _SEEN.where(_S.is_alive).order_by(*_IN_ORDER)
-WITH_GONE = _SEEN.where(_S.is_alive | (_S.seen_at >= bindparam("gone_since", type_=Instant))).order_by(*_IN_ORDER)
+# Written out, since SQLite takes a partial index only for its own words; and put in order later, since it would rather
+# walk through all that are gone than sort a few.
+_ALIVE = _SEEN.where(text("supervisor.is_alive"))
+_GONE = (
+    _SEEN.where(~_S.is_alive, _S.seen_at >= bindparam("since", type_=Instant))
+    .order_by(_S.seen_at.desc(), _S.id)
+    .limit(_MOST_GONE)
+)
 
 
 def list_workers(connection: Connection, gone_since: datetime | None) -> list[WorkerRow]:
-    """The workers, those that are gone last, by executor, host and start.
+    """The workers by executor, host and start, then the last that are gone, the latest first.
 
     :param gone_since: those that are gone are listed when they were seen after this; None leaves them out.
     """
-    told = () if gone_since is None else ({"gone_since": gone_since},)
-    found = connection.execute(ALIVE if gone_since is None else WITH_GONE, *told)
+    found = sorted(connection.execute(_ALIVE), key=lambda row: (row.executor, row.host, row.started_at, row.id))
+    if gone_since is not None:
+        found += connection.execute(_GONE, {"since": gone_since})
     # A supervisor of a scheduler is seen as well where several machines share the work; it serves no queues.
     return [WorkerRow(**row._mapping) for row in found if row.queues]
 

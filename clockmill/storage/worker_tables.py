@@ -38,6 +38,7 @@ supervisor = Table(
     Column("queues", JSON, nullable=False, server_default="[]"),  # of a worker: the names of the queues that it serves
     Column("resources", JSON(none_as_null=True)),  # what it offers besides slots: name -> amount; NULL: it does not say
     Column("version", String(40), nullable=False, server_default=""),
+    Column("gateway", String(40), nullable=False, server_default=""),  # of a worker: how it asks for work, for people
     Column("is_draining", Boolean, nullable=False, server_default=false()),  # takes no new work
     Column("busy", Integer, nullable=False, server_default="0"),  # the attempts that it held at its last beat
     Column("seen_at", Instant),  # its last beat, for people alone: leases go by the number

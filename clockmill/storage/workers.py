@@ -45,6 +45,7 @@ def register_worker(connection: Connection, worker: WorkerInfo, now: datetime) -
         "queues": worker.queues,
         "resources": worker.resources,
         "version": worker.version,
+        "gateway": worker.gateway,
         "seen_at": now,
     }
     again = update(supervisor).where(_S.id == worker.id).values(**values)

@@ -30,6 +30,7 @@ from clockmill.webserver import (
     security,
     task_pages,
     trigger_pages,
+    worker_pages,
 )
 from clockmill.webserver.documents import Documents
 from clockmill.webserver.errors import PageNotFound
@@ -51,6 +52,7 @@ _PAGES = (
     backfill_form,
     callback_pages,
     pool_pages,
+    worker_pages,
     actions,
     api,
 )

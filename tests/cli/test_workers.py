@@ -16,13 +16,11 @@ from clockmill.storage.engine import Database
 from clockmill.storage.worker_gateway import DatabaseWorkerGateway
 from clockmill.testing.clock import FakeClock
 
-NOW = SystemClock().now()  # what the program takes for now
-
 
 @pytest.fixture
 def gateway(program: Any) -> DatabaseWorkerGateway:
     database = Database(f"sqlite:///{program.home / 'clockmill.db'}")
-    return DatabaseWorkerGateway(database, Path(program.home) / "run", FakeClock(NOW))
+    return DatabaseWorkerGateway(database, Path(program.home) / "run", SystemClock())
 
 
 def register(gateway: DatabaseWorkerGateway, ident: str, **fields: Any) -> None:
@@ -30,13 +28,16 @@ def register(gateway: DatabaseWorkerGateway, ident: str, **fields: Any) -> None:
     gateway.register(WorkerInfo(id=ident, queues=["default", "gpu"], **(told | fields)))
 
 
-def test_workers_are_listed_with_what_they_do(program: Any, gateway: DatabaseWorkerGateway) -> None:
+def test_workers_are_listed_with_what_they_do(
+    program: Any, gateway: DatabaseWorkerGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOCKMILL__WORKERS__BEAT_SECONDS", "600")  # however slow this machine is, none is silent
     for ident in ("alive", "leaving", "left", "long-gone"):
         register(gateway, ident)
     gateway.exchange("alive", Exchange(beat=1, held=["a", "b"]))
     gateway.exchange("leaving", Exchange(beat=1, is_draining=True))
     gateway.exchange("left", Exchange(beat=1, held=["c"]))
-    gateway._clock = FakeClock(NOW - timedelta(days=2))
+    gateway._clock = FakeClock(SystemClock().now() - timedelta(days=2))
     gateway.exchange("long-gone", Exchange(beat=1))
     for ident in ("left", "long-gone"):
         gateway.leave(ident)
@@ -69,6 +70,7 @@ def test_without_workers_it_says_how_one_is_started(program: Any) -> None:
         ("local,celery", ["--executor", "celry"], "No executor of the kind celery is named 'celry'. Did you mean"),
         ("one:celery,two:celery", [], "Several executors are of the kind celery: say with --executor which, one, two."),
         ("celery", ["--queues", ","], "--queues needs the name of at least one queue."),
+        ("celery", ["--resources", "gpu=many"], "--resources has 'many' of gpu: write a size as a number and a unit"),
         ("celery", ["--name", "../x"], "The worker id '../x' may hold only"),
     ],
 )

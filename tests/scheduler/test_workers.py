@@ -31,6 +31,8 @@ from clockmill.storage import tables
 from clockmill.storage.crypto import Cipher, create_key_file
 from clockmill.storage.engine import Database
 from clockmill.storage.gateway import DatabaseGateway
+from clockmill.storage.log_owners import hosts_of
+from clockmill.storage.retention import prune_supervisors
 from clockmill.storage.worker_gateway import DatabaseWorkerGateway
 from clockmill.testing.broker import ScriptedBroker
 from clockmill.testing.execution import execution_server
@@ -528,6 +530,30 @@ def test_why_says_who_has_the_slots_of_workers_and_which_of_them_is_silent(works
     assert why("one").details[0] == (
         "Its worker w1 on elsewhere has been silent for 16 s; after 60 s it is given up, and the attempt is lost."
     )
+
+
+def test_long_gone_workers_are_forgotten_while_what_they_ran_stays(works: Works) -> None:
+    mill = works.mill
+    mill.add(chain())
+    mill.trigger("d")
+    ran, holds, _ = works.worker("ran"), works.worker("holds"), works.worker("there")
+    [workload] = ran.claim(*works.broker.rung)
+    ran.say(reports=[ran.report(workload)])
+    mill.pump()
+    [second] = holds.claim(works.broker.rung[-1])
+    gone = update(tables.supervisor).where(tables.supervisor.c.id.in_(["ran", "holds"])).values(is_alive=False)
+    mill.db.write(lambda connection: connection.execute(gone))
+
+    def known(**since: float) -> set[str]:
+        moment = mill.clock.now() + timedelta(**since)
+        mill.db.write(lambda connection: prune_supervisors(connection, moment, limit=9))
+        workers = select(tables.supervisor.c.id).where(tables.supervisor.c.executor == "broker")
+        return set(mill.db.read(lambda connection: connection.scalars(workers).all()))
+
+    assert known() == {"ran", "holds", "there"}
+    assert known(microseconds=1) == {"holds", "there"}  # what it held is still live
+    hosts = mill.db.read(lambda connection: hosts_of(connection, [workload.attempt_id, second.attempt_id]))
+    assert hosts == {workload.attempt_id: "ran", second.attempt_id: "elsewhere"}
 
 
 def test_two_schedulers_that_read_the_same_reports_apply_them_once(works: Works, database: Database) -> None:

@@ -27,6 +27,7 @@ from clockmill.storage import (
     failures,
     log_owners,
     look,
+    offers,
     overlaps,
     pages,
     past,
@@ -37,6 +38,7 @@ from clockmill.storage import (
     runs,
     schedules,
     triggers,
+    worker_list,
     xcoms,
 )
 from clockmill.storage.engine import Database
@@ -68,6 +70,8 @@ _HISTORY = (
     "SELECT 1000 + i, 1000 + i, 'on_failure_callback', 'success', '{}', i, i FROM n",
     _NUMBERS + "INSERT INTO deadline (id, dag_run_id, name, position, due_at, met_at) "
     "SELECT 1000 + i, 1000 + i, 'x', 0, i, i FROM n",
+    _NUMBERS + "INSERT INTO supervisor (id, executor, host, boot_id, pid, slots, epoch, is_alive, started_at, queues, "
+    "seen_at) SELECT 'gone' || i, 'local', 'h', 'b', 1, 4, 0, false, i, '[\"q\"]', i FROM n",
     _NUMBERS + "INSERT INTO event (id, at, kind, actor, dag_id, run_id, detail) "
     "SELECT 1000 + i, i, 'run_created', 'test', 'old', 'run' || i, '{}' FROM n",
 )
@@ -133,6 +137,8 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "what unclaimed offers ask for": lambda c: resources.unclaimed_asks(c, ["local"]),
     "who has resources": lambda c: resources.asking_holders(c, "local", limit=20),
     "tasks that ask for resources": lambda c: admission.asking_tasks(c, [""], FULL, limit=50),
+    "the workers": lambda c: worker_list.list_workers(c, None),
+    "whether anything waits for a worker": lambda c: offers.has_offers(c, "local"),
     "what a worker may claim": lambda c: claims.what_fits(c, CLAIMANT, None, 5),
     "what is still offered": lambda c: claims.still_open(c, ["old1"]),
     "the run before": read_previous_run,
@@ -246,10 +252,10 @@ def read_backfills(connection: Connection) -> None:
 
 #: What a look without an index is called in a plan, of a table that grows with history. Walking through all of a
 #: partial index is fine: it holds live rows only.
-_TABLES = "dag_run|task_instance|task_trigger|attempt|xcom|event|callback|deadline"
+_TABLES = "supervisor|dag_run|task_instance|task_trigger|attempt|xcom|event|callback|deadline"
 _LIVE_ROWS = (
     r"ix_dag_run_(active|deadline|running|queued)|ix_task_instance_\w+|ix_task_trigger_\w+|uq_attempt_live|"
-    r"ix_callback_pending|ix_deadline_(open|warning)"
+    r"ix_callback_pending|ix_deadline_(open|warning)|ix_supervisor_alive"
 )
 _SCANS = {
     "sqlite": re.compile(rf"SCAN ({_TABLES})\b(?! USING (COVERING )?INDEX ({_LIVE_ROWS}))"),

@@ -132,6 +132,12 @@ class Seed:
             period_seconds=period,
         )
 
+    def worker(self, ident: str, *, ago: float = 1, **values: Any) -> None:
+        defaults: dict[str, Any] = {"executor": "celery", "host": "near", "boot_id": "b", "pid": 7, "slots": 4}
+        defaults |= {"epoch": 0, "queues": ["default"], "version": "1.2", "gateway": "database"}
+        moments = {"started_at": NOW - timedelta(days=2), "seen_at": NOW - timedelta(seconds=ago)}
+        self._insert(tables.supervisor, id=ident, **(defaults | moments | values))
+
     def dag(
         self,
         dag_id: str = "weather",

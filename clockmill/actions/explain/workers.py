@@ -14,12 +14,10 @@ from clockmill.storage.attempts import live_holders
 from clockmill.storage.components import list_components
 from clockmill.storage.engine import Connection
 from clockmill.storage.offers import find_offer, has_offers, room_for_offers
-from clockmill.storage.worker_list import WorkerRow, find_supervisor, list_workers
+from clockmill.storage.worker_list import WorkerRow, find_supervisor, list_workers, silence
 
 #: Of more workers, only the number is told.
 _MOST_NAMED = 5
-#: A worker that missed so many beats is worth a word.
-_BEATS_MISSED = 3
 _LATELY = timedelta(days=1)
 
 
@@ -53,7 +51,7 @@ def worker_reasons(subject: Subject, executor: str) -> Iterator[Reason]:
     known = _workers(subject, executor)
     serving = _serving(_living(known), queue)
     willing = [each for each in serving if not each.is_draining]
-    awake = [each for each in willing if _silence(each, subject) is None]
+    awake = [each for each in willing if _silence(each.seen_at, subject.now, subject.workers) is None]
     if not serving:
         yield Reason(_nobody(known, executor, queue))
     elif not willing:
@@ -62,7 +60,10 @@ def worker_reasons(subject: Subject, executor: str) -> Iterator[Reason]:
             f"{'is' if len(serving) == 1 else 'are'} draining, which takes nothing new."
         )
     elif not awake:
-        told = (f"{each.id} on {each.host} for {_silence(each, subject)}" for each in willing[:_MOST_NAMED])
+        told = (
+            f"{each.id} on {each.host} for {_silence(each.seen_at, subject.now, subject.workers)}"
+            for each in willing[:_MOST_NAMED]
+        )
         yield Reason(
             f"No worker that serves the queue {queue!r} of {executor} is heard of: silent is {', '.join(told)}; "
             f"after {subject.workers.lease_seconds:g} s a worker is given up."
@@ -86,23 +87,16 @@ def silence_of(
     what = f"Its {'worker' if found.is_worker else 'supervisor'} {supervisor_id} on {found.host}"
     if not found.is_alive:
         return f"{what} is gone; a scheduler is about to say what became of the attempt."
-    length = silence(found.seen_at, now, workers)
+    length = _silence(found.seen_at, now, workers)
     lease = workers.lease_seconds if found.lease is None else found.lease
     if length is None:
         return None
     return f"{what} has been silent for {length}; after {lease:g} s it is given up, and the attempt is lost."
 
 
-def silence(seen_at: datetime | None, now: datetime | None, workers: WorkersSettings) -> str | None:
-    """For how long somebody was not heard of who should have been; None when all is well, or nobody knows."""
-    if seen_at is None or now is None:
-        return None
-    seconds = (now - seen_at).total_seconds()
-    return f"{seconds:.0f} s" if seconds > _BEATS_MISSED * workers.beat_seconds else None
-
-
-def _silence(worker: WorkerRow, subject: Subject) -> str | None:
-    return silence(worker.seen_at, subject.now, subject.workers)
+def _silence(seen_at: datetime | None, now: datetime | None, workers: WorkersSettings) -> str | None:
+    seconds = None if now is None else silence(seen_at, now, workers.beat_seconds)
+    return None if seconds is None else f"{seconds:.0f} s"
 
 
 def scheduler_gone(subject: Subject) -> str | None:

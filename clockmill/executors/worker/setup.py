@@ -29,6 +29,7 @@ class WorkerSetup:
     :param connect: opens the way to what offers the work; called once.
     :param fetch_bundle: gives the folder of a bundle on this machine, and fetches what is missing of it. Raises
         :class:`~clockmill.errors.GatewayUnavailable` when that has to be tried again. Called by a thread of its own.
+    :param gateway_kind: how it asks for work, for people: ``database`` or ``http``.
     :param farewell: seconds that undelivered reports are tried for once everything was stopped; after that the next
         worker that begins here finds them.
     """
@@ -42,6 +43,7 @@ class WorkerSetup:
     lease_seconds: float
     connect: Callable[[], WorkerGateway]
     fetch_bundle: Callable[[str], Path]
+    gateway_kind: str = "database"
     farewell: float = 10.0
 
     @property
@@ -72,4 +74,5 @@ class WorkerSetup:
             queues=list(self.queues),
             version=self.version,
             resources=dict(self.executor.resources or {}),
+            gateway=self.gateway_kind,
         )

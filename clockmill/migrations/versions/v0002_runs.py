@@ -175,7 +175,6 @@ def _create_attempt() -> None:
             name="ck_attempt_state_known",
         ),
         sa.ForeignKeyConstraint(["dag_run_id"], ["dag_run.id"], name="fk_attempt_dag_run_id", ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["supervisor_id"], ["supervisor.id"], name="fk_attempt_supervisor_id"),
         sa.ForeignKeyConstraint(
             ["task_instance_id"], ["task_instance.id"], name="fk_attempt_task_instance_id", ondelete="CASCADE"
         ),

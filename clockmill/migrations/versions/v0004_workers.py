@@ -60,6 +60,7 @@ def upgrade() -> None:
         table.add_column(sa.Column("queues", sa.JSON(), server_default="[]", nullable=False))
         table.add_column(sa.Column("resources", sa.JSON()))
         table.add_column(sa.Column("version", sa.String(length=40), server_default="", nullable=False))
+        table.add_column(sa.Column("gateway", sa.String(length=40), server_default="", nullable=False))
         table.add_column(sa.Column("is_draining", sa.Boolean(), server_default=sa.false(), nullable=False))
         table.add_column(sa.Column("busy", sa.Integer(), server_default="0", nullable=False))
         table.add_column(sa.Column("lease", sa.Float()))
@@ -79,7 +80,7 @@ def downgrade() -> None:
     )
     op.drop_index("ix_supervisor_alive", "supervisor")
     with op.batch_alter_table("supervisor") as table:
-        for name in ("seen_at", "lease", "busy", "is_draining", "version", "resources", "queues"):
+        for name in ("seen_at", "lease", "busy", "is_draining", "gateway", "version", "resources", "queues"):
             table.drop_column(name)
     op.drop_table("leader")
     op.drop_table("worker_report")

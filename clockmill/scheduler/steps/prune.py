@@ -7,7 +7,7 @@ from datetime import timedelta
 from clockmill.scheduler.workspace import Workspace
 from clockmill.storage.components import forget_silent
 from clockmill.storage.engine import Connection
-from clockmill.storage.retention import prune_events
+from clockmill.storage.retention import prune_events, prune_supervisors
 
 _BATCH = 1000
 #: What was killed does not say goodbye; so long people can see that it was there.
@@ -15,18 +15,22 @@ _SERVICES_SHOWN = timedelta(days=1)
 
 
 class Prune:
-    """Deletes events that are older than ``[scheduler] prune_events_days``, and services that were killed a day ago."""
+    """Deletes events older than ``[scheduler] prune_events_days``, supervisors and workers that are gone for as long.
+
+    Services that were killed go after a day.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._space = workspace
 
     def run_once(self) -> int:
-        """Delete one batch; returns how many events went."""
+        """Delete one batch; returns how many events, supervisors and workers went."""
         now = self._space.clock.now()
         before = now - timedelta(days=self._space.settings.scheduler.prune_events_days)
 
         def work(connection: Connection) -> int:
             forget_silent(connection, now - _SERVICES_SHOWN)
-            return prune_events(connection, before, limit=_BATCH)
+            events = prune_events(connection, before, limit=_BATCH)
+            return events + prune_supervisors(connection, before, limit=_BATCH)
 
         return self._space.database.write(work)
