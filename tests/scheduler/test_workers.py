@@ -355,7 +355,7 @@ def test_what_waits_in_a_queue_that_nobody_serves_or_that_is_full_keeps_no_worke
     worker = works.worker()
     mill.pump()
     assert [bell.queue for bell in works.broker.rung[16:]] == ["default"] * 16
-    answer = mill.db.read(lambda connection: explain(connection, "d", "r1", "l20"))
+    answer = mill.db.read(lambda connection: explain(connection, "d", "r1", "l20", default_executor="broker"))
     assert answer.verdict == "No worker serves the queue 'large' of broker; served are 'default'."
     waits = "also: As many tasks of the queue 'large' as broker offers at once wait for workers already."
     assert waits in answer.details
