@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from clockmill.errors import ConfigError, did_you_mean
+from clockmill.executors.base import Executor
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -83,8 +84,11 @@ def _load(place: str, shown: str) -> type[Any]:
         raise ConfigError(f"The executor {shown} cannot be loaded: {type(error).__name__}: {error}.{hint}") from error
     loaded = getattr(module, class_name, None)
     if not isinstance(loaded, type):
-        hint = did_you_mean(class_name, vars(module))
+        hint = did_you_mean(class_name, vars(module).keys() - {class_name})
         raise ConfigError(f"The executor {shown} cannot be loaded: {module_name} has no class {class_name!r}.{hint}")
+    wanted = [name for name, what in vars(Executor).items() if callable(what) and not name.startswith("_")]
+    if lacking := [name for name in wanted if not hasattr(loaded, name)]:
+        raise ConfigError(f"The executor {shown} is none: the class has no {', '.join(lacking)}.")
     return loaded
 
 
