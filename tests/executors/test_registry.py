@@ -61,7 +61,10 @@ def test_a_name_cannot_be_given_twice():
         ("LocalExecutor", r"There is no executor 'LocalExecutor'\. Did you mean 'local'\?"),
         ("airflow.executors.local_executor.LocalExecutor", r"No module named 'airflow'\. Did you mean 'local'\?"),
         ("clockmill.executors.local:launch", r"clockmill\.executors\.local has no class 'launch'"),
-        ("clockmill.executors.setup:ExecutorSetup", r"setup:ExecutorSetup' is none: the class has no start, free_slots"),
+        (
+            "clockmill.executors.setup:ExecutorSetup",
+            r"setup:ExecutorSetup' is none: the class has no start, free_slots",
+        ),
     ],
 )
 def test_an_executor_that_cannot_be_had_is_named(target, told):
