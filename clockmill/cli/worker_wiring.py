@@ -60,6 +60,7 @@ def make_celery_worker(
     doorman = Doorman(
         options, queues, name=name or chosen, slots=setup.slots, knock=agent.knock, nudge=agent.nudge, clock=clock
     )
+    agent.when_unrung(doorman.missed)
     return agent, doorman
 
 

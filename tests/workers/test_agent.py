@@ -70,9 +70,11 @@ def test_who_knocks_for_what_is_gone_is_told_so_and_the_worker_looks_for_other_w
 
 
 def test_an_idle_worker_finds_what_nobody_rang_for(office: Office, hire: Hire) -> None:
-    hire()
+    worker, unrung = hire(), []
+    worker.worker.when_unrung(lambda: unrung.append("deaf?"))
     office.wait(lambda: office.letters, "the first letter")
     assert office.report(office.offer("work")).outcome == "success"
+    assert unrung == ["deaf?"]
 
 
 def test_a_start_is_told_while_it_runs(office: Office, hire: Hire) -> None:

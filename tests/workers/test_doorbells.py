@@ -69,3 +69,24 @@ def test_transport_options_that_are_no_object_are_refused(tmp_path: Path, told: 
 def test_an_option_that_is_misspelt_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\[executor.fast\] has no option 'brokr_url'. Did you mean 'broker_url'?"):
         options(tmp_path, brokr_url="redis://localhost")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("reds://:secret@host/0", r"broker_url begins with 'reds://', but must be like redis://.* mean 'redis'\?$"),
+        ("redis://host/0;host2:6379", "broker_url has no '://'"),
+        ("", "broker_url has no '://'"),
+    ],
+)
+def test_a_broker_of_no_known_kind_is_refused_without_telling_its_password(tmp_path: Path, url: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as refused:
+        options(tmp_path, broker_url=url)
+    assert "secret" not in str(refused.value)
+
+
+def test_of_several_brokers_each_has_its_turn(tmp_path: Path) -> None:
+    several = options(tmp_path, broker_url="amqp://a//;amqp://b//;amqp://c//")
+    turns = [several.turned(times).url for times in range(4)]
+    assert [url.partition(";")[0] for url in turns] == ["amqp://a//", "amqp://b//", "amqp://c//", "amqp://a//"]
+    assert {len(url.split(";")) for url in turns} == {3}

@@ -72,6 +72,18 @@ def test_a_connection_that_was_cut_is_made_anew(redis: RedisServer, ringer: Call
     assert arrived(redis, 2)
 
 
+def test_a_doorbell_that_finds_no_queue_is_sent_again(
+    rabbitmq: RabbitServer, ringer: Callable[[Broker], Ringer]
+) -> None:
+    rabbitmq.wipe()
+    ringing = ringer(rabbitmq)
+    ringing.ring([bell()])
+    assert arrived(rabbitmq, 1)
+    rabbitmq.wipe()
+    ringing.ring([bell()])
+    assert arrived(rabbitmq, 1)
+
+
 def test_a_doorbell_that_the_broker_refuses_does_not_hold_up_the_next(
     rabbitmq: RabbitServer, ringer: Callable[[Broker], Ringer]
 ) -> None:

@@ -10,8 +10,16 @@ from kombu import Exchange, Queue
 from clockmill.executors.celery.doorbell import PRIORITIES, BrokerOptions
 
 #: Seconds that a call to the broker may take.
-_PATIENCE = 10.0
-_REDIS = {"socket_connect_timeout": 5.0, "socket_timeout": _PATIENCE, "socket_keepalive": True}
+PATIENCE = 5.0
+#: Seconds between two signs of life: a connection whose other end is gone without a word is given up after about three.
+_HEARTBEAT = 5
+_REDIS = {
+    "socket_connect_timeout": PATIENCE,
+    "socket_timeout": PATIENCE,
+    "socket_keepalive": True,
+    "health_check_interval": _HEARTBEAT,
+}
+_AMQP = {"read_timeout": PATIENCE, "write_timeout": PATIENCE, "confirm_publish": True}
 
 
 def make_app(options: BrokerOptions) -> Celery:
@@ -26,16 +34,18 @@ def make_app(options: BrokerOptions) -> Celery:
         worker_send_task_events=False,
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
-        worker_enable_prefetch_count_reduction=False,
-        worker_cancel_long_running_tasks_on_connection_loss=True,
         worker_prefetch_multiplier=1,
-        broker_connection_timeout=_PATIENCE / 2,
-        broker_connection_retry=True,
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-        broker_transport_options={**(_REDIS if options.is_redis else {}), **options.transport},
+        broker_heartbeat=_HEARTBEAT,
+        broker_connection_timeout=PATIENCE,
+        broker_connection_retry=False,
+        broker_connection_retry_on_startup=False,
+        broker_transport_options={**_defaults(options), **options.transport},
     )
     return app
+
+
+def _defaults(options: BrokerOptions) -> dict[str, Any]:
+    return _REDIS if options.is_redis else _AMQP if options.is_amqp else {}
 
 
 def bell_queue(options: BrokerOptions, name: str) -> Queue:

@@ -6,10 +6,10 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from clockmill.errors import ConfigError
+from clockmill.errors import ConfigError, did_you_mean
 from clockmill.executors.setup import ExecutorSetup
 
 #: The name of the one task that Celery knows.
@@ -48,12 +48,27 @@ class BrokerOptions:
         if not isinstance(transport, dict):
             raise ConfigError(f"[executor.{setup.name}] transport_options must be a JSON object.")
         url, prefix = options["broker_url"], options["queue_prefix"]
+        _check_transport(setup.name, url)
         return cls(executor=setup.name, url=url, transport=transport, prefix=prefix, key=setup.key)
 
     @property
     def is_redis(self) -> bool:
         """Whether the broker is Redis, behind sentinels or not."""
         return self.url.startswith(("redis", "sentinel"))
+
+    @property
+    def is_amqp(self) -> bool:
+        """Whether the broker is RabbitMQ, or speaks as it does."""
+        return self.url.startswith(("amqp", "pyamqp"))
+
+    def turned(self, times: int) -> BrokerOptions:
+        """The same with another of several brokers first, where the URL names more than one.
+
+        :param times: how often one was tried in vain: in the end each has its turn.
+        """
+        urls = self.url.split(";")
+        first = times % len(urls)
+        return replace(self, url=";".join(urls[first:] + urls[:first]))
 
     def queue(self, name: str) -> str:
         """What a queue of tasks is called in the broker."""
@@ -66,6 +81,19 @@ class BrokerOptions:
         """
         step = min(PRIORITIES - 1, max(priority, 0).bit_length())
         return PRIORITIES - 1 - step if self.is_redis else step
+
+
+def _check_transport(executor: str, urls: str) -> None:
+    from kombu.transport import TRANSPORT_ALIASES  # which is slow to load, and not wanted by who only signs
+
+    for url in urls.split(";"):
+        kind, mark, _ = url.strip().partition("://")
+        if not mark or kind.partition("+")[0] not in TRANSPORT_ALIASES:
+            told = f"begins with {kind + mark!r}" if mark else "has no '://'"  # and not all of it: there is a password
+            raise ConfigError(
+                f"[executor.{executor}] broker_url {told}, but must be like redis://HOST:6379/0 or "
+                f"amqp://USER:PASSWORD@HOST:5672/VHOST.{did_you_mean(kind, TRANSPORT_ALIASES)}"
+            )
 
 
 def sign(key: bytes, attempt_id: str, token: str) -> dict[str, str]:

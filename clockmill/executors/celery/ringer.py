@@ -13,7 +13,7 @@ from kombu import Connection, Producer
 
 from clockmill.clock import Clock, backoff
 from clockmill.executors.base import Offer
-from clockmill.executors.celery.app import bell_queue, make_app, nudge_exchange
+from clockmill.executors.celery.app import PATIENCE, bell_queue, make_app, nudge_exchange
 from clockmill.executors.celery.doorbell import TASK, BrokerOptions, sign
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 _MOST = 10_000
 #: Seconds after which a doorbell is not worth sending any more: it will be rung again.
 _STALE = 10.0
+#: So many attempts are named in a message, at most.
+_NUDGED_AT_ONCE = 200
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 
@@ -51,7 +53,8 @@ class Ringer:
 
     def nudge(self, attempt_ids: Iterable[str]) -> None:
         """Have whoever has one of these attempts ask what to do."""
-        self._put([sorted(attempt_ids)])
+        idents = sorted(attempt_ids)
+        self._put([idents[first : first + _NUDGED_AT_ONCE] for first in range(0, len(idents), _NUDGED_AT_ONCE)])
 
     def close(self) -> None:
         """Send nothing more; the thread ends when its present call does."""
@@ -101,7 +104,7 @@ class Ringer:
             if self._app is None:
                 self._app = make_app(self._options)
                 self._app.conf.task_queues = []
-            self._connection = self._app.connection_for_write(self._options.url)
+            self._connection = self._app.connection_for_write(self._options.turned(self._failures).url)
             self._connection.connect()
             self._producer = self._app.amqp.Producer(self._connection.channel(), auto_declare=False)
         except Exception as error:  # noqa: BLE001 - brokers and their clients fail in many ways
@@ -129,6 +132,10 @@ class Ringer:
         return True
 
     def _send_bell(self, bell: Offer) -> None:
+        """Send a doorbell, and have the broker say that it has put it into the queue.
+
+        It need not outlive the broker, which would take ten times as long.
+        """
         self._app.send_task(
             TASK,
             kwargs=sign(self._options.key, bell.attempt_id, bell.token),
@@ -136,6 +143,9 @@ class Ringer:
             queue=self._queue(bell.queue),
             priority=self._options.priority(bell.priority),
             producer=self._producer,
+            delivery_mode="transient",
+            mandatory=True,
+            confirm_timeout=PATIENCE,
             retry=False,
             ignore_result=True,
             argsrepr="",
@@ -145,7 +155,8 @@ class Ringer:
     def _send_nudge(self, attempt_ids: list[str]) -> None:
         assert self._producer is not None
         exchange = nudge_exchange(self._options)
-        self._producer.publish({"attempt_ids": attempt_ids}, exchange=exchange, declare=[exchange], serializer="json")
+        told = {"attempt_ids": attempt_ids}
+        self._producer.publish(told, exchange=exchange, declare=[exchange], serializer="json", confirm_timeout=PATIENCE)
 
     def _queue(self, name: str) -> Any:
         queues = self._app.amqp.queues

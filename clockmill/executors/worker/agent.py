@@ -47,6 +47,7 @@ class Worker:
         self._executor = LocalExecutor(setup.executor)
         self._logs = setup.logs
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._on_unrung: Callable[[], None] = _do_nothing
         self._calls: deque[Callable[[], None]] = deque()
         self._desk = Desk()
         self._post = Post(setup, self._ring)
@@ -79,6 +80,13 @@ class Worker:
         """Have it ask now what is to be done with these attempts, if it has one of them."""
         wanted = set(attempt_ids)
         self._call(lambda: self._nudged(wanted))
+
+    def when_unrung(self, tell: Callable[[], None]) -> None:
+        """Have somebody told of each time that work was found for which nobody had knocked; before :meth:`run`.
+
+        :param tell: called by the thread of the loop, so it must not wait for anything.
+        """
+        self._on_unrung = tell
 
     def drain(self, grace: float | None = None) -> None:
         """Take no new work, end what runs, then leave.
@@ -344,6 +352,8 @@ class Worker:
         told = self._desk.take_in(said, answer)
         if told.taken:
             self._executor.acknowledge(told.taken)
+        if told.unrung:
+            self._on_unrung()
         if told.stop:
             self._stop_attempts(told.stop)
         if self._is_draining:  # claimed by a letter of which the answer was lost
@@ -399,3 +409,7 @@ class Worker:
         self._has_left = True
         os.close(self._bell)
         self._lock.release()
+
+
+def _do_nothing() -> None:
+    """Nobody wants to be told."""

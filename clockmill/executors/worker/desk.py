@@ -31,11 +31,13 @@ class Told:
     :param fresh: attempts to be started.
     :param stop: attempts that run and are to be stopped.
     :param taken: attempts whose reports need no keeping any more.
+    :param unrung: whether one of the fresh ones came without a knock for it.
     """
 
     fresh: list[Workload] = field(default_factory=list)
     stop: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
+    unrung: bool = False
 
 
 class Desk:
@@ -152,8 +154,10 @@ class Desk:
         told = Told()
         for body in answer.workloads:
             workload = Workload.from_json(body)
+            is_rung = workload.attempt_id in self._knocks
             if self._receive(workload.attempt_id, workload.token):
                 told.fresh.append(workload)
+                told.unrung |= not is_rung
         told.taken = self._forget_told(said, set(answer.taken))
         told.stop = [ident for ident in answer.stop if ident in self._running]
         if self._accused:

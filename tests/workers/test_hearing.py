@@ -1,0 +1,199 @@
+"""Hearing doorbells by real brokers, whatever becomes of the connection and whatever else is in the queue."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from celery.worker import state as celery_state
+from kombu import Connection
+
+from clockmill.clock import Clock, SystemClock
+from clockmill.executors.base import Offer
+from clockmill.executors.celery.consumer import Doorman
+from clockmill.executors.celery.doorbell import BrokerOptions, sign
+from clockmill.executors.celery.ringer import Ringer
+from clockmill.executors.celery.watch import FIRST_SILENCE, LONGEST_SILENCE, Watch
+from clockmill.testing import FakeClock
+from clockmill.testing.servers import RabbitServer, RedisServer
+from tests.workers.proxy import Proxy
+
+Broker = RedisServer | RabbitServer
+PATIENCE = 60.0
+SLOTS = 2
+QUEUE = "test.celery.default"
+
+
+class Listener:
+    """A doorman for an agent that answers at once, and somebody who rings."""
+
+    def __init__(self, broker: Broker, *, port: int | None = None, clock: Clock | None = None) -> None:
+        here, there = (_options(broker, each) for each in (broker.port, port or broker.port))
+        self._news = threading.Condition()
+        self._heard: set[str] = set()
+        self._rung = 0
+        self.ringer = Ringer(here, SystemClock())
+        self.nudged: list[str] = []
+        told: dict[str, Any] = {"knock": self._knock, "nudge": self.nudged.extend, "clock": clock or SystemClock()}
+        self.doorman = Doorman(there, ["default"], name="w", slots=SLOTS, **told)
+        self._thread = threading.Thread(target=self.doorman.run)
+        self._thread.start()
+
+    def ring(self, count: int = 1) -> set[str]:
+        """Ring for new attempts."""
+        idents = [f"a{self._rung + number}" for number in range(count)]
+        self._rung += count
+        self.ringer.ring([Offer(attempt_id=each, token="t", queue="default", priority=1) for each in idents])
+        return set(idents)
+
+    def hears(self) -> bool:
+        """Ring until something is heard that was rung for since."""
+        clock, rung = SystemClock(), self.ring()
+        deadline = clock.monotonic() + PATIENCE
+        while clock.monotonic() < deadline:
+            with self._news:
+                if self._news.wait_for(lambda: not rung.isdisjoint(self._heard), 1.0):
+                    return True
+            rung.update(self.ring())
+        return False
+
+    def heard(self, idents: set[str]) -> bool:
+        """Wait until each of these was heard."""
+        with self._news:
+            return self._news.wait_for(lambda: idents <= self._heard, PATIENCE)
+
+    def close(self) -> None:
+        self.ringer.close()
+        self.doorman.stop(PATIENCE)
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+        assert celery_state.should_stop is None  # which others in this process may listen to
+
+    def _knock(self, attempt_id: str, token: str) -> Future[bool]:
+        with self._news:
+            self._heard.add(attempt_id)
+            self._news.notify_all()
+        answer: Future[bool] = Future()
+        answer.set_result(True)
+        return answer
+
+
+def _options(broker: Broker, port: int) -> BrokerOptions:
+    url = broker.url().replace(f":{broker.port}/", f":{port}/")
+    return BrokerOptions(executor="celery", url=url, transport={}, prefix="test", key=b"k")
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    clock = SystemClock()
+    deadline = clock.monotonic() + PATIENCE
+    while not holds():
+        assert clock.monotonic() < deadline
+        clock.sleep(0.01)
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[..., Listener]]:
+    """Starts listeners; each is stopped afterwards."""
+    made: list[Listener] = []
+
+    def start(broker: Broker, **fields: Any) -> Listener:
+        made.append(Listener(broker, **fields))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+
+
+@pytest.mark.broker
+def test_a_worker_hears_again_after_each_cut_and_loses_no_slot_of_its_prefetch_by_it(
+    broker: Broker, listen: Callable[..., Listener]
+) -> None:
+    listener = listen(broker)
+    assert listener.hears()
+    for _ in range(2 * SLOTS):
+        listener.ring(10)  # some of which are under way, or are not acknowledged
+        broker.drop_connections()
+        assert listener.hears()
+
+
+@pytest.mark.broker
+def test_acknowledgements_that_fail_leave_no_worker_deaf(redis: RedisServer, listen: Callable[..., Listener]) -> None:
+    redis.wipe()
+    listener = listen(redis)
+    assert listener.hears()
+    redis.ask("ACL", "SETUSER", "default", "-zrem")
+    try:
+        for _ in range(2 * SLOTS):
+            assert listener.hears()
+    finally:
+        redis.ask("ACL", "SETUSER", "default", "+zrem")
+    assert listener.hears()
+
+
+@pytest.mark.broker
+def test_a_connection_that_went_silent_is_replaced_when_work_is_found_without_a_doorbell(
+    broker: Broker, listen: Callable[..., Listener]
+) -> None:
+    proxy, clock = Proxy(broker.port), FakeClock()
+    try:
+        listener = listen(broker, port=proxy.port, clock=clock)
+        assert listener.hears()
+        assert listener.hears()
+        if isinstance(broker, RedisServer):
+            wait_until(lambda: broker.ask("HLEN", "unacked") == "0")
+        assert proxy.stall() > 0
+        listener.doorman.missed()
+        clock.advance(FIRST_SILENCE)
+        listener.doorman.missed()
+        assert listener.hears()
+    finally:
+        proxy.close()
+
+
+@pytest.mark.broker
+def test_whatever_else_is_in_the_queue_is_dropped_with_one_line(
+    broker: Broker, listen: Callable[..., Listener], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        listener = listen(broker)
+        assert listener.hears()
+        with Connection(broker.url()) as connection:
+            send = connection.Producer().publish
+            text = {"content_type": "application/json", "content_encoding": "utf-8", "routing_key": QUEUE}
+            for _ in range(SLOTS + 1):
+                send(b"\xff\xfe", **text)
+                send(b"[" * 10_000, **text)
+                send(b"{}", **text)
+                send(b"[[], null, {}]", **text)
+                send(b" " * 1_000_000, **text)
+                send(b"not gzip", headers={"compression": "application/x-gzip"}, **text)
+                send(b"\x80\x04.", content_type="application/x-python-serialize", routing_key=QUEUE)
+                send([[], sign(b"another key", "a", "t"), {}], serializer="json", routing_key=QUEUE)
+            if isinstance(broker, RedisServer):
+                for rubbish in ("rubbish", "[]", "null", "{}", '{"body": 1, "properties": {"delivery_tag": 1}}'):
+                    broker.ask("LPUSH", QUEUE, rubbish)
+        assert listener.hears()
+        listener.ringer.nudge(f"n{number}" for number in range(1000))
+        assert listener.heard(listener.ring(3))
+    assert [record.getMessage()[:29] for record in caplog.records] == ["dropped a message that cannot"]
+    assert sorted(listener.nudged) == sorted(f"n{number}" for number in range(1000))
+
+
+def test_two_finds_some_time_apart_without_a_doorbell_tell_of_deaf_ears() -> None:
+    watch = Watch()
+    assert not watch.missed(100.0)
+    assert not watch.missed(100.0 + FIRST_SILENCE - 0.1)
+    assert watch.missed(100.0 + FIRST_SILENCE)
+    assert not watch.missed(200.0)  # that was in vain: the next time it takes twice as long
+    assert not watch.missed(200.0 + 2 * FIRST_SILENCE - 0.1)
+    watch.heard()
+    assert not watch.missed(300.0)
+    assert watch.missed(300.0 + FIRST_SILENCE)
+    for _ in range(100):
+        watch.missed(1e6)
+        assert watch.missed(1e6 + LONGEST_SILENCE)
