@@ -24,7 +24,6 @@ class AttemptLine:
     try_number: int
     state: str
     executor: str
-    supervisor_id: str | None
     resources: str | None
     queued_at: datetime
     claimed_at: datetime | None

@@ -126,7 +126,7 @@ def _why(run: RunRow, task: TaskRow) -> Explanation:
 def _silence(task: TaskRow, attempts: list[AttemptLine]) -> str | None:
     """That nothing was heard for a while of who runs the task."""
     site = current_site()
-    holder = attempts[-1].supervisor_id if attempts and task.state is TaskState.RUNNING else None
+    holder = attempts[-1].worker if attempts and task.state is TaskState.RUNNING else None
     if holder is None:
         return None
     now, workers = site.clock.now(), site.options.workers

@@ -42,3 +42,14 @@ def test_without_workers_the_page_says_how_one_is_started(client: FlaskClient) -
     answer = client.get("/workers")
     assert "clockmill celery worker --queues default --concurrency 8" in words(answer)
     assert 'data-live="' in answer.text
+
+
+def test_a_running_task_says_that_its_worker_is_silent(client: FlaskClient, seed: Any) -> None:
+    seed.worker("w1", ago=16)
+    seed.dag("weather", {"extract": []})
+    run = seed.run("weather", "one", "running")
+    task = seed.task(run, "extract", "running", queue="gpu", resources='{"gpu":1}')
+    seed.attempt(run, task, 1, "running", supervisor_id="w1")
+    text = words(client.get("/dags/weather/runs/one/tasks/extract"))
+    assert "Its worker w1 on near has been silent for 16 s; after 60 s it is given up, and the attempt is lost." in text
+    assert "Queue gpu Asks for 1 gpu" in text
