@@ -7,6 +7,8 @@ import re
 import time
 
 MAX_ID_LENGTH = 250
+#: With the prefix and the name of the executor it has to fit into the 255 bytes of AMQP.
+MAX_QUEUE_BYTES = 180
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 _RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:+\-]*")
@@ -42,4 +44,16 @@ def id_problem(kind: str, value: object) -> str | None:
             f"The {kind} id {value!r} may hold only {allowed}, must begin with a letter, digit or '_', "
             "and may not hold '..'."
         )
+    return None
+
+
+def queue_problem(name: str) -> str | None:
+    """Why no worker can serve a queue of this name, as the end of a sentence; None when one can.
+
+    Workers are told their queues in one line, with commas between; brokers take no longer names, nor line breaks.
+    """
+    if not name or name != name.strip() or "," in name or not name.isprintable():
+        return "must be a name without commas and line breaks, and without spaces around it"
+    if len(name.encode(errors="replace")) > MAX_QUEUE_BYTES:
+        return f"must be a name of at most {MAX_QUEUE_BYTES} bytes"
     return None

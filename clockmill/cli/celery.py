@@ -10,7 +10,7 @@ import click
 from clockmill.cli.app import App
 from clockmill.cli.base import Command, Group, pass_app
 from clockmill.errors import UsageError
-from clockmill.ids import id_problem
+from clockmill.ids import id_problem, queue_problem
 
 if TYPE_CHECKING:
     from clockmill.cli.crew import Crew
@@ -116,4 +116,7 @@ def _queue_names(text: str) -> list[str]:
     names = [name for name in (part.strip() for part in text.split(",")) if name]
     if not names:
         raise UsageError("--queues needs the name of at least one queue.")
+    for name in names:
+        if problem := queue_problem(name):
+            raise UsageError(f"--queues: a queue {problem}, not {name[:40]!r}.")
     return list(dict.fromkeys(names))

@@ -221,7 +221,7 @@ OPERATOR_CHECKS: dict[str, checks.Check] = {
     "default_args": checks.optional(checks.mapping),
     "priority_weight": checks.whole(),
     "weight_rule": weight_rule,
-    "queue": checks.text,
+    "queue": checks.queue,
     "pool": lambda value: "default_pool" if value is None else checks.text(value),
     "pool_slots": checks.whole(1),
     "sla": checks.anything,

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from clockmill.errors import DagDefinitionError, did_you_mean, nearest
+from clockmill.ids import queue_problem
 
 Check = Callable[[Any], Any]
 
@@ -59,6 +60,14 @@ def text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be a string, not {shown(value)}")
     return value
+
+
+def queue(value: Any) -> str:
+    """The name of a queue that workers can serve."""
+    name = text(value)
+    if problem := queue_problem(name):
+        raise ValueError(f"{problem}, not {shown(value)}")
+    return name
 
 
 def flag(value: Any) -> bool:

@@ -70,6 +70,7 @@ def test_without_workers_it_says_how_one_is_started(program: Any) -> None:
         ("local,celery", ["--executor", "celry"], "No executor of the kind celery is named 'celry'. Did you mean"),
         ("one:celery,two:celery", [], "Several executors are of the kind celery: say with --executor which, one, two."),
         ("celery", ["--queues", ","], "--queues needs the name of at least one queue."),
+        ("celery", ["--queues", "a,b\nc"], "--queues: a queue must be a name without commas and line breaks"),
         ("celery", ["--resources", "gpu=many"], "--resources has 'many' of gpu: write a size as a number and a unit"),
         ("celery", ["--name", "../x"], "The worker id '../x' may hold only"),
     ],

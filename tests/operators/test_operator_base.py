@@ -183,3 +183,14 @@ def test_an_operator_is_given_its_dag_later() -> None:
 def test_an_operator_without_execute_says_so() -> None:
     with pytest.raises(NotImplementedError, match="BaseOperator has no method execute"):
         BaseOperator(task_id="a").execute({})
+
+
+@pytest.mark.parametrize("name", ["", "a,b", " a", "a\n", "a\nb", "a\x00", "q" * 181, "é" * 91])
+def test_a_queue_that_no_worker_could_serve_is_refused(name: str) -> None:
+    with pytest.raises(DagDefinitionError, match="queue must be a name"):
+        EmptyOperator(task_id="a", queue=name)
+
+
+@pytest.mark.parametrize("name", ["large", "a b", "x/y", "é" * 90, "q" * 180])
+def test_any_other_name_of_a_queue_is_taken(name: str) -> None:
+    assert EmptyOperator(task_id="a", queue=name).queue == name
