@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -14,6 +15,7 @@ from clockmill.cli import wiring
 from clockmill.cli.info import program_version
 from clockmill.clock import Clock
 from clockmill.config import Settings
+from clockmill.config.workers import is_overheard
 from clockmill.errors import UsageError, did_you_mean
 from clockmill.executors import registry
 from clockmill.executors.base import Executor
@@ -25,6 +27,8 @@ from clockmill.executors.setup import ExecutorSetup
 from clockmill.executors.worker import HomeLogs, Worker, WorkerSetup
 from clockmill.protocols.workers import WorkerGateway
 from clockmill.storage.crypto import KEY_FILE
+
+log = logging.getLogger(__name__)
 
 
 def make_celery_worker(
@@ -50,6 +54,11 @@ def make_celery_worker(
         raise UsageError("[workers] api_url needs urllib3, which is not installed: pip install 'clockmill[remote]'.")
     if settings.workers.beat_seconds > settings.workers.lease_seconds / 3:
         raise UsageError("[workers] beat_seconds must be at most a third of lease_seconds: one beat may get lost.")
+    if is_overheard(settings.workers.api_url):
+        log.warning(
+            "%s is not encrypted: whoever sees that network can read the connections, variables and XComs of tasks",
+            settings.workers.api_url,
+        )
     chosen = _executor_of_kind(settings, CeleryExecutor, executor)
     setup = wiring.executor_setup(settings, clock, chosen, CeleryExecutor, _task_gateway(settings))
     setup = setup if slots is None else replace(setup, slots=slots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from clockmill.config.settings import OPTIONS, SECTIONS, Settings
 from clockmill.errors import ConfigError, did_you_mean
 
 _PREFIX = "CLOCKMILL__"
+_USERINFO = re.compile("://[^/@]*@")
 _BY_PATH = {known.path: known for known in OPTIONS}
 _BY_VARIABLE = {known.variable: known for known in OPTIONS}
 #: What holds a password may stand in a file, which systems that hand out secrets make, and is not inherited.
@@ -130,7 +132,7 @@ class _Collector:
         try:
             value = convert()
         except ValueError as error:
-            value_told = "" if known.traits.has_secret else f" is {shown!r}, but"
+            value_told = "" if known.traits.has_secret else f" is {_USERINFO.sub('://***@', repr(shown))}, but"
             self.problems.append(f"{where}: {known.label}{value_told} {error}")
             return
         if isinstance(value, Path):

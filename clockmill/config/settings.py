@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from clockmill.config.logs import remote_problem, storage_options_problem
 from clockmill.config.options import Option, Source, described, option
+from clockmill.config.workers import api_url_problem
 
 
 def _secret_problem(secret: str) -> str | None:
@@ -137,6 +138,7 @@ class WorkersSettings:
         "The address of a web server with [webserver] execution_api, which the workers of this machine ask instead of "
         "the database; empty where they may ask that themselves.",
         default_text="none",
+        problem=api_url_problem,
     )
     api_ca_file: str = option(
         "",

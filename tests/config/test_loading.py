@@ -4,6 +4,7 @@ import pytest
 
 from clockmill import config
 from clockmill.config import Source
+from clockmill.config.workers import api_url_problem, is_overheard
 from clockmill.errors import ConfigError
 
 
@@ -78,6 +79,41 @@ def test_a_bad_value_is_refused_with_what_is_allowed(home: Path, variable: str, 
     (problem,) = problems_of(home, {f"CLOCKMILL__{variable}": text})
 
     assert f"is {text!r}, but must be {told}." in problem
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("localhost:8080", "must be an address such as https://"),
+        ("ftp://mill", "must be an address such as https://"),
+        ("http://", "must be an address such as https://"),
+        ("https://mill/sub", "must end with the host or its port"),
+        ("https://mill:80 ", "must end with the host or its port"),
+        ("https://me:s3cret@mill", "must hold no user and no password"),
+    ],
+)
+def test_an_address_of_the_execution_api_that_cannot_be_asked_is_refused(home: Path, url: str, told: str) -> None:
+    (problem,) = problems_of(home, {"CLOCKMILL__WORKERS__API_URL": url})
+
+    assert told in problem
+    assert "s3cret" not in problem
+
+
+@pytest.mark.parametrize(
+    ("url", "is_one"),
+    [
+        ("http://mill:8080", True),
+        ("http://10.0.0.1/", True),
+        ("https://mill", False),
+        ("http://localhost:8080", False),
+        ("http://127.0.0.1", False),
+        ("http://[::1]:80", False),
+        ("", False),
+    ],
+)
+def test_an_address_that_others_can_listen_to_is_known(url: str, is_one: bool) -> None:
+    assert api_url_problem(url) is None
+    assert is_overheard(url) is is_one
 
 
 @pytest.mark.parametrize("line", ["port = '80'", "port = 80.5", "port = true", "port = [80]"])

@@ -18,7 +18,7 @@ import urllib3
 from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import insert, update
 
-from clockmill.errors import GatewayUnavailable, NotFound, TaskGone, WorkerGone
+from clockmill.errors import ConfigError, GatewayUnavailable, NotFound, TaskGone, WorkerGone
 from clockmill.protocols import ReadGateway
 from clockmill.protocols.workers import Exchange, WorkerInfo
 from clockmill.runtime.remote import reads
@@ -152,6 +152,12 @@ def test_a_body_that_makes_no_sense_is_refused_in_one_sentence(
     assert (found, answer["kind"]) == (status, "refused")
     assert sentence in answer["error"]
     assert "Traceback" not in answer["error"]
+
+
+def test_a_file_of_certificates_that_cannot_be_used_is_named() -> None:
+    for file, told in (("/nowhere.pem", "No such file"), (__file__, "no certificate")):
+        with pytest.raises(ConfigError, match=rf"\[workers\] api_ca_file: {file} cannot be used: .*{told}"):
+            Client("https://mill", SECRET, ca_file=file)
 
 
 def test_a_call_that_is_too_large_for_any_server_is_not_sent(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import ssl
 from typing import Any
 
 import urllib3
 
-from clockmill.errors import ClockmillError, GatewayUnavailable, NotFound
+from clockmill.errors import ClockmillError, ConfigError, GatewayUnavailable, NotFound
 from clockmill.runtime.remote.signing import MOST_BYTES, PREFIX, SIGNATURE, pack, sign
 
 _CONNECT_SECONDS = 5.0
@@ -37,13 +38,19 @@ class Client:
     :param url: of the web server, without a path: ``https://clockmill.example.org``.
     :param secret: ``[workers] secret``, which both sides know.
     :param ca_file: the certificates that a server with ``https`` is checked with; None for those of the system.
+    :raises ConfigError: when that file cannot be used.
     """
 
     def __init__(self, url: str, secret: bytes, *, ca_file: str | None = None) -> None:
         self._url = url.rstrip("/")
         self._secret = secret
+        try:
+            context = ssl.create_default_context(cafile=ca_file) if ca_file else None
+        except OSError as error:
+            told = f"{ca_file} cannot be used: {error.strerror or error}"
+            raise ConfigError(f"[workers] api_ca_file: {told}.") from error
         self._pool = urllib3.PoolManager(
-            ca_certs=ca_file, retries=False, timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_ANSWER_SECONDS)
+            ssl_context=context, retries=False, timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_ANSWER_SECONDS)
         )
 
     def call(self, path: str, arguments: dict[str, Any], *, access: str | None = None) -> Any:
