@@ -14,7 +14,7 @@ from clockmill.errors import DatabaseError, GatewayUnavailable, NotFound, UsageE
 from clockmill.protocols.logs import LogOwner, LogPiece
 from clockmill.protocols.workers import Exchange, ExchangeAnswer, WorkerInfo
 from clockmill.state import Outcome
-from clockmill.storage import bundles, workers
+from clockmill.storage import bundles, claims, workers
 from clockmill.storage.engine import Database
 from clockmill.storage.log_owners import owners_of
 from clockmill.storage.wakeup import announce_mail, deliver_mail, wake
@@ -113,9 +113,9 @@ class DatabaseWorkerGateway:
         workers.store_reports(connection, workers.FINISHED, ended)
         if said.started or said.reports:
             announce_mail(connection)
-        won, later = workers.claim_offers(connection, known, [(ident, token) for ident, token in said.claims], now)
+        won, later = claims.claim_offers(connection, known, [(ident, token) for ident, token in said.claims], now)
         if said.want > 0:
-            workers.claim_any(connection, known, said.want - len(won), now)
+            claims.claim_any(connection, known, said.want - len(won), now)
         told = {ident for ident, _, _ in ended} | {ident for ident, _, _ in said.started}
         return replace(self._answer(connection, worker_id, set(said.held), sorted(told)), later=later)
 

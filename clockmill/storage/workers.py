@@ -1,7 +1,7 @@
-"""What workers do: they come, claim what is offered, say what became of it, and go.
+"""What workers do: they come, say what became of what they claimed, and go.
 
-A worker writes its own row, the claim of an attempt and its reports; everything else follows from the reports, which a
-scheduler applies.
+A worker writes its own row, the claim of an attempt (:mod:`clockmill.storage.claims`) and its reports; everything else
+follows from the reports, which a scheduler applies.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from clockmill.errors import GatewayUnavailable
 from clockmill.protocols import AttemptReport
 from clockmill.protocols.workers import WorkerInfo
 from clockmill.state import AttemptState, Outcome
-from clockmill.storage.claims import Claimant, still_open, what_fits
+from clockmill.storage.claims import Claimant
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.offers import drop_offers
 from clockmill.storage.supervisors import bury, bury_silent
 from clockmill.storage.tables import attempt, lit, offer, supervisor, worker_report
-from clockmill.storage.transitions import claim_attempts
 from clockmill.storage.upsert import insert_missing
 
 _S, _A, _O = supervisor.c, attempt.c, offer.c
@@ -112,58 +111,7 @@ def beat_worker(
     return Claimant(id=worker_id, executor=row.executor, queues=row.queues, resources=row.resources)
 
 
-# --- claims ----------------------------------------------------------------------------------------------------------
-
-_OPEN = (
-    select(_O.attempt_id, _A.token, _O.resources)
-    .join(attempt, _A.id == _O.attempt_id)
-    .where(
-        _O.offer_at.is_not(None),
-        _O.executor == bindparam("executor"),
-        _O.queue.in_(bindparam("queues", expanding=True)),
-    )
-    .order_by(_O.priority.desc(), _O.attempt_id)
-    .limit(bindparam("most", type_=Integer))
-    .with_for_update(of=offer, skip_locked=True)
-)
-_OPEN_AND_FITTING = _OPEN.where(or_(_O.resources.is_(None), _O.attempt_id.in_(bindparam("fitting", expanding=True))))
-_CLAIMED = update(offer).where(_O.attempt_id.in_(bindparam("ids", expanding=True))).values(offer_at=None)
-
-
-def claim_offers(
-    connection: Connection, worker: Claimant, claims: Sequence[tuple[str, str]], now: datetime
-) -> tuple[set[str], list[str]]:
-    """Give a worker the attempts that nobody has claimed yet; its row is held.
-
-    :param claims: ``(attempt id, token)``.
-    :returns: the ids of those that it got, and of those that are still offered but do not fit into what it has free.
-    """
-    won = _claim(connection, worker, claims, now, asking=False)
-    rest = {ident for ident, _ in claims} - won
-    if not still_open(connection, rest):
-        return won, []
-    won |= _claim(connection, worker, what_fits(connection, worker, rest, len(rest)), now, asking=True)
-    return won, still_open(connection, rest - won)
-
-
-def claim_any(connection: Connection, worker: Claimant, most: int, now: datetime) -> set[str]:
-    """Give a worker the most urgent offers of its queues, ``most`` at most; returns their ids."""
-    told = {"executor": worker.executor, "queues": sorted(worker.queues), "most": most}
-    found = connection.execute(_OPEN, told).all()
-    if any(row.resources is not None for row in found):
-        fitting = [ident for ident, _ in what_fits(connection, worker, None, most)]
-        found = connection.execute(_OPEN_AND_FITTING, told | {"fitting": fitting}).all()
-    return _claim(connection, worker, [(row.attempt_id, row.token) for row in found], now, asking=True)
-
-
-def _claim(
-    connection: Connection, worker: Claimant, claims: Sequence[tuple[str, str]], now: datetime, *, asking: bool
-) -> set[str]:
-    won = claim_attempts(connection, worker.id, claims, now, asking=asking) if claims else set()
-    if won:
-        connection.execute(_CLAIMED, {"ids": sorted(won)})
-    return won
-
+# --- what they hold -------------------------------------------------------------------------------------------------
 
 _REPORTED = exists().where(worker_report.c.attempt_id == _A.id, worker_report.c.kind == FINISHED)
 _HELD = (
