@@ -151,25 +151,26 @@ def executor_setup(
     :param gateway: what opens the task gateway, and with what.
     :raises UsageError: when its section of the settings is no good.
     """
-    from clockmill.config.executors import executor_options, executor_resources, executor_tasks_per_process
+    from clockmill.config.executors import executor_section
     from clockmill.executors.capacity import offered_resources
     from clockmill.executors.setup import ExecutorSetup
 
-    slots, options = executor_options(settings, name)
-    section = getattr(executor_class, "config_section", None)
+    own = executor_section(settings, name)
+    opener, spec = gateway
+    shared = getattr(executor_class, "config_section", None)
     return ExecutorSetup(
         name=name,
         home=settings.home,
         run_folder=settings.run_folder / "executors" / name,
-        slots=slots,
-        gateway=gateway[0],
-        gateway_spec=gateway[1],
+        slots=own.slots,
+        gateway=opener,
+        gateway_spec=spec,
         orphan_grace=settings.scheduler.orphan_grace_seconds,
-        max_tasks_per_process=executor_tasks_per_process(settings, name),
+        max_tasks_per_process=own.max_tasks_per_process,
         clock=clock,
-        key=workers_secret(settings) if section else b"",
-        options=(vars(getattr(settings, section)) if section else {}) | options,
-        resources=offered_resources(f"[executor.{name}] resources", executor_resources(settings, name)),
+        key=workers_secret(settings) if shared else b"",
+        options=(vars(getattr(settings, shared)) if shared else {}) | own.options,
+        resources=offered_resources(f"[executor.{name}] resources", own.resources),
     )
 
 

@@ -6,6 +6,7 @@ In the environment they are ``CLOCKMILL__EXECUTOR__NAME__KEY``, which wins over 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from clockmill.config.settings import Settings
@@ -44,40 +45,48 @@ def from_environment(variable: str) -> tuple[str, str] | None:
     return (section, key) if variable.startswith(_PREFIX) and section and key else None
 
 
-def executor_options(settings: Settings, name: str) -> tuple[int, dict[str, Any]]:
-    """How many attempts an executor runs at once, and of the rest of its section what it reads itself.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorSection:
+    """What holds for one executor, by its section and, where that says nothing, by ``[core]``.
 
-    :raises ConfigError: when ``slots`` is no number that is allowed.
+    :param slots: how many attempts it runs at once.
+    :param max_tasks_per_process: how many tasks a process may run, one after the other.
+    :param resources: what it offers, as it stands there; None for nothing.
+    :param options: the rest of the section, which the executor reads itself.
     """
-    section = settings.executors.get(section_name(name), {})
-    options = {key: value for key, value in section.items() if key not in _READ_FOR_IT}
-    return _number(settings, name, "slots", settings.core.parallelism, _MOST_SLOTS), options
+
+    slots: int
+    max_tasks_per_process: int
+    resources: Any
+    options: dict[str, Any]
 
 
-def executor_tasks_per_process(settings: Settings, name: str) -> int:
-    """How many tasks a process of an executor may run, one after the other.
+def executor_section(settings: Settings, name: str) -> ExecutorSection:
+    """What the settings say of an executor.
 
-    :raises ConfigError: when its section has no number that is allowed.
+    :raises ConfigError: when a number is none that is allowed.
     """
-    return _number(settings, name, "max_tasks_per_process", settings.core.max_tasks_per_process, _MOST_TASKS)
+    said = settings.executors.get(section_name(name), {})
+
+    def number(key: str, default: int, most: int) -> int:
+        return _number(f"[executor.{name}] {key}", said.get(key, default), most)
+
+    return ExecutorSection(
+        slots=number("slots", settings.core.parallelism, _MOST_SLOTS),
+        max_tasks_per_process=number("max_tasks_per_process", settings.core.max_tasks_per_process, _MOST_TASKS),
+        resources=said.get("resources"),
+        options={key: value for key, value in said.items() if key not in _READ_FOR_IT},
+    )
 
 
-def _number(settings: Settings, name: str, key: str, default: int, most: int) -> int:
-    value = settings.executors.get(section_name(name), {}).get(key, default)
+def _number(where: str, value: Any, most: int) -> int:
     try:
         number = int(value) if isinstance(value, str) else value
         if type(number) is not int or not 1 <= number <= most:
             raise ValueError
     except ValueError:
-        raise ConfigError(
-            f"[executor.{name}] {key} is {value!r}, but must be a whole number from 1 to {most}."
-        ) from None
+        raise ConfigError(f"{where} is {value!r}, but must be a whole number from 1 to {most}.") from None
     return number
-
-
-def executor_resources(settings: Settings, name: str) -> Any:
-    """What the section of an executor says of the resources that it offers, as it stands there; None for nothing."""
-    return settings.executors.get(section_name(name), {}).get("resources")
 
 
 def refuse_misspelt_sections(settings: Settings, names: Collection[str]) -> None:

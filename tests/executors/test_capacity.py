@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clockmill import config
-from clockmill.config.executors import executor_options, executor_resources
+from clockmill.config.executors import executor_section
 from clockmill.errors import ConfigError
 from clockmill.executors.capacity import offered_resources
 from clockmill.host import machine
@@ -35,11 +35,11 @@ def test_what_cannot_be_understood_names_where_it_stands() -> None:
 def test_the_file_and_the_environment_say_it_for_each_executor(tmp_path: Path) -> None:
     (tmp_path / "clockmill.toml").write_text("[executor.local]\nresources = { gpu = 2 }\nslots = 3\n")
     settings = config.load(tmp_path, environ={"CLOCKMILL__EXECUTOR__BATCH__RESOURCES": "gpu=1,memory=2GB"})
-    assert executor_resources(settings, "local") == {"gpu": 2}
-    assert executor_resources(settings, "batch") == "gpu=1,memory=2GB"
-    assert executor_resources(settings, "other") is None
-    assert executor_options(settings, "local")[0] == 3
-    assert "resources" not in executor_options(settings, "local")[-1]
+    assert executor_section(settings, "local").resources == {"gpu": 2}
+    assert executor_section(settings, "batch").resources == "gpu=1,memory=2GB"
+    assert executor_section(settings, "other").resources is None
+    assert executor_section(settings, "local").slots == 3
+    assert "resources" not in executor_section(settings, "local").options
 
 
 @pytest.mark.parametrize(
