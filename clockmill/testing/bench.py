@@ -10,7 +10,7 @@ import os
 import select
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -379,6 +379,15 @@ def ended(pid: int) -> Iterator[None]:
         assert poller.poll(PATIENCE * 1000), f"the process {pid} did not end within {PATIENCE:g} s"
     finally:
         os.close(handle)
+
+
+def await_end(pid: int) -> None:
+    """Wait for the end of a process that was told to end, or is gone already.
+
+    :raises AssertionError: when it does not end.
+    """
+    with suppress(ProcessLookupError), ended(pid):
+        pass
 
 
 def is_running(pid: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from clockmill import DAG, SkipTask, task
 from clockmill.errors import UsageError
 from clockmill.operators.bash import BashOperator, CommandFailed
+from clockmill.testing.bench import await_end
 
 
 def run(command: str, **arguments: Any) -> Any:
@@ -106,7 +106,7 @@ def test_the_command_leads_its_own_process_group() -> None:
 
 def test_what_a_command_leaves_running_neither_holds_up_the_task_nor_survives_it() -> None:
     pid = int(run("sleep 1000 & echo $!"))
-    assert _is_gone(pid)
+    await_end(pid)
 
 
 def test_the_command_dies_with_the_task(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_the_command_dies_with_the_task(tmp_path: Path) -> None:
     pid = int(told.read_text())
     child.kill()
     child.wait()
-    assert _is_gone(pid)
+    await_end(pid)
 
 
 def test_on_kill_stops_the_command(tmp_path: Path) -> None:
@@ -150,14 +150,3 @@ def test_a_decorated_function_returns_the_command() -> None:
 
         greet("hello")
     assert dag.get_task("greet").execute({"run_id": "r", "ds": "2024-01-01"}) == "hello world in r of 2024-01-01"
-
-
-def _is_gone(pid: int) -> bool:
-    """Whether the process ends; it was told to already, so there is little to wait for."""
-    try:
-        watch = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    ended, _, _ = select.select([watch], [], [], 30)
-    os.close(watch)
-    return bool(ended)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -131,12 +130,6 @@ class Bench:
             if isinstance(event, Finished) and event.report.attempt_id == workload.attempt_id:
                 return event.report
         return self.finished(executor, workload)
-
-    def wait_for(self, handle: int) -> None:
-        """Wait until the process of a pidfd is gone."""
-        ready, _, _ = select.select([handle], [], [], PATIENCE)
-        os.close(handle)
-        assert ready, "the process is still there"
 
     def run(self, executor: LocalExecutor, task_id: str, **options: Any) -> AttemptReport:
         """Submit one attempt and wait for its report."""

@@ -16,6 +16,7 @@ from clockmill.runtime.supervisor.attempt import Attempt
 from clockmill.runtime.supervisor.loop import READ, Loop, Outbox
 from clockmill.runtime.supervisor.warm import IDLE_SECONDS, WarmPool
 from clockmill.testing import FakeClock
+from clockmill.testing.bench import ended
 
 WHO = """
 import os
@@ -308,9 +309,8 @@ def test_a_process_that_dies_while_it_waits_costs_no_task(bench):
     bench.dag_file(WHO)
     executor = bench.executor()
     [pid] = pids_of(bench, executor, 1)
-    handle = os.pidfd_open(int(pid))
-    os.kill(int(pid), signal.SIGKILL)
-    bench.wait_for(handle)
+    with ended(int(pid)):
+        os.kill(int(pid), signal.SIGKILL)
     assert pids_of(bench, executor, 1) != [pid]
 
 
@@ -320,9 +320,8 @@ def test_a_process_that_waits_goes_with_its_supervisor(bench):
     executor = bench.executor()
     supervisor = bench.up(executor).supervisor
     [pid] = pids_of(bench, executor, 1)
-    handle = os.pidfd_open(int(pid))
-    os.kill(supervisor.pid, signal.SIGKILL)
-    bench.wait_for(handle)
+    with ended(int(pid)):
+        os.kill(supervisor.pid, signal.SIGKILL)
 
 
 def test_what_is_registered_for_the_end_of_a_process_is_not_called_between_tasks(bench):
@@ -361,9 +360,8 @@ def test_a_process_that_waits_goes_with_its_zygote_and_the_next_task_runs(bench)
     bench.dag_file(WHO)
     executor = bench.executor()
     [pid] = pids_of(bench, executor, 1)
-    handle = os.pidfd_open(int(pid))
-    os.kill(psutil.Process(int(pid)).ppid(), signal.SIGKILL)
-    bench.wait_for(handle)
+    with ended(int(pid)):
+        os.kill(psutil.Process(int(pid)).ppid(), signal.SIGKILL)
     assert pids_of(bench, executor, 1) != [pid]
 
 

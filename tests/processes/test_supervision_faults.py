@@ -9,6 +9,7 @@ import pytest
 
 from clockmill.executors.base import Started, SupervisorUp
 from clockmill.host.processes import ATTEMPT_MARK, SUPERVISOR_MARK, children_of, marked
+from clockmill.testing.bench import ended
 from clockmill.testing.clock import FakeClock
 
 pytestmark = pytest.mark.fault
@@ -192,9 +193,8 @@ def test_a_supervisor_without_a_scheduler_ends_after_its_grace_and_leaves_its_re
     first = bench.executor(orphan_grace=0.3)
     pid = bench.up(first).supervisor.pid
     workload = started(bench, first)
-    handle = os.pidfd_open(pid)
-    first.detach()
-    bench.wait_for(handle)
+    with ended(pid):
+        first.detach()
     second = bench.executor()
     report = bench.finished(second, workload)
     assert report.outcome == "released"

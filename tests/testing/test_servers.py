@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import select
 import signal
 import socket
 import subprocess
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
+from clockmill.testing.bench import await_end
 from clockmill.testing.servers import RabbitServer, RedisServer, ServerMissing, rabbit_server, redis_server
 
 Broker = RedisServer | RabbitServer
@@ -51,18 +50,6 @@ def taken(broker: Broker) -> list[int]:
             numbers.append(message.payload["number"])
             message.ack()
     return numbers
-
-
-def await_end(pid: int) -> None:
-    """Wait for the end of a process that need not be a child of ours."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        assert select.select([handle], [], [], _SECONDS)[0], f"process {pid} still runs"
-    finally:
-        os.close(handle)
 
 
 @pytest.fixture(params=[redis_server, rabbit_server])
