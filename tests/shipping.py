@@ -7,10 +7,10 @@ from pathlib import Path
 
 from clockmill.errors import GatewayUnavailable
 from clockmill.logs.carriers import Carrier
-from clockmill.logs.keeper import FolderKeeper
 from clockmill.logs.merged import Cursor
-from clockmill.logs.outbox import Outbox
+from clockmill.logs.receiver import LogReceiver
 from clockmill.logs.shipping import LogShipper
+from clockmill.logs.spool import Spool
 from clockmill.logs.tasklogs import TaskLogs
 from clockmill.protocols import Workload
 from clockmill.protocols.logs import LogOwner, LogPiece
@@ -46,7 +46,7 @@ class Receiver:
     """
 
     def __init__(self, logs: Path) -> None:
-        self.keep = FolderKeeper(logs)
+        self.keep = LogReceiver(logs)
         self.fails = ""
         self.unwanted: set[str] = set()
         self.poison: set[str] = set()
@@ -76,7 +76,7 @@ class Worker:
         self.begin_again()
 
     def begin_again(self, holding: tuple[str, ...] = ()) -> None:
-        self.shipper = LogShipper(Outbox(self.folder), self._carrier(), self.clock)
+        self.shipper = LogShipper(Spool(self.folder), self._carrier(), self.clock)
         self.shipper.hold(holding)
         self.shipper.sweep()
 

@@ -247,29 +247,29 @@ def make_task_logs(settings: Settings) -> TaskLogs:
 
 def log_keeper(settings: Settings) -> Callable[[LogOwner, LogPiece], int] | None:
     """What keeps the logs that workers send to this home; None when they send none here."""
-    from clockmill.logs.keeper import FolderKeeper
+    from clockmill.logs.receiver import LogReceiver
 
-    return FolderKeeper(settings.logs_folder) if settings.logs.remote == LOGS_BY_API else None
+    return LogReceiver(settings.logs_folder) if settings.logs.remote == LOGS_BY_API else None
 
 
 def make_log_shipper(
-    settings: Settings, clock: Clock, outbox: Path, connect: Callable[[], WorkerGateway]
+    settings: Settings, clock: Clock, spool: Path, connect: Callable[[], WorkerGateway]
 ) -> LogShipper | None:
     """What sends the logs of a worker; None when they stay on its machine.
 
-    :param outbox: a folder of this worker alone, which the next one of its name finds again.
+    :param spool: a folder of this worker alone, which the next one of its name finds again.
     :param connect: opens a way to where its work comes from.
     :raises ConfigError: when they go to a store that cannot be used.
     """
     from clockmill.logs.carriers import ApiCarrier, Carrier, StoreCarrier
-    from clockmill.logs.outbox import Outbox
     from clockmill.logs.shipping import LogShipper
+    from clockmill.logs.spool import Spool
 
     if not settings.logs.remote:
         return None
     store = _log_store(settings)
     carrier: Carrier = ApiCarrier(connect) if store is None else StoreCarrier(store)
-    return LogShipper(Outbox(outbox), carrier, clock)
+    return LogShipper(Spool(spool), carrier, clock)
 
 
 def _log_store(settings: Settings) -> LogStore | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from clockmill.clock import backoff
-from clockmill.logs.outbox import Parcel
+from clockmill.logs.spool import Parcel
 from clockmill.logs.store import LogStore
 from clockmill.protocols.logs import LogPiece
 from clockmill.protocols.workers import WorkerGateway

@@ -15,7 +15,7 @@ from pathlib import Path
 from clockmill.clock import Clock, backoff
 from clockmill.errors import ClockmillError
 from clockmill.logs.carriers import Carrier, Load
-from clockmill.logs.outbox import Outbox, Parcel
+from clockmill.logs.spool import Parcel, Spool
 from clockmill.protocols import Workload
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,11 @@ _LONGEST_PAUSE = 30.0
 class LogShipper:
     """The logs of one worker on their way. Every method but :meth:`leave` returns at once.
 
-    :param outbox: where attempts write.
+    :param spool: where attempts write.
     """
 
-    def __init__(self, outbox: Outbox, carrier: Carrier, clock: Clock) -> None:
-        self._outbox = outbox
+    def __init__(self, spool: Spool, carrier: Carrier, clock: Clock) -> None:
+        self._spool = spool
         self._carrier = carrier
         self._clock = clock
         self._lock = threading.Lock()
@@ -56,7 +56,7 @@ class LogShipper:
     def begin(self, workload: Workload) -> Path:
         """The file that an attempt is to write to."""
         with self._lock:  # or it could be found in the folder before it is known to be running
-            parcel = self._outbox.add(workload)
+            parcel = self._spool.add(workload)
             parcel.due = self._clock.monotonic() + self._carrier.pause(0)
             self._running[workload.attempt_id] = parcel
         self._bell.set()
@@ -66,7 +66,7 @@ class LogShipper:
         """Take on attempts that were found still running, or over and not yet heard of."""
         for attempt_id in attempt_ids:
             with self._lock:
-                if attempt_id not in self._running and (parcel := self._outbox.get(attempt_id)) is not None:
+                if attempt_id not in self._running and (parcel := self._spool.get(attempt_id)) is not None:
                     parcel.pieces = 1  # who was here before may have sent some
                     self._running[attempt_id] = parcel
         self._bell.set()
@@ -87,7 +87,7 @@ class LogShipper:
         self._bell.set()
 
     def sweep(self) -> None:
-        """What else lies in the outbox is of attempts that are over: a worker before this one left it."""
+        """What else lies in the spool is of attempts that are over: a worker before this one left it."""
         with self._lock:
             self._has_more = True
         self._bell.set()
@@ -102,19 +102,19 @@ class LogShipper:
     def leave(self, seconds: float) -> int:
         """Send the rest, and stop after ``seconds`` at the latest.
 
-        :returns: of how many attempts something is left; the next worker with this outbox sends it.
+        :returns: of how many attempts something is left; the next worker with this spool sends it.
         """
         self._leaving.set()
         self._bell.set()
         if self._thread is not None:
             self._thread.join(seconds)
         self._abandoned.set()
-        left = len(self._outbox)
+        left = len(self._spool)
         if left:
             log.warning(
                 "the logs of %d attempts are not sent: they are in %s, and the next worker that begins here sends them",
                 left,
-                self._outbox.folder,
+                self._spool.folder,
             )
         return left
 
@@ -159,7 +159,7 @@ class LogShipper:
     def _refill(self) -> None:
         if not self._has_more or self._over:
             return
-        found = self._outbox.find(self._running.keys(), MOST_WAITING)
+        found = self._spool.find(self._running.keys(), MOST_WAITING)
         self._has_more = len(found) == MOST_WAITING
         for parcel in found:
             parcel.is_over = True
@@ -217,7 +217,7 @@ class LogShipper:
     def _drop(self, parcel: Parcel) -> None:
         with self._lock:
             self._over.pop(parcel.attempt_id, None)
-        self._outbox.drop(parcel)
+        self._spool.drop(parcel)
 
     def _failed(self, loads: list[Load], error: Exception) -> float:
         if not self._failures:

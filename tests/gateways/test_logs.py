@@ -15,8 +15,8 @@ from sqlalchemy import delete
 
 from clockmill.clock import SystemClock
 from clockmill.errors import ClockmillError, GatewayUnavailable, UsageError
-from clockmill.logs.keeper import FolderKeeper
 from clockmill.logs.merged import Cursor
+from clockmill.logs.receiver import LogReceiver
 from clockmill.logs.tasklogs import TaskLogs
 from clockmill.protocols.logs import LogOwner, LogPiece
 from clockmill.protocols.workers import WorkerGateway
@@ -42,7 +42,7 @@ def gateway(
     request: pytest.FixtureRequest, database: Database, key_file: Path, tmp_path: Path, logs: Path
 ) -> Iterator[WorkerGateway]:
     """Each way to send, and in the database the attempt ``me`` of the second try of ``d/now/t [3]``."""
-    direct = DatabaseWorkerGateway(database, tmp_path / "run", SystemClock(), FolderKeeper(logs))
+    direct = DatabaseWorkerGateway(database, tmp_path / "run", SystemClock(), LogReceiver(logs))
     if request.param == "database":
         yield direct
         return
@@ -153,7 +153,7 @@ def test_in_whatever_order_and_however_often_pieces_come_there_is_never_a_hole(
     tmp_path_factory: pytest.TempPathFactory, whole: bytes, data: st.DataObject
 ) -> None:
     logs = tmp_path_factory.mktemp("logs")
-    keep, owner = FolderKeeper(logs), LogOwner(dag_id="d", run_id="r", task_id="t")
+    keep, owner = LogReceiver(logs), LogOwner(dag_id="d", run_id="r", task_id="t")
     reader, path = TaskLogs(logs, is_sent=True), logs / "d/r/t/-1/1.log"
     places = st.integers(0, len(whole))
     for start, end in data.draw(st.lists(st.tuples(places, places), max_size=12)):

@@ -25,7 +25,7 @@ def receiver(logs: Path) -> Receiver:
 @pytest.fixture
 def worker(tmp_path: Path, receiver: Receiver) -> Worker:
     """A worker that sends to the API."""
-    return Worker(tmp_path / "outbox", lambda: ApiCarrier(lambda: receiver))  # type: ignore[arg-type,return-value]
+    return Worker(tmp_path / "spool", lambda: ApiCarrier(lambda: receiver))  # type: ignore[arg-type,return-value]
 
 
 @pytest.fixture

@@ -188,7 +188,7 @@ def test_whatever_happens_meanwhile_the_log_is_complete_in_the_end(
     receiver = Receiver(folder / "logs")
     carrier = ApiCarrier(lambda: receiver)  # type: ignore[arg-type,return-value]
     carrier.most_bytes = 150
-    worker = Worker(folder / "outbox", lambda: carrier)
+    worker = Worker(folder / "spool", lambda: carrier)
     reader = TaskLogs(folder / "logs", is_sent=True)
     worker.begin("a1")
     written, seen = b"", b""

@@ -41,7 +41,7 @@ def store(open_store: Callable[[], LogStore]) -> LogStore:
 @pytest.fixture
 def sender(tmp_path: Path, store: LogStore) -> Worker:
     """A worker that sends to the store."""
-    return Worker(tmp_path / "outbox", lambda: StoreCarrier(store))
+    return Worker(tmp_path / "spool", lambda: StoreCarrier(store))
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_store_that_dies_with_all_it_had_gets_every_log_in_the_end(tmp_path: P
     with s3_server() as server:
         server.make_bucket("logs")
         store = LogStore("s3://logs", server.options())
-        sender = Worker(tmp_path / "outbox", lambda: StoreCarrier(store))
+        sender = Worker(tmp_path / "spool", lambda: StoreCarrier(store))
         reader = TaskLogs(tmp_path / "elsewhere", LogStore("s3://logs", server.options()), limit=60)
         sender.begin("a1")
         sender.write("a1", b"one\n")

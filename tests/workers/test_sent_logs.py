@@ -10,8 +10,8 @@ import pytest
 
 from clockmill.clock import SystemClock
 from clockmill.logs.carriers import ApiCarrier
-from clockmill.logs.outbox import Outbox
 from clockmill.logs.shipping import LogShipper
+from clockmill.logs.spool import Spool
 from clockmill.protocols import Workload
 from clockmill.protocols.logs import LogPiece
 from tests.shipping import KEY, Receiver
@@ -41,8 +41,8 @@ class Archive(Receiver):
 
     def shipper(self) -> LogShipper:
         """What sends to here from the worker of the office's home."""
-        outbox = Outbox(self._office.bench.home / "outbox")
-        return LogShipper(outbox, ApiCarrier(lambda: self), SystemClock())  # type: ignore[arg-type,return-value]
+        spool = Spool(self._office.bench.home / "spool")
+        return LogShipper(spool, ApiCarrier(lambda: self), SystemClock())  # type: ignore[arg-type,return-value]
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_log_comes_while_its_task_runs_and_all_of_it_before_the_worker_leaves(
     worker.worker.drain()
     worker.join()
     assert "ended success" in archive.text(running, ".log")
-    assert list((office.bench.home / "outbox").iterdir()) == []
+    assert list((office.bench.home / "spool").iterdir()) == []
 
 
 @pytest.mark.fault
@@ -87,4 +87,4 @@ def test_the_next_worker_sends_what_a_dead_one_left_and_what_goes_on(
     after.worker.drain()
     after.join()
     assert "ended success" in archive.text(running, ".log")
-    assert list((office.bench.home / "outbox").iterdir()) == []
+    assert list((office.bench.home / "spool").iterdir()) == []

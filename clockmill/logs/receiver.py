@@ -15,7 +15,7 @@ from clockmill.protocols.logs import LogOwner, LogPiece
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-class FolderKeeper:
+class LogReceiver:
     """Keeps a file for each attempt; ``.part`` until its last piece is there.
 
     :param logs: the folder of the logs.

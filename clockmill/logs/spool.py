@@ -46,7 +46,7 @@ class Parcel:
     is_over: bool = False
 
 
-class Outbox:
+class Spool:
     """A folder that one worker has to itself.
 
     :param folder: made when it is missing.
