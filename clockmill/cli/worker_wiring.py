@@ -132,11 +132,14 @@ def _gateway_opener(settings: Settings, clock: Clock) -> Callable[[], WorkerGate
     """Opens the gateway of workers, a new one with each call."""
 
     def by_http() -> WorkerGateway:
-        from clockmill.runtime.remote.client import Client
+        from clockmill.runtime.remote.client import ANSWER_SECONDS, Client
         from clockmill.runtime.remote.worker import HttpWorkerGateway
 
         ca_file = settings.workers.api_ca_file or None
-        return HttpWorkerGateway(Client(settings.workers.api_url, wiring.workers_secret(settings), ca_file=ca_file))
+        # One call that is never answered must not cost the lease.
+        patience = min(ANSWER_SECONDS, settings.workers.lease_seconds / 3)
+        secret = wiring.workers_secret(settings)
+        return HttpWorkerGateway(Client(settings.workers.api_url, secret, ca_file=ca_file, answer_seconds=patience))
 
     def by_database() -> WorkerGateway:
         from clockmill.storage.worker_gateway import DatabaseWorkerGateway

@@ -275,6 +275,24 @@ def test_a_server_that_is_not_there_is_unavailable_and_found_again_when_it_comes
     client.close()
 
 
+def test_a_server_that_does_not_answer_is_waited_for_once() -> None:
+    asked: list[str] = []
+    over = threading.Event()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        over.wait()
+        handler.close_connection = True
+
+    with answering(answer) as address:
+        client = Client(address, SECRET, answer_seconds=0.1)
+        with pytest.raises(GatewayUnavailable, match="Read timed out"):
+            client.call("/worker/exchange", {})
+        assert len(asked) == 1
+        client.close()
+        over.set()
+
+
 def test_connections_are_kept_and_one_that_was_closed_meanwhile_is_replaced() -> None:
     ports: list[int] = []
 

@@ -12,7 +12,7 @@ from clockmill.errors import ClockmillError, ConfigError, GatewayUnavailable, No
 from clockmill.runtime.remote.signing import MOST_BYTES, PREFIX, SIGNATURE, pack, sign
 
 _CONNECT_SECONDS = 5.0
-_ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 30.0
 _TRIES = 2
 
 
@@ -38,10 +38,13 @@ class Client:
     :param url: of the web server, without a path: ``https://clockmill.example.org``.
     :param secret: ``[workers] secret``, which both sides know.
     :param ca_file: the certificates that a server with ``https`` is checked with; None for those of the system.
+    :param answer_seconds: how long an answer may be in coming.
     :raises ConfigError: when that file cannot be used.
     """
 
-    def __init__(self, url: str, secret: bytes, *, ca_file: str | None = None) -> None:
+    def __init__(
+        self, url: str, secret: bytes, *, ca_file: str | None = None, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
         self._url = url.rstrip("/")
         self._secret = secret
         try:
@@ -49,9 +52,8 @@ class Client:
         except OSError as error:
             told = f"{ca_file} cannot be used: {error.strerror or error}"
             raise ConfigError(f"[workers] api_ca_file: {told}.") from error
-        self._pool = urllib3.PoolManager(
-            ssl_context=context, retries=False, timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_ANSWER_SECONDS)
-        )
+        limits = urllib3.Timeout(connect=_CONNECT_SECONDS, read=answer_seconds)
+        self._pool = urllib3.PoolManager(ssl_context=context, retries=False, timeout=limits)
 
     def call(self, path: str, arguments: dict[str, Any], *, access: str | None = None) -> Any:
         """The value that the server answers with.
@@ -84,7 +86,7 @@ class Client:
             try:
                 return self._pool.request("POST", self._url + path, body=body, headers=headers, redirect=False)
             except urllib3.exceptions.HTTPError as error:  # a kept connection may have been closed meanwhile: once more
-                if last == _TRIES - 1:
+                if last == _TRIES - 1 or isinstance(error, urllib3.exceptions.TimeoutError):
                     raise GatewayUnavailable(f"{self._url} cannot be asked: {error}") from error
         raise AssertionError("unreachable")
 
