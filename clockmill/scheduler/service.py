@@ -44,8 +44,9 @@ _BEAT_SECONDS = 5.0
 _BEATS = 6
 _PRUNE_SECONDS = 600.0
 _DOWN_PAUSE = 0.5
-#: Reports of workers are read together with those of the others that come within so many seconds.
-_MAIL_GAP = 0.01
+#: So many seconds for each report of workers that was read are waited for others, to read them together.
+_MAIL_GAP = 0.003
+_LONGEST_MAIL_GAP = 0.03
 #: What an executor that is no longer chosen may take to end, in seconds.
 _ANY_TIME = timedelta(days=3650).total_seconds()
 #: While something is left aside, timers are looked at no more often than this.
@@ -168,11 +169,11 @@ class SchedulerService:
             self._rescue.run_once(self._inbox)
         self._has_mail |= bool(self._space.brokered) and (bool(call) or woken)
         if self._has_mail and (now >= self._mail_due or woken):
-            self._mail_due = now + _MAIL_GAP
             self._has_mail = self._mailbox.read(self._inbox, self._advance.aside)
+            self._mail_due = now + min(_MAIL_GAP * len(self._inbox.reports), _LONGEST_MAIL_GAP)
         due = self._deadline is not None and self._deadline <= self._space.clock.now()
         if due:
-            self._mailbox.ring_again()
+            self._advance.ring_again()
         made = self._open_runs.run_once() + self._backfills.run_once() if woken or due or self._again else 0
         offered = Call.WORK in call and not woken and self._has_room()
         queued = woken or due or made > 0 or self._again

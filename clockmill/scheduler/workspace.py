@@ -16,8 +16,7 @@ from clockmill.scheduler.handover import Handover
 from clockmill.scheduler.log_notes import LogNote
 from clockmill.scheduler.plans import Plans
 from clockmill.scheduler.views import Views
-from clockmill.storage.engine import Connection, Database
-from clockmill.storage.offers import QueueRoom, room_for_offers
+from clockmill.storage.engine import Database
 from clockmill.storage.records import RunRow
 from clockmill.storage.transitions import NewCallback
 from clockmill.storage.triggers import NewTrigger
@@ -52,19 +51,13 @@ class Workspace:
         self.plans = Plans(BundleStore(self.settings.bundles_folder))
         self.views = Views(self.plans, self.settings.core.max_map_length)
 
-    def room_at(self, connection: Connection) -> tuple[dict[str, dict[str, int]], dict[str, QueueRoom]]:
-        """The free slots by executor and supervisor; what may be offered to workers is by an empty supervisor.
-
-        :returns: besides, how that is divided among the queues of such executors.
-        """
+    def free_slots(self) -> dict[str, dict[str, int]]:
+        """The free slots by executor and supervisor."""
         room = {name: executor.free_slots() for name, executor in self.executors.items()}
         for free in room.values():
             for ident in free.keys() & self.untrusted:
                 del free[ident]
-        offering = [name for name, executor in self.brokered.items() if executor.takes_work]
-        queues = room_for_offers(connection, offering) if offering else {}
-        room.update({name: {"": each.total} for name, each in queues.items() if each.total > 0})
-        return room, queues
+        return room
 
     @property
     def takes_mail(self) -> bool:
@@ -85,6 +78,7 @@ class Effects:
 
     :param workloads: what is handed to supervisors, by executor and supervisor.
     :param offers: what is offered to the workers of an executor, with its name.
+    :param bells: the doorbells that are rung, by executor.
     :param callbacks: the calls of authors' functions that what happened asks for.
     :param calls_wait: whether such calls are left for the next pass.
     :param log_notes: what the logs of tries shall say besides.
@@ -92,6 +86,7 @@ class Effects:
 
     workloads: dict[tuple[str, str], list[Workload]] = field(default_factory=dict)
     offers: list[tuple[str, Workload]] = field(default_factory=list)
+    bells: dict[str, list[Offer]] = field(default_factory=dict)
     acknowledged: dict[str, list[str]] = field(default_factory=dict)
     stops: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -143,8 +138,8 @@ class Effects:
         executors = workspace.executors
         for (name, supervisor_id), workloads in self.workloads.items():
             executors[name].submit(supervisor_id, workloads)
-        for name in {name for name, _ in self.offers}:
-            workspace.brokered[name].offer([_doorbell(workload) for other, workload in self.offers if other == name])
+        for name, bells in self.bells.items():
+            workspace.brokered[name].offer(bells)
         for name, attempt_ids in self.acknowledged.items():
             if name in executors:  # of a supervisor that was given up, the executor may be another host's alone
                 executors[name].acknowledge(attempt_ids)
@@ -155,7 +150,3 @@ class Effects:
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-def _doorbell(workload: Workload) -> Offer:
-    return Offer(attempt_id=workload.attempt_id, token=workload.token, queue=workload.queue, priority=workload.priority)

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Integer,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from clockmill.clock import backoff
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.tables import Instant, attempt, offer, supervisor
 
 _O = offer.c
+
+_NAMES: BindParameter[str] = bindparam("names", expanding=True)
 
 #: Seconds until a doorbell that nobody answered is rung again; it doubles with each time.
 _FIRST_REPEAT = 15.0
@@ -28,6 +41,7 @@ class NewOffer:
     """An attempt that is offered to the workers of a queue.
 
     :param workload: as JSON; the worker puts the paths of its own host in.
+    :param is_rung: whether its doorbell is rung with it.
     """
 
     attempt_id: str
@@ -36,6 +50,7 @@ class NewOffer:
     priority: int
     workload: dict[str, Any]
     resources: str | None = None
+    is_rung: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +91,7 @@ def insert_offers(connection: Connection, offers: Sequence[NewOffer], now: datet
             "priority": new.priority,
             "resources": new.resources,
             "workload": new.workload,
+            "offers": 1 if new.is_rung else 0,
             "offer_at": again,
         }
         for new in offers
@@ -107,17 +123,47 @@ _RING = (
 )
 
 
+_UNRUNG = (
+    select(_O.attempt_id, _O.executor, _O.queue, _O.priority, attempt.c.token)
+    .join(attempt, attempt.c.id == _O.attempt_id)
+    .where(
+        _O.offer_at.is_not(None),
+        _O.offers == literal_column("0"),
+        _O.executor.in_(_NAMES),
+        (_O.executor + " " + _O.queue).not_in(bindparam("silent", expanding=True)),
+    )
+    .order_by(_O.priority.desc(), _O.attempt_id)
+    .limit(bindparam("most", type_=Integer))
+)
+_RUNG = update(offer).where(_O.attempt_id.in_(bindparam("ids", expanding=True))).values(offers=1)
+
+
 def ring_again(connection: Connection, now: datetime, limit: int) -> list[OpenOffer]:
     """The offers that nobody has claimed for long enough; each is due again after twice the time."""
     due = connection.execute(_DUE, {"now": now, "most": limit}).all()
     if due:
         connection.execute(_RING, [{"ident": row.attempt_id, "again": now + _pause(row.offers)} for row in due])
-    return [
-        OpenOffer(
-            attempt_id=row.attempt_id, token=row.token, executor=row.executor, queue=row.queue, priority=row.priority
-        )
-        for row in due
-    ]
+    return [_open(row) for row in due]
+
+
+def ring_at_last(
+    connection: Connection, executors: Collection[str], silent: Collection[tuple[str, str]], limit: int
+) -> list[OpenOffer]:
+    """The offers to these executors whose doorbell was never rung; now it is to be.
+
+    :param silent: the queues for which it is not rung now either, each with its executor.
+    """
+    told = {"names": sorted(executors), "silent": [f"{name} {queue}" for name, queue in silent], "most": limit}
+    found = connection.execute(_UNRUNG, told).all()
+    if found:
+        connection.execute(_RUNG, {"ids": [row.attempt_id for row in found]})
+    return [_open(row) for row in found]
+
+
+def _open(row: Any) -> OpenOffer:
+    return OpenOffer(
+        attempt_id=row.attempt_id, token=row.token, executor=row.executor, queue=row.queue, priority=row.priority
+    )
 
 
 def _pause(offers: int) -> timedelta:
@@ -147,9 +193,12 @@ def has_offers(connection: Connection, executor: str) -> bool:
 
 NEXT_RING = select(func.min(_O.offer_at)).where(_O.offer_at.is_not(None))
 
-_SERVED = select(supervisor.c.executor, supervisor.c.queues, supervisor.c.slots).where(
-    supervisor.c.is_alive, ~supervisor.c.is_draining, supervisor.c.seen_at.is_not(None)
-)
+_CLAIMED = (
+    select(func.count()).where(LIVE_ATTEMPT, attempt.c.supervisor_id == supervisor.c.id).correlate(supervisor)
+).scalar_subquery()
+_SERVED = select(
+    supervisor.c.executor, supervisor.c.queues, supervisor.c.slots, (supervisor.c.slots - _CLAIMED).label("free")
+).where(supervisor.c.is_alive, ~supervisor.c.is_draining, supervisor.c.seen_at.is_not(None))
 # What asks for resources is offered only when a worker has them free: it does not count while nobody has claimed it.
 _LIVE = (
     select(attempt.c.executor, attempt.c.queue, func.count())
@@ -162,7 +211,13 @@ class QueueRoom(dict[str, int]):
     """How many attempts more may be made for each queue of an executor.
 
     Each queue has a room of its own: what nobody takes from one must not keep workers of another waiting.
+
+    :ivar saturated: the queues whose workers all have as many attempts as they can run at once.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.saturated: set[str] = set()
 
     def __missing__(self, queue: str) -> int:
         return self.setdefault(queue, _LEAST_ROOM)
@@ -173,18 +228,33 @@ class QueueRoom(dict[str, int]):
         return sum(self.values()) if self else _LEAST_ROOM
 
 
-def room_for_offers(connection: Connection, executors: Iterable[str]) -> dict[str, QueueRoom]:
+def room_for_offers(
+    connection: Connection, executors: Iterable[str], lately: Mapping[tuple[str, str], int]
+) -> dict[str, QueueRoom]:
     """The room of the queues of each of these executors.
 
-    As many again as its workers can run are kept waiting for them: more would only take from the order of priorities.
+    As many again as its workers can run are kept waiting for them, and where tasks are short, as many as were over
+    lately: more would only take from the order of priorities.
+
+    :param lately: by executor and queue, how many attempts ended within the time that another one may well wait.
+
+    :param attempts: how many more.
+    :param is_saturated: whether there are workers, and each has as many as it can run at once.
     """
     rooms = {name: QueueRoom() for name in executors}
-    served: Counter[tuple[str, str]] = Counter()
+    slots: dict[tuple[str, str], int] = {}
+    idle: set[tuple[str, str]] = set()
     for row in connection.execute(_SERVED):
-        served.update({(row.executor, queue): row.slots for queue in row.queues})
+        for key in ((row.executor, queue) for queue in row.queues):
+            slots[key] = slots.get(key, 0) + row.slots
+            idle |= {key} if row.free > 0 else set()
     live = {(row[0], row[1]): row[2] for row in connection.execute(_LIVE)}
-    for name, queue in served.keys() | live.keys():
+    for key in slots.keys() | live.keys():
+        name, queue = key
         if name in rooms:
-            used = live.get((name, queue), 0)
-            rooms[name][queue] = max(0, max(_LEAST_ROOM, 2 * served[name, queue]) - used)
+            wanted = slots.get(key, 0) + max(slots.get(key, 0), lately.get(key, 0))
+            rooms[name][queue] = max(0, max(_LEAST_ROOM, wanted) - live.get(key, 0))
+    for name, queue in slots.keys() - idle:
+        if name in rooms:
+            rooms[name].saturated.add(queue)
     return rooms

@@ -131,6 +131,7 @@ class AttemptRow:
     state: AttemptState
     token: str
     executor: str
+    queue: str
     supervisor_id: str | None
     claimed_at: datetime | None
     started_at: datetime | None

@@ -58,6 +58,7 @@ offer = Table(
     Column("offers", Integer, nullable=False, server_default="1"),  # how often its doorbell was rung
     Column("offer_at", Instant),  # when it is rung again; NULL once it is claimed
     Index("ix_offer_due", "offer_at", **where("offer_at IS NOT NULL")),
+    Index("ix_offer_unrung", "executor", **where("offer_at IS NOT NULL AND offers = 0")),
     Index("ix_offer_open", "executor", "queue", "priority", "attempt_id", **where("offer_at IS NOT NULL")),
     comment="attempts that wait for a worker to claim them, or are at one",
 )

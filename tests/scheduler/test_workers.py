@@ -365,6 +365,52 @@ def test_what_waits_in_a_queue_that_nobody_serves_or_that_is_full_keeps_no_worke
     assert [bell.queue for bell in works.broker.rung[32:]] == ["default"] * 3
 
 
+def wide(tasks: int) -> DAG:
+    with DAG("d", start_date=START, schedule=None, max_active_tasks=1000) as dag:
+        for number in range(tasks):
+            task(task_id=f"t{number}")(lambda: None)()
+    return dag
+
+
+def test_while_tasks_are_short_as_many_wait_for_workers_as_were_over_in_the_last_quarter_of_a_second(
+    works: Works,
+) -> None:
+    mill = works.mill
+    mill.add(wide(200))
+    mill.trigger("d")
+    worker = works.worker(slots=2)
+    taken = [Workload.from_json(each) for each in worker.say(want=16).workloads]
+    worker.say(reports=[worker.report(each) for each in taken])
+    mill.pump()
+    assert works.left()[0] == 18  # its slots, and as many as were over
+    mill.clock.advance(0.251)
+    taken = [Workload.from_json(each) for each in worker.say(want=1).workloads]
+    worker.say(reports=[worker.report(each) for each in taken])
+    mill.pump()
+    assert works.left()[0] == 17
+
+
+def test_nobody_is_called_while_all_workers_are_full_and_what_was_not_rung_for_is_once_one_of_them_is_not(
+    works: Works,
+) -> None:
+    mill = works.mill
+    mill.add(wide(18))
+    mill.trigger("d")
+    worker, other = works.worker("w1", slots=1), works.worker("w2", slots=1)
+    assert len(works.broker.rung) == 16
+    [first], [second, third] = worker.say(want=1).workloads, other.say(want=2).workloads
+    works.broker.rung.clear()
+    worker.say(reports=[worker.report(Workload.from_json(first))])
+    mill.pump()
+    assert len(works.broker.rung) == 1  # it could take one, and asked for none
+    worker.say(want=1)
+    for done in (second, third):
+        works.broker.rung.clear()
+        other.say(reports=[other.report(Workload.from_json(done))])
+        mill.pump()
+        assert len(works.broker.rung) == (1 if done is third else 0)
+
+
 def test_a_task_may_name_either_executor(works: Works) -> None:
     mill = works.mill
     with DAG("d", start_date=START, schedule=None) as dag:

@@ -134,6 +134,7 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "usage of pools and runs": attempts.usage,
     "usage of tasks": attempts.live_tasks,
     "what is asked for and offered": lambda c: resources.sources(c, ["local"]),
+    "doorbells that were never rung": lambda c: offers.ring_at_last(c, ["celery"], [("celery", "slow")], 9),
     "what unclaimed offers ask for": lambda c: resources.unclaimed_asks(c, ["local"]),
     "who has resources": lambda c: resources.asking_holders(c, "local", limit=20),
     "tasks that ask for resources": lambda c: admission.asking_tasks(c, [""], FULL, limit=50),

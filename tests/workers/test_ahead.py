@@ -25,7 +25,15 @@ def test_a_worker_that_knows_nothing_of_its_tasks_claims_for_free_slots_alone() 
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(0.0, 8), (WINDOW / 4, 8), (WINDOW / 4 + 0.001, 6), (WINDOW / 2, 4), (WINDOW, 2), (WINDOW + 0.001, 0), (60.0, 0)],
+    [
+        (0.0, 40),
+        (WINDOW / 20, 40),
+        (WINDOW / 20 + 0.001, 32),
+        (WINDOW / 2, 4),
+        (WINDOW, 2),
+        (WINDOW + 0.001, 0),
+        (60.0, 0),
+    ],
 )
 def test_what_is_claimed_ahead_begins_within_the_window(seconds: float, expected: int) -> None:
     assert after(*[seconds] * 50).allowed(0) == expected
@@ -33,7 +41,7 @@ def test_what_is_claimed_ahead_begins_within_the_window(seconds: float, expected
 
 def test_a_slot_that_a_long_task_has_gets_nothing_ahead() -> None:
     ahead = after(0.001, slots=3)
-    assert [ahead.allowed(slow) for slow in range(5)] == [12, 8, 4, 0, 0]
+    assert [ahead.allowed(slow) for slow in range(5)] == [60, 40, 20, 0, 0]
 
 
 def test_after_a_wait_in_vain_nothing_more_is_claimed_ahead_until_tasks_are_short_again() -> None:

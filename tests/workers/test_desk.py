@@ -1,7 +1,8 @@
-"""What a worker makes of letters that are refused."""
+"""What a worker tells with its letters, and what it makes of those that are refused."""
 
 from __future__ import annotations
 
+from clockmill.executors.base import Started
 from clockmill.executors.worker.desk import Desk
 from clockmill.protocols import AttemptReport
 from clockmill.protocols.workers import Exchange, ExchangeAnswer
@@ -9,6 +10,25 @@ from clockmill.protocols.workers import Exchange, ExchangeAnswer
 
 def letter(desk: Desk) -> Exchange:
     return desk.compose(1, free=0, ask=False, is_draining=False)
+
+
+def test_a_letter_that_tells_an_end_asks_for_as_much_as_there_is_room_for() -> None:
+    desk = Desk()
+    desk.is_hungry = False
+    desk.adopt([("a", "token"), ("b", "token")])
+    assert desk.compose(1, free=1, ask=False, is_draining=False).want == 0
+    desk.ended(AttemptReport(attempt_id="a", token="token", outcome="success"))
+    assert desk.compose(2, free=1, ask=False, is_draining=False).want == 1
+    assert desk.compose(3, free=0, ask=False, is_draining=False).want == 0
+
+
+def test_of_a_task_that_is_over_already_the_report_alone_says_when_it_began() -> None:
+    desk = Desk()
+    desk.adopt([("a", "token"), ("b", "token")])
+    for ident in "ab":
+        desk.started(Started(ident, "token", "2026-01-01T00:00:00+00:00"))
+    desk.ended(AttemptReport(attempt_id="a", token="token", outcome="success"))
+    assert [ident for ident, _, _ in letter(desk).started] == ["b"]
 
 
 def outcomes(said: Exchange) -> dict[str, str]:

@@ -73,7 +73,7 @@ def worker_reasons(subject: Subject, executor: str) -> Iterator[Reason]:
         find = partial(live_holders, connection, supervisors=[each.id for each in awake])
         text = f"Every slot of {whose} the queue {queue!r} of {executor} is taken: {_load(awake)}."
         yield Reason(text, lambda: holders_of(find()))
-    if room_for_offers(connection, [executor])[executor][queue] == 0:
+    if room_for_offers(connection, [executor], {})[executor][queue] == 0:
         yield Reason(f"As many tasks of the queue {queue!r} as {executor} offers at once wait for workers already.")
 
 

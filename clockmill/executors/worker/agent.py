@@ -14,6 +14,7 @@ import select
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from dataclasses import replace
 
 from clockmill.errors import GatewayUnavailable, WorkerGone
 from clockmill.executors.base import Finished, Started, SupervisorDown, SupervisorUp
@@ -32,6 +33,8 @@ from clockmill.state import Outcome
 log = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 5.0
+#: Seconds between two letters, while there is enough at hand to go on without an answer.
+_PAUSE = 0.03
 
 
 class Worker:
@@ -237,8 +240,8 @@ class Worker:
 
     def _start_fetched(self) -> None:
         for workload, folder in self._bundles.take():
-            here = workload.to_json() | {"bundle_path": str(folder), "log_path": str(self._logs.begin(workload))}
-            self._to_submit.append((self._clock.monotonic(), Workload.from_json(here)))
+            here = replace(workload, bundle_path=str(folder), log_path=str(self._logs.begin(workload)))
+            self._to_submit.append((self._clock.monotonic(), here))
         for workload, reason in self._bundles.take_failed():
             self._desk.give_back([workload.attempt_id], Outcome.FAILED, reason)
         supervisor_id, free = next(iter(self._executor.free_slots().items()), ("", 0))
@@ -303,7 +306,10 @@ class Worker:
             return math.inf
         if not self._post.is_registered and not self._executor.is_settled:
             return math.inf
-        return self._post.due(self._has_errand() or not self._post.is_registered or self._post.is_leaving)
+        if not self._post.is_registered or self._post.is_leaving:
+            return self._post.due(has_errand=True)
+        is_supplied = len(self._to_submit) > self._setup.slots
+        return self._post.due(self._has_errand(), _PAUSE if is_supplied else 0.0)
 
     def _write(self) -> None:
         if self._letter_due() > self._clock.monotonic():

@@ -11,8 +11,8 @@ from __future__ import annotations
 WINDOW = 0.1
 #: Seconds after which what has not begun is given back.
 PATIENCE = 0.5
-#: So many for each slot, at most: as many as Celery's own workers take by default.
-_MOST_PER_SLOT = 4
+#: So many for each slot, at most.
+_MOST_PER_SLOT = 20
 #: How much the newest task counts in the mean.
 _WEIGHT = 0.2
 

@@ -119,6 +119,7 @@ class Desk:
         if report.attempt_id not in self._held:
             return False
         self._running.discard(report.attempt_id)
+        self._started.pop(report.attempt_id, None)  # its report says when it was
         self._reports.setdefault(report.attempt_id, report)
         return True
 
@@ -130,7 +131,7 @@ class Desk:
     # --- letters and answers --------------------------------------------------------------------------------------
 
     def compose(self, beat: int, *, free: int, ask: bool, is_draining: bool) -> Exchange:
-        """The next letter.
+        """The next letter. One that reports an end asks for more: nobody rings for a worker that is full.
 
         :param free: how many attempts can be started at once now.
         :param ask: whether to ask for any work that there is.
@@ -143,7 +144,7 @@ class Desk:
             beat=beat,
             held=sorted(self._held),
             claims=claims,
-            want=free if free > 0 and (ask or self.is_hungry) else 0,
+            want=free if free > 0 and (ask or self.is_hungry or reports) else 0,
             started=[[each.attempt_id, each.token, each.started_at] for each in started],
             reports=[self._reports[ident].to_json() for ident in reports],
             is_draining=is_draining,

@@ -39,7 +39,7 @@ class Post:
         self._calls = BackgroundCalls("letters", ring)
         self._gateway: WorkerGateway | None = None
         self._beat = 0
-        self._beat_at = 0.0
+        self._sent_at = self._beat_at = 0.0
         self._retry_at = 0.0
         self._failures = 0
         self.worker_id = ""
@@ -64,15 +64,14 @@ class Post:
         """Write soon, whatever there is to say."""
         self._beat_at = 0.0
 
-    def may_write(self, has_errand: bool) -> bool:
-        """Whether the next letter is to be written now."""
-        return self.due(has_errand) <= self._clock.monotonic()
+    def due(self, has_errand: bool, pause: float = 0.0) -> float:
+        """When the next letter is to be written, in monotonic seconds; ``inf`` while one is under way.
 
-    def due(self, has_errand: bool) -> float:
-        """When the next letter is to be written, in monotonic seconds; ``inf`` while one is under way."""
+        :param pause: seconds since the last one, at least.
+        """
         if self.is_busy:
             return math.inf
-        return self._retry_at if has_errand else max(self._retry_at, self._beat_at)
+        return max(self._retry_at, self._sent_at + pause, 0.0 if has_errand else self._beat_at)
 
     def next_beat(self) -> int:
         """The number of the next letter."""
@@ -108,7 +107,8 @@ class Post:
 
     def exchange(self, said: Exchange, done: Callable[[ExchangeAnswer | None, Exception | None], None]) -> None:
         """Send a letter."""
-        self._beat_at = self._clock.monotonic() + self._setup.beat_seconds
+        self._sent_at = self._clock.monotonic()
+        self._beat_at = self._sent_at + self._setup.beat_seconds
         self._send(lambda gateway: gateway.exchange(self.worker_id, said), done)
 
     def leave(self) -> None:

@@ -36,6 +36,7 @@ def upgrade() -> None:
         comment="attempts that wait for a worker to claim them, or are at one",
     )
     op.create_index("ix_offer_due", "offer", ["offer_at"], **_where(UNCLAIMED))
+    op.create_index("ix_offer_unrung", "offer", ["executor"], **_where(f"{UNCLAIMED} AND offers = 0"))
     op.create_index("ix_offer_open", "offer", ["executor", "queue", "priority", "attempt_id"], **_where(UNCLAIMED))
     op.create_table(
         "worker_report",

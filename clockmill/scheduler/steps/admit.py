@@ -10,7 +10,7 @@ from clockmill.ids import new_attempt_id, new_token
 from clockmill.scheduler.asks import Asks
 from clockmill.scheduler.ledger import Ledger, full_queues
 from clockmill.scheduler.steps.callbacks import Callbacks
-from clockmill.scheduler.steps.mailbox import make_offers
+from clockmill.scheduler.steps.doorbells import Doorbells
 from clockmill.scheduler.steps.workloads import workload_for
 from clockmill.scheduler.turns import Turns
 from clockmill.scheduler.views import RunView
@@ -63,9 +63,10 @@ class Admit:
     because somebody else held their runs just then.
     """
 
-    def __init__(self, workspace: Workspace, callbacks: Callbacks) -> None:
+    def __init__(self, workspace: Workspace, callbacks: Callbacks, doorbells: Doorbells) -> None:
         self._space = workspace
         self._callbacks = callbacks
+        self._doorbells = doorbells
         self._cautious = 0
         self._in_vain: list[AskKey] = []
         self._turns = Turns()
@@ -84,10 +85,12 @@ class Admit:
         :param aside: runs that cannot be worked on.
         :returns: whether there may be more to admit at once.
         """
-        free, queues = self._space.room_at(connection)
+        queues = self._doorbells.room(connection)
+        free = self._space.free_slots()
+        free.update({name: {"": each.total} for name, each in queues.items() if each.total > 0})
         self._callbacks.admit(connection, effects, free, now)
         more = self._give_away(connection, effects, now, free, queues, aside)
-        make_offers(connection, effects, self._space.settings, now)
+        self._doorbells.offer(connection, queues, effects, now)
         return more
 
     def _give_away(

@@ -18,6 +18,7 @@ from clockmill.scheduler.steps.admit import Admit
 from clockmill.scheduler.steps.callbacks import Callbacks
 from clockmill.scheduler.steps.collect import Inbox
 from clockmill.scheduler.steps.deadlines import begin_deadlines
+from clockmill.scheduler.steps.doorbells import Doorbells
 from clockmill.scheduler.steps.gather import Gather
 from clockmill.scheduler.steps.mailbox import Mailbox
 from clockmill.scheduler.steps.past import Past, give_way
@@ -55,8 +56,13 @@ class Advance:
         self._gather = Gather(workspace.views, self._past, self.aside)
         self._reports = Reports(workspace.settings.core.crash_budget)
         self._settle = Settle(self._past, self._stops)
-        self._admit = Admit(workspace, self._callbacks)
+        self._doorbells = Doorbells(workspace)
+        self._admit = Admit(workspace, self._callbacks, self._doorbells)
         self._suspects: set[int] = set()
+
+    def ring_again(self) -> None:
+        """Ring for what is offered and nobody has claimed for long enough."""
+        self._doorbells.ring_again()
 
     # --- batches, and what spoils one ----------------------------------------------------------------------------
 
@@ -196,6 +202,7 @@ class Advance:
         ended = [Ended(report, attempts[ident]) for ident, (_, report) in reports.items() if ident in attempts]
         if not ended:
             return
+        self._doorbells.ended(item.attempt for item in ended)
         ended, work.requested = make_requested(connection, ended, work.held, effects, now)
         calls = [(item.report, item.attempt) for item in ended if item.attempt.callback_id is not None]
         tasks = [item for item in ended if item.attempt.callback_id is None]

@@ -1,23 +1,18 @@
-"""What workers have reported to the database, and what is offered to them."""
+"""What workers have reported to the database, and whether they are still there."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
-from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 from clockmill.clock import iso
-from clockmill.config import Settings
-from clockmill.executors.base import Offer, Started
-from clockmill.protocols import AttemptReport, Workload
+from clockmill.executors.base import Started
+from clockmill.protocols import AttemptReport
 from clockmill.scheduler.steps.collect import Inbox
-from clockmill.scheduler.workspace import Effects, Workspace
+from clockmill.scheduler.workspace import Workspace
 from clockmill.state import Outcome
-from clockmill.state.resources import to_text
 from clockmill.storage.engine import Connection
-from clockmill.storage.offers import NewOffer, OpenOffer, insert_offers, ring_again
 from clockmill.storage.workers import (
     STARTED,
     Beat,
@@ -63,15 +58,6 @@ class Mailbox:
         """Forget, with the transaction that applies them, the reports of these attempts that came from here."""
         if self._brokered or self._space.has_mail:
             forget_reports(connection, list(ended), list(started))
-
-    def ring_again(self) -> None:
-        """Ring for the attempts that nobody has claimed for long enough."""
-        if not self._brokered:
-            return
-        now = self._space.clock.now()
-        due = self._space.database.write(lambda connection: ring_again(connection, now, _AT_ONCE))
-        for name in {each.executor for each in due} & self._brokered.keys():
-            self._brokered[name].offer([_doorbell(each) for each in due if each.executor == name])
 
     def _never_began(self, ident: str, token: str) -> AttemptReport:
         return AttemptReport(
@@ -124,25 +110,3 @@ class Leases:
     def _since(self, ident: str, beat: Beat, now: float) -> tuple[Beat, float]:
         known = self._seen.get(ident)
         return known if known is not None and known[0] == beat else (beat, now)
-
-
-def make_offers(connection: Connection, effects: Effects, settings: Settings, now: datetime) -> None:
-    """Write down what this transaction offers to workers."""
-    insert_offers(connection, [_offer(name, workload, settings) for name, workload in effects.offers], now)
-
-
-def _offer(executor: str, workload: Workload, settings: Settings) -> NewOffer:
-    """What is offered holds no path of this host: workers have their own."""
-    log_path = Path(workload.log_path).relative_to(settings.logs_folder)
-    return NewOffer(
-        attempt_id=workload.attempt_id,
-        executor=executor,
-        queue=workload.queue,
-        priority=workload.priority,
-        resources=to_text(workload.resources),
-        workload=workload.to_json() | {"bundle_path": "", "log_path": str(log_path)},
-    )
-
-
-def _doorbell(found: OpenOffer) -> Offer:
-    return Offer(attempt_id=found.attempt_id, token=found.token, queue=found.queue, priority=found.priority)
