@@ -32,6 +32,7 @@ class Office:
     :ivar owners: the worker that has each attempt.
     :ivar reports: what was reported, by attempt id, each report that was taken.
     :ivar letters: all exchanges that were answered.
+    :ivar lost_answers: so many registrations count, and are not answered.
     :ivar trouble: raised in place of an answer while it is set; a function decides by the letter.
     """
 
@@ -45,6 +46,7 @@ class Office:
     letters: list[Exchange] = field(default_factory=list)
     workers: dict[str, WorkerInfo] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
+    lost_answers: int = 0
     trouble: Callable[[Exchange], Exception | None] | None = None
 
     def __post_init__(self) -> None:
@@ -63,6 +65,9 @@ class Office:
                 for ident, token in held or ():
                     if ident in mine and self.known[ident].token == token:
                         self.owners[ident] = worker.id
+            if self.lost_answers:
+                self.lost_answers -= 1
+                raise GatewayUnavailable("nobody knows what became of it")
 
     def exchange(self, worker_id: str, said: Exchange) -> ExchangeAnswer:
         with self._news():

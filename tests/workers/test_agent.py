@@ -280,6 +280,7 @@ def test_what_runs_survives_the_death_of_its_worker_when_the_next_one_comes_in_t
     office.said(over, "end")
     worker.crash()
     office.trouble = None
+    office.lost_answers = 1
     after = hire()
     assert office.report(over).outcome == "success"
     office.bench.open_gate(running)

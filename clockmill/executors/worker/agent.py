@@ -327,7 +327,8 @@ class Worker:
         self._post.exchange(said, lambda answer, error: self._answered(said, answer, error))
 
     def _register(self) -> None:
-        worker_id = self._setup.new_id()
+        # Of a registration that was tried before nobody knows whether it counted: what it took over is that one's.
+        worker_id = self._post.worker_id or self._setup.new_id()
         held = [[ident, token] for ident, token in self._desk.held.items()]
         self._lock.note(worker_id)
         self._post.register(worker_id, self._previous, held, self._registered)

@@ -37,7 +37,7 @@ class WorkerLock:
 
         :param alone: it is known to be registered, and to have taken over from those before it.
         """
-        self._ids = [worker_id] if alone else [*self._ids, worker_id]
+        self._ids = [worker_id] if alone else list(dict.fromkeys([*self._ids, worker_id]))
         self._write({"ids": self._ids, "epoch": self.epoch})
 
     def clear(self) -> None:

@@ -87,7 +87,7 @@ class Post:
         held: list[list[str]],
         done: Callable[[Exception | None], None],
     ) -> None:
-        """Introduce the worker under a new id.
+        """Introduce the worker; doing it again under the same id changes nothing.
 
         :param follows: the ids of those that were here before and have not said goodbye.
         """
@@ -122,7 +122,7 @@ class Post:
 
     def forget_id(self) -> None:
         """The worker was given up: what comes next is another one."""
-        self.is_registered = False
+        self.is_registered, self.worker_id = False, ""
 
     def deliver(self) -> None:
         """Tell what was answered."""
