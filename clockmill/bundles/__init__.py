@@ -3,6 +3,7 @@
 Nothing here knows the database; contents that this host lacks come through a callable.
 """
 
+from clockmill.bundles.fetched import FetchedBundles
 from clockmill.bundles.ignore import IGNORE_FILE
 from clockmill.bundles.manifest import Bundle, FileEntry
 from clockmill.bundles.snapshot import BundleTooLarge, FolderBusy, Snapshot, Snapshotter
@@ -15,6 +16,7 @@ __all__ = [
     "BundleStore",
     "BundleTooLarge",
     "Fetch",
+    "FetchedBundles",
     "FileEntry",
     "FolderBusy",
     "Snapshot",

@@ -7,11 +7,13 @@ processes may do the same at once.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -23,7 +25,9 @@ Fetch = Callable[[Iterable[str]], Mapping[str, bytes]]
 
 _READ_ONLY, _READ_ONLY_PROGRAM = 0o444, 0o555
 _FETCH_AT_ONCE = 50
-_HASH_LENGTH = 64
+HASH_LENGTH = 64
+#: The folder of notes on what workers have fetched.
+FETCHED = "fetched"
 
 
 class BundleIncomplete(UsageError):
@@ -63,17 +67,25 @@ class BundleStore:
         """Where a bundle is or would be materialised."""
         return self.folder / bundle_hash
 
-    def materialise(self, bundle: Bundle, fetch: Fetch | None = None) -> Path:
+    def materialise(self, bundle: Bundle, fetch: Fetch | None = None, *, is_fetched: bool = False) -> Path:
         """Make the folder of a bundle, unless it is there.
 
         :param fetch: asked for contents that this host does not have.
+        :param is_fetched: whether :class:`~clockmill.bundles.fetched.FetchedBundles` may remove it one day.
         :raises BundleIncomplete: when a content is nowhere to be found.
         """
         target = self.path(bundle.hash)
         if bundle.hash in self._sound and target.is_dir():
             return target
+        if is_fetched:
+            return self._make(bundle, target, fetch)
+        with shared(self.folder):
+            (self.folder / FETCHED / bundle.hash).unlink(missing_ok=True)
+            return self._make(bundle, target, fetch)
+
+    def _make(self, bundle: Bundle, target: Path, fetch: Fetch | None) -> Path:
         if target.is_dir() and not _is_sound(target, bundle):
-            _remove(target)  # the power failed before its contents were on the disk
+            remove_tree(target)  # the power failed before its contents were on the disk
         if not target.is_dir():
             self._fetch_missing(bundle, fetch)
             self._assemble(bundle, target)
@@ -89,15 +101,23 @@ class BundleStore:
         limit = before.timestamp()
         gone = []
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if len(path.name) == _HASH_LENGTH and path.name not in keep and path.stat().st_ctime < limit:
+            if len(path.name) == HASH_LENGTH and path.name not in keep and path.stat().st_ctime < limit:
                 self._sound.discard(path.name)
-                _remove(path)
+                remove_tree(path)
                 gone.append(path.name)
-        for path in self._objects.glob("??/*") if gone else ():
-            status = path.stat()
-            if status.st_nlink == 1 and status.st_mtime < limit:
-                path.unlink(missing_ok=True)
+        if gone:
+            self.sweep_contents(limit)
         return sorted(gone)
+
+    def sweep_contents(self, before: float) -> None:
+        """Remove contents that no folder uses.
+
+        :param before: what was made since this moment is kept, in seconds since 1970.
+        """
+        for path in self._objects.glob("??/*"):
+            status = path.stat()
+            if status.st_nlink == 1 and status.st_mtime < before:
+                path.unlink(missing_ok=True)
 
     def _object(self, entry: FileEntry) -> Path:
         name = f"{entry.sha256}.x" if entry.mode == PROGRAM_MODE else entry.sha256
@@ -162,9 +182,24 @@ class BundleStore:
         try:
             draft.rename(target)
         except OSError:
-            _remove(draft)
+            remove_tree(draft)
             if not target.is_dir():
                 raise  # that somebody else was faster is the one good reason
+
+
+@contextlib.contextmanager
+def shared(folder: Path) -> Iterator[None]:
+    """While this lasts, nobody removes bundles that workers have fetched."""
+    try:
+        lock = os.open(folder / FETCHED / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:  # no worker was ever here
+        yield
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _link(source: Path, path: Path) -> None:
@@ -181,7 +216,7 @@ def _is_sound(target: Path, bundle: Bundle) -> bool:
         return False
 
 
-def _remove(folder: Path) -> None:
+def remove_tree(folder: Path) -> None:
     """Remove a read-only tree."""
     for path, names, _ in os.walk(folder):
         Path(path).chmod(0o700)

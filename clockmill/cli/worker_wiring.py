@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from clockmill.bundles import Bundle, BundleStore
+from clockmill.bundles import Bundle, FetchedBundles
 from clockmill.cli import wiring
 from clockmill.cli.info import program_version
 from clockmill.clock import Clock
@@ -88,7 +88,7 @@ def _make_worker(settings: Settings, clock: Clock, setup: ExecutorSetup, name: s
             beat_seconds=settings.workers.beat_seconds,
             lease_seconds=settings.workers.lease_seconds,
             connect=connect,
-            fetch_bundle=_bundle_fetcher(settings, connect),
+            fetch_bundle=_bundle_fetcher(settings, clock, connect),
             gateway_kind="http" if settings.workers.api_url else "database",
         )
     )
@@ -150,13 +150,16 @@ def _gateway_opener(settings: Settings, clock: Clock) -> Callable[[], WorkerGate
     return by_http if settings.workers.api_url else by_database
 
 
-def _bundle_fetcher(settings: Settings, connect: Callable[[], WorkerGateway]) -> Callable[[str], Path]:
+def _bundle_fetcher(settings: Settings, clock: Clock, connect: Callable[[], WorkerGateway]) -> Callable[[str], Path]:
     """Gives the folders of bundles on this machine, and fetches what is missing of them; for one thread."""
-    store = BundleStore(settings.bundles_folder)
+    here = FetchedBundles(settings.bundles_folder, clock, settings.workers.keep_bundles)
     gateway = cache(connect)
 
     def fetch(bundle: str) -> Path:
-        found = Bundle.from_manifest(gateway().get_manifest(bundle))
-        return store.materialise(found, lambda hashes: gateway().get_files(list(hashes)))
+        return here.get(
+            bundle,
+            lambda: Bundle.from_manifest(gateway().get_manifest(bundle)),
+            lambda hashes: gateway().get_files(list(hashes)),
+        )
 
     return fetch

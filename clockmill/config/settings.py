@@ -146,6 +146,12 @@ class WorkersSettings:
         default_text="those of the system",
     )
 
+    keep_bundles: int = option(
+        20,
+        "How many snapshots of the DAG folder the machine of a worker keeps of those that nothing uses, the latest.",
+        minimum=1,
+        maximum=10_000,
+    )
     beat_seconds: float = option(
         5.0,
         "How often a worker shows that it is alive, and hears what to stop.",

@@ -15,6 +15,8 @@ from clockmill.protocols import Workload
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+#: After so long it is asked again where a bundle is, which says that it is still of use.
+_KNOWN_SECONDS = 600.0
 
 
 class BundleFetcher:
@@ -27,7 +29,7 @@ class BundleFetcher:
         self._setup = setup
         self._clock = setup.clock
         self._calls = calls
-        self._folders: dict[str, Path] = {}
+        self._folders: dict[str, tuple[Path, float]] = {}  # with the moment until which each may be taken for granted
         self._waiting: dict[str, list[Workload]] = {}
         self._fetching: set[str] = set()
         self._ready: list[tuple[Workload, Path]] = []
@@ -41,9 +43,10 @@ class BundleFetcher:
 
     def fetch(self, workloads: Iterable[Workload]) -> None:
         """Find the code of these attempts."""
+        now = self._clock.monotonic()
         for workload in workloads:
-            folder = self._folders.get(workload.bundle)
-            if folder is not None and folder.is_dir():
+            folder, until = self._folders.get(workload.bundle, (None, -math.inf))
+            if folder is not None and now < until and folder.is_dir():
                 self._ready.append((workload, folder))
             else:
                 self._waiting.setdefault(workload.bundle, []).append(workload)
@@ -109,7 +112,7 @@ class BundleFetcher:
             return
         waiting = self._waiting.pop(bundle, [])
         if error is None:
-            self._folders[bundle] = folder
+            self._folders[bundle] = folder, self._clock.monotonic() + _KNOWN_SECONDS
             self._ready += [(workload, folder) for workload in waiting]
             return
         log.error("bundle %s cannot be fetched", bundle[:12], exc_info=error)

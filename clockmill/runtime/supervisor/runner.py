@@ -18,6 +18,7 @@ from clockmill.logs.writer import LogWriter
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.runtime.supervisor.attempt import Attempt, Ending, Exit, Stay, megabytes
 from clockmill.runtime.supervisor.gateway import GatewayThread
+from clockmill.runtime.supervisor.holds import BundleHolds
 from clockmill.runtime.supervisor.lines import Lines
 from clockmill.runtime.supervisor.loop import Loop, Outbox
 from clockmill.runtime.supervisor.memory import MemoryWatch, overuse
@@ -72,6 +73,7 @@ class Runner:
             on_loss=self._zygote_lost,
         )
         self._lines = Lines(loop, on_message=self._heard, on_nonsense=self._spoke_nonsense)
+        self._bundles = BundleHolds(lambda: {each.bundle_path for each in self._workloads})
         self._memory = MemoryWatch(clock, self._uses_too_much)
         self._warm = WarmPool(
             loop,
@@ -90,6 +92,7 @@ class Runner:
             if workload.attempt_id not in known:
                 known.add(workload.attempt_id)
                 self._waiting.append(workload)
+                self._bundles.hold(workload.bundle_path)
 
     def stop(self, attempt_ids: Iterable[str], ending: Ending) -> None:
         """End attempts: TERM now, KILL after their grace. Ids that are not held are passed over."""
@@ -112,6 +115,10 @@ class Runner:
     def held(self) -> set[str]:
         """The attempts that wait or run here."""
         return {workload.attempt_id for workload in self._waiting} | self._live.keys()
+
+    @property
+    def _workloads(self) -> list[Workload]:
+        return [*self._waiting, *(attempt.workload for attempt in self._live.values())]
 
     @property
     def waiting(self) -> set[str]:
