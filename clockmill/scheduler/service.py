@@ -29,6 +29,7 @@ from clockmill.scheduler.steps.open_runs import OpenRuns
 from clockmill.scheduler.steps.presence import Found, Presence
 from clockmill.scheduler.steps.prune import Prune
 from clockmill.scheduler.steps.rescue import Rescue
+from clockmill.scheduler.steps.retire import retire
 from clockmill.scheduler.workspace import Workspace
 from clockmill.storage.components import beat, has_others, leave
 from clockmill.storage.engine import CommitUnknown, Connection, Database, DatabaseUnavailable
@@ -47,8 +48,6 @@ _DOWN_PAUSE = 0.5
 #: So many seconds for each report of workers that was read are waited for others, to read them together.
 _MAIL_GAP = 0.003
 _LONGEST_MAIL_GAP = 0.03
-#: What an executor that is no longer chosen may take to end, in seconds.
-_ANY_TIME = timedelta(days=3650).total_seconds()
 #: While something is left aside, timers are looked at no more often than this.
 _VAIN_PAUSE = timedelta(seconds=1)
 
@@ -119,8 +118,7 @@ class SchedulerService:
         self._rescue = Rescue(self._space, epoch)
         for executor in self._space.executors.values():
             executor.start(epoch)
-        for executor in self._retired.values():
-            executor.stop(_ANY_TIME)
+        retire(self._space, self._retired)
         self._collect.run_once(self._inbox)
         self._rescue.run_once(self._inbox)
         self._rescue.look_for_dead(host_name(), self._inbox)

@@ -15,7 +15,7 @@ from clockmill import DAG, task
 from clockmill.actions.explain import Explanation, explain
 from clockmill.clock import iso
 from clockmill.errors import GatewayUnavailable, WorkerGone
-from clockmill.executors.base import Offer
+from clockmill.executors.base import Executor, Offer
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.protocols.workers import Exchange, ExchangeAnswer, WorkerGateway, WorkerInfo
 from clockmill.runtime.remote.client import Client
@@ -96,12 +96,16 @@ class Works:
         gateway.register(info, **followed)
         return Worker(gateway, self.mill.clock, ident)
 
-    def restart(self, database: Database) -> None:
-        """Another scheduler, with nothing in memory."""
+    def restart(self, database: Database, *, retired: bool = False) -> None:
+        """Another scheduler, with nothing in memory.
+
+        :param retired: whether its settings name the brokered executor no more.
+        """
         mill = self.mill
         mill.listener = SilentListener()
-        executors = {"broker": self.broker, "scripted": mill.executor}
-        mill.service = SchedulerService(database, mill.clock, mill.settings, executors, mill.listener)
+        chosen: dict[str, Executor] = {"broker": self.broker, "scripted": mill.executor}
+        gone = {"broker": chosen.pop("broker")} if retired else {}
+        mill.service = SchedulerService(database, mill.clock, mill.settings, chosen, mill.listener, retired=gone)
         mill.service.start()
         mill.services.append(mill.service)
 
@@ -624,3 +628,56 @@ def test_two_schedulers_that_read_the_same_reports_apply_them_once(works: Works,
     assert len(works.broker.rung) == 2
     assert mill.db.read(lambda c: c.execute(select(tables.xcom.c.value)).scalars().all()) == ["1"]
     assert works.left() == (1, 0)
+
+
+def test_what_nobody_claimed_of_an_executor_that_is_chosen_no_more_goes_elsewhere(
+    works: Works, database: Database
+) -> None:
+    mill = works.mill
+    with DAG("d", start_date=START, schedule=None) as dag:
+        for name in ("claimed", "open", "rung"):
+            task(task_id=name)(lambda: None)()
+    mill.add(dag)
+    mill.trigger("d")
+    worker = works.worker()
+    claimed, *rest = works.broker.rung
+    [workload] = worker.claim(claimed)
+    works.restart(database, retired=True)
+    claims = [[bell.attempt_id, bell.token] for bell in rest]
+    assert worker.say(held=[claimed.attempt_id], claims=claims, want=4).workloads == []
+    mill.pump()
+    elsewhere = {"claimed", "open", "rung"} - {workload.task_id}
+    assert set(mill.executor.running()) == elsewhere
+    assert worker.say(reports=[worker.report(workload)]).taken == [claimed.attempt_id]
+    for name in elsewhere:
+        mill.finish(name)
+    assert mill.run_state("d") is RunState.SUCCESS
+    assert {mill.row("d", name).try_number for name in elsewhere} == {1}
+    assert works.left() == (0, 0)
+
+
+def test_what_runs_by_an_executor_that_is_chosen_no_more_is_stopped_at_once_and_then_waits_for_it(
+    works: Works, database: Database
+) -> None:
+    mill = works.mill
+    with DAG("d", start_date=START, schedule=None) as dag:
+
+        @task(executor="broker")
+        def one() -> None: ...
+
+        one()
+    mill.add(dag)
+    mill.trigger("d")
+    [bell] = works.broker.rung
+    worker = works.worker()
+    [workload] = worker.claim(bell)
+    works.restart(database, retired=True)
+    mill.clear("d", "one")
+    assert works.broker.nudged == [bell.attempt_id]
+    worker.say(held=[bell.attempt_id], reports=[worker.report(workload, "stopped")])
+    mill.pump()
+    assert mill.states("d")["one"] is TaskState.SCHEDULED
+    assert works.broker.rung == [bell]
+    works.restart(database)
+    mill.pump()
+    assert mill.states("d")["one"] is TaskState.QUEUED
