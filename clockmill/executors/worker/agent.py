@@ -50,7 +50,7 @@ class Worker:
         self._executor = LocalExecutor(setup.executor)
         self._logs = setup.logs
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._on_unrung: Callable[[], None] = _do_nothing
+        self._on_unrung: Callable[[], None] = lambda: None
         self._calls: deque[Callable[[], None]] = deque()
         self._desk = Desk()
         self._post = Post(setup, self._ring)
@@ -416,7 +416,3 @@ class Worker:
         self._has_left = True
         os.close(self._bell)
         self._lock.release()
-
-
-def _do_nothing() -> None:
-    """Nobody wants to be told."""
