@@ -34,7 +34,10 @@ def list_all(app: App, output: str) -> None:
     now = app.clock.now()
     found = app.read(lambda connection: list_workers(connection, now - _LATELY))
     if not found and output == "table":
-        click.echo("There are no workers. Start one with: clockmill celery worker", err=True)
+        click.echo(
+            "There are no workers; Celery alone needs them. Start one with: clockmill celery worker",
+            err=True,
+        )
         return
     states = [each.state(now, app.settings.workers.beat_seconds) for each in found]
     show_rows([_record(each, state) for each, state in zip(found, states, strict=True)], _COLUMNS, output)

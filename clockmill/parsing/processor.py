@@ -21,6 +21,7 @@ from clockmill.parsing.sources import make_sources
 from clockmill.parsing.watch import Watcher
 from clockmill.storage import bundles, components, versions
 from clockmill.storage.engine import Connection, Database, DatabaseUnavailable
+from clockmill.storage.outage import Outage
 from clockmill.storage.wakeup import wake
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class DagProcessor:
         registry.chosen(settings.core.executor)
         self._database = database
         self._clock = clock
+        self._outage = Outage(log, clock)
+        self._shortage = Outage(log, clock, "there is no room", "there is room again")
         self._settings = settings
         self._store = BundleStore(settings.bundles_folder)
         self._sources = make_sources(settings, self._store, clock)
@@ -127,6 +130,7 @@ class DagProcessor:
             self._keeper.look(source)
         self._beat(at_once=not self._has_looked)
         self._has_looked = True
+        self._shortage.is_over()
 
     def close(self) -> None:
         """End the parsing process."""
@@ -154,7 +158,7 @@ class DagProcessor:
         except (DatabaseUnavailable, OSError) as error:
             if isinstance(error, OSError) and error.errno not in _NO_ROOM:
                 raise
-            log.warning("the database is away, or there is no room", extra={"reason": str(error)})
+            (self._shortage if isinstance(error, OSError) else self._outage).goes_on(error)
             self._leadership.forget()
             self._stop.wait(_DOWN_PAUSE)
         else:
@@ -196,6 +200,7 @@ class DagProcessor:
         if at_once or now >= self._beat_due:
             self._beat_due = now + _BEAT_SECONDS
             self._database.write(self._say_alive)
+            self._outage.is_over()
 
     def _say_alive(self, connection: Connection) -> None:
         components.beat(connection, NAME, self._instance, self._clock.now(), period_seconds=_BEAT_SECONDS)

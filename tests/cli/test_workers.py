@@ -59,7 +59,7 @@ def test_workers_are_listed_with_what_they_do(
 def test_without_workers_it_says_how_one_is_started(program: Any) -> None:
     result = program("workers", "list")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "There are no workers. Start one with: clockmill celery worker\n"
+    assert result.stderr == ("There are no workers; Celery alone needs them. Start one with: clockmill celery worker\n")
     assert program.json("workers", "list") == []
 
 

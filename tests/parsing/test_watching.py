@@ -87,8 +87,8 @@ def test_a_folder_that_is_a_link_is_followed_when_it_is_moved(station: Any, tmp_
     assert station.active() == ["new"]
 
 
-def test_a_database_that_is_away_is_waited_for(
-    station: Any, dag_source: Source, monkeypatch: pytest.MonkeyPatch
+def test_a_database_that_is_away_is_waited_for_and_told_of_twice(
+    station: Any, dag_source: Source, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     station.write("first.py", dag_source("first"))
     real, failures = Database.write, [None] * 3
@@ -103,6 +103,9 @@ def test_a_database_that_is_away_is_waited_for(
     with running(station) as wait:
         wait()
     assert station.active() == ["first"]
+    told = [record.getMessage() for record in caplog.records if "the database is" in record.getMessage()]
+    assert told[0] == "the database is away, waiting: It is being restarted."
+    assert [line.partition(" after ")[0] for line in told[1:]] == ["the database is back"]
 
 
 def test_where_the_kernel_refuses_to_watch_it_looks_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from clockmill.actions.explain.workers import explain_offer, silence_of
 from clockmill.serde import decode
 from clockmill.state import FAILED_TASK_STATES, TaskState
 from clockmill.storage.attempts import live_attempts_of_runs
+from clockmill.storage.log_owners import hosts_of
 from clockmill.storage.versions import version
 
 
@@ -45,8 +46,11 @@ def explain_attempt(answer: Explanation, subject: Subject) -> None:
         began = row.start_date or (attempt.claimed_at if attempt else None)
         answer.verdict = f"It is running since {moment_text(began)}."
     if attempt is not None:
-        answer.details = [f"attempt {attempt.id}, try {attempt.try_number}, supervisor {attempt.supervisor_id}"]
+        host = hosts_of(subject.connection, [attempt.id]).get(attempt.id)
+        answer.details = [f"attempt {attempt.id}, try {attempt.try_number}" + (f", on {host}" if host else "")]
         held_by = attempt.supervisor_id
+        if held_by:
+            answer.details[0] += f" by {held_by}"
         if held_by and (silent := silence_of(subject.connection, held_by, subject.now, subject.workers)):
             answer.details.insert(0, silent)
 
