@@ -167,6 +167,7 @@ def executor_setup(
         gateway_spec=spec,
         orphan_grace=settings.scheduler.orphan_grace_seconds,
         max_tasks_per_process=own.max_tasks_per_process,
+        max_log_bytes=settings.logs.max_attempt_mb << 20,
         clock=clock,
         key=workers_secret(settings) if shared else b"",
         options=(vars(getattr(settings, shared)) if shared else {}) | own.options,

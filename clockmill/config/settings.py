@@ -241,8 +241,15 @@ class WebserverSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LogsSettings:
-    """``[logs]``: what tasks write on workers of other machines."""
+    """``[logs]``: what tasks write, and where workers of other machines send it."""
 
+    max_attempt_mb: int = option(
+        1_024,
+        "The largest log of one attempt; what a task writes beyond is dropped, and the task goes on.",
+        unit="MiB",
+        minimum=1,
+        maximum=1_048_576,
+    )
     remote: str = option(
         "",
         "Where workers send what their tasks write: api for the web server, or a store by its URL, such as "

@@ -65,6 +65,7 @@ class LocalExecutor:
             "gateway_spec": dict(setup.gateway_spec),
             "starter": self.starter,
             "max_tasks_per_process": setup.max_tasks_per_process,
+            "max_log_bytes": setup.max_log_bytes,
         }
         self._epoch: int | None = None
         self._failures = 0

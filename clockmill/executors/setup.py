@@ -29,6 +29,7 @@ class ExecutorSetup:
     :param orphan_grace: seconds that supervisors go on without a scheduler.
     :param key: what messages to workers are signed with.
     :param max_tasks_per_process: how many tasks a process may run, one after the other, where it can be kept.
+    :param max_log_bytes: how much of what an attempt writes its log takes; the rest is dropped.
     :param options: the rest of the section ``[executor.NAME]`` of the configuration; see :meth:`read_options`.
     """
 
@@ -40,6 +41,7 @@ class ExecutorSetup:
     gateway_spec: Mapping[str, Any]
     orphan_grace: float = 600.0
     max_tasks_per_process: int = 1
+    max_log_bytes: int = 1 << 30
     clock: Clock = field(default_factory=SystemClock)
     key: bytes = field(default=b"", repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -18,11 +18,15 @@ class LogWriter:
     """The open log of one attempt. No method raises: a log that cannot be written never stops a task.
 
     :param path: the file of the try; attempts of one try append to it.
+    :param most_bytes: what the task writes beyond is dropped; lines of our own always get in.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, most_bytes: int = 1 << 30) -> None:
         self._path = path
         self._clock = clock
+        self._most_bytes = most_bytes
+        self._room = most_bytes
+        self._beyond = 0
         self._file: int | None = None
         self._waiting: list[bytes] = []
         self._open_line = b""
@@ -31,14 +35,19 @@ class LogWriter:
     def note(self, text: str) -> None:
         """Add a line of our own; it reaches the file with the next output, :meth:`flush` or :meth:`close`."""
         self._end_line()
-        line = " ".join(text.splitlines())
-        self._waiting.append(f"{iso(self._clock.now())} {OWN_MARK} {line}\n".encode(errors="backslashreplace"))
+        if self._beyond:
+            self._say(f"{self._beyond:,} bytes beyond the limit of this log were dropped.")
+            self._beyond = 0
+        self._say(text)
 
     def feed(self, data: bytes, *, at_once: bool = True) -> None:
         """Add output of the task, stamped with the time at which each line arrived.
 
         :param at_once: whether it is written at once, or with the next :meth:`flush`.
         """
+        if self._room <= 0:
+            self._beyond += len(data)
+            return
         stamp = iso(self._clock.now()).encode() + b" "
         lines = (self._open_line + data).split(b"\n")
         self._open_line = lines.pop()
@@ -73,7 +82,19 @@ class LogWriter:
 
     def _add(self, stamp: bytes, line: bytes) -> None:
         for start in range(0, len(line) or 1, MAX_LINE_BYTES):
-            self._waiting += (stamp, line[start : start + MAX_LINE_BYTES], b"\n")
+            piece = line[start : start + MAX_LINE_BYTES]
+            if self._room > 0:
+                self._waiting += (stamp, piece, b"\n")
+                self._room -= len(stamp) + len(piece) + 1
+                if self._room <= 0:
+                    limit = f"{self._most_bytes >> 20:,} MiB" if self._most_bytes >> 20 else f"{self._most_bytes} bytes"
+                    self._say(f"This log has reached its limit of {limit}: what the task writes beyond is dropped.")
+            else:
+                self._beyond += len(piece) + 1
+
+    def _say(self, text: str) -> None:
+        line = " ".join(text.splitlines())
+        self._waiting.append(f"{iso(self._clock.now())} {OWN_MARK} {line}\n".encode(errors="backslashreplace"))
 
     def _end_line(self) -> None:
         if self._open_line:

@@ -118,6 +118,27 @@ def test_a_note_is_one_line_of_its_own(tmp_path):
     assert (tmp_path / "1.log").read_text().splitlines() == [STAMP + "half a line", STAMP + "*** killed by nobody"]
 
 
+def test_a_log_takes_so_much_of_a_task_and_says_how_much_more_there_was(tmp_path):
+    path, line = tmp_path / "1.log", f"{STAMP}12345\n"
+    log = LogWriter(path, StillClock(), most_bytes=3 * len(line))
+    log.feed(b"12345\n" * 2)
+    log.note("of our own, which counts for nothing")
+    log.feed(b"1234\n")  # one byte is left
+    assert "limit" not in path.read_text()
+    log.feed(b"the line that fills it\n")
+    log.feed(b"dropped\n")
+    log.feed(b"dropped as well, without an end")
+    log.note("ended success")
+    log.close()
+    assert path.read_text().splitlines()[3:] == [
+        STAMP + "1234",
+        STAMP + "the line that fills it",
+        STAMP + "*** This log has reached its limit of 117 bytes: what the task writes beyond is dropped.",
+        STAMP + "*** 39 bytes beyond the limit of this log were dropped.",
+        STAMP + "*** ended success",
+    ]
+
+
 def test_a_full_disk_drops_output_and_says_how_much(tmp_path):
     path = tmp_path / "1.log"
     path.symlink_to("/dev/full")

@@ -35,6 +35,7 @@ class Runner:
     :param slots: how many run at once; what comes on top waits here.
     :param starter: how attempts are started; see :class:`~clockmill.runtime.supervisor.zygotes.ZygotePool`.
     :param most_tasks: how many attempts a process may serve, one after the other.
+    :param most_log_bytes: how much of what an attempt writes its log takes.
     :param on_started: called with an attempt whose user code has been running for a moment.
     :param on_finished: called with the report of an attempt whose processes are gone.
     """
@@ -49,6 +50,7 @@ class Runner:
         *,
         starter: str,
         most_tasks: int,
+        most_log_bytes: int,
         on_started: Callable[[Attempt], None],
         on_finished: Callable[[AttemptReport], None],
     ) -> None:
@@ -57,6 +59,7 @@ class Runner:
         self._supervisor_id = supervisor_id
         self._slots = slots
         self._gateway = gateway
+        self._most_log_bytes = most_log_bytes
         self._on_started = on_started
         self._on_finished = on_finished
         self._waiting: deque[Workload] = deque()
@@ -223,7 +226,7 @@ class Runner:
         return True
 
     def _record(self, workload: Workload, outbox: Outbox, control: int, output: int) -> Attempt:
-        log = LogWriter(Path(workload.log_path), self._clock)
+        log = LogWriter(Path(workload.log_path), self._clock, self._most_log_bytes)
         log.note(f"attempt {workload.attempt_id} of try {workload.try_number}, supervisor {self._supervisor_id}")
         attempt = Attempt(
             workload=workload,

@@ -36,6 +36,7 @@ class Settings:
     :param gateway: ``module:function`` that opens the task gateway from ``gateway_spec``.
     :param resources: what it offers besides slots; the scheduler sees to it that no more is asked for.
     :param max_tasks_per_process: how many attempts a forked process may serve, one after the other.
+    :param max_log_bytes: how much of what an attempt writes its log takes.
     :param starter: ``zygote``: attempts are forked; ``fresh``: each gets an interpreter of its own.
     """
 
@@ -49,6 +50,7 @@ class Settings:
     starter: str = "zygote"
     resources: dict[str, float] | None = None
     max_tasks_per_process: int = 1
+    max_log_bytes: int = 1 << 30
 
 
 class Supervisor:
@@ -73,6 +75,7 @@ class Supervisor:
             self._gateway,
             starter=settings.starter,
             most_tasks=1 if settings.starter == "fresh" else settings.max_tasks_per_process,
+            most_log_bytes=settings.max_log_bytes,
             on_started=self._started,
             on_finished=self._finished,
         )
