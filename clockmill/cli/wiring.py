@@ -315,7 +315,7 @@ def make_web_server(
 
     workers = DatabaseWorkerGateway(database, settings.run_folder, clock, log_keeper(settings))
     reads = DatabaseGateway(database, Cipher(settings.keys_folder / KEY_FILE))
-    both = mounted(create_execution_app(workers, reads, workers_secret(settings)), app)
+    both = mounted(create_execution_app(workers, reads, workers_secret(settings), clock), app)
     return WebServer(both, sock, settings.webserver.threads, max_body=MOST_BYTES)
 
 
