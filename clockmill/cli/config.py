@@ -87,7 +87,8 @@ def _veiled(key: str, value: Any) -> Any:
 
 
 def _without_password(url: str) -> str:
-    return re.sub(r"(?<=:)[^:@/]+(?=@)", "***", url)
+    # Up to the last @, since not everybody writes one of a password as %40.
+    return re.sub(r"(://[^:@/;\s]*:)[^;\s]*@", r"\1***@", url)
 
 
 def _shown(settings: Settings, each: Option, show_secrets: bool) -> Any:

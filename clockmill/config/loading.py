@@ -16,7 +16,8 @@ from clockmill.config.settings import OPTIONS, SECTIONS, Settings
 from clockmill.errors import ConfigError, did_you_mean
 
 _PREFIX = "CLOCKMILL__"
-_USERINFO = re.compile("://[^/@]*@")
+#: What may be a name and a password, also in what is no good URL.
+_USERINFO = re.compile(r"(:/*)[^;\s'\"]*@")
 _BY_PATH = {known.path: known for known in OPTIONS}
 _BY_VARIABLE = {known.variable: known for known in OPTIONS}
 #: What holds a password may stand in a file, which systems that hand out secrets make, and is not inherited.
@@ -132,7 +133,8 @@ class _Collector:
         try:
             value = convert()
         except ValueError as error:
-            value_told = "" if known.traits.has_secret else f" is {_USERINFO.sub('://***@', repr(shown))}, but"
+            safe = _USERINFO.sub(r"\1***@", repr(shown))
+            value_told = "" if known.traits.has_secret else f" is {safe}, but"
             self.problems.append(f"{where}: {known.label}{value_told} {error}")
             return
         if isinstance(value, Path):

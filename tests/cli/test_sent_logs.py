@@ -113,7 +113,14 @@ def test_passwords_of_stores_are_masked_and_not_in_the_url(program: Any, sent: S
     assert "s3cr3t" not in shown
     assert "s3cr3t" in program.ok("config", "get-value", "logs", "storage_options", "--show-secrets")
     (sent.home / "clockmill.toml").write_text('[logs]\nremote = "sftp://me:s3cr3t@host/logs"\n')
-    assert "must hold no password" in program.refused("config", "list")
+    told = program.refused("config", "list")
+    assert "must hold no password" in told
+    assert "s3cr3t" not in told
+    for bad in ("sftp:/me:s3cr3t@host", "SFTP://me:s3/cr3t@host/logs", "me:s3cr3t@host"):
+        (sent.home / "clockmill.toml").write_text(f'[logs]\nremote = "{bad}"\n')
+        told = program.refused("config", "list")
+        assert "***@host" in told
+        assert "cr3t" not in told
     (sent.home / "clockmill.toml").write_text('[logs]\nremote = "API"\n')
     assert "must be api, the URL of a store such as s3://BUCKET/PREFIX, or empty." in program.refused("config", "list")
     (sent.home / "clockmill.toml").write_text('[logs]\nstorage_options = "[1]"\n')
