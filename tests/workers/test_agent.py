@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from concurrent.futures import CancelledError
@@ -127,6 +128,24 @@ def test_a_bundle_that_is_nowhere_fails_the_attempt_with_a_sentence(office: Offi
     worker.knock(workload)
     report = office.report(workload)
     assert (report.outcome, report.reason) == ("failed", "Its code cannot be fetched: There is no bundle 'bundle-1'.")
+
+
+def test_a_machine_that_cannot_keep_code_gives_attempts_back_and_claims_no_more_for_a_while(
+    office: Office, hire: Hire
+) -> None:
+    def fetch(bundle: str) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    worker = hire(fetch_bundle=fetch, beat_seconds=0.05)
+    workload = office.offer("work")
+    worker.knock(workload)
+    report = office.report(workload)
+    told = "Its worker could not begin it: No space left on device."
+    assert (report.outcome, report.reason) == ("released", told)
+    office.offer("work")
+    beats = len(office.letters) + 3
+    office.wait(lambda: len(office.letters) >= beats, "three more letters")
+    assert {(each.want, len(each.claims)) for each in office.letters[-3:]} == {(0, 0)}
 
 
 def test_what_is_stopped_while_its_code_is_fetched_never_begins(office: Office, hire: Hire) -> None:

@@ -15,8 +15,13 @@ Hire = Callable[..., Hired]
 def after(*seconds: float, slots: int = 2) -> Ahead:
     ahead = Ahead(slots)
     for each in seconds:
-        ahead.ended(each)
+        run(ahead, each)
     return ahead
+
+
+def run(ahead: Ahead, seconds: float) -> None:
+    ahead.begun(["x"], 0.0)
+    ahead.over("x", seconds)
 
 
 def test_a_worker_that_knows_nothing_of_its_tasks_claims_for_free_slots_alone() -> None:
@@ -41,7 +46,15 @@ def test_what_is_claimed_ahead_begins_within_the_window(seconds: float, expected
 
 def test_a_slot_that_a_long_task_has_gets_nothing_ahead() -> None:
     ahead = after(0.001, slots=3)
-    assert [ahead.allowed(slow) for slow in range(5)] == [60, 40, 20, 0, 0]
+    found = []
+    for number in range(5):
+        ahead.begun([f"slow{number}"], 0.0)
+        found.append((ahead.allowed(WINDOW), ahead.allowed(WINDOW + 0.001)))
+    assert found == [(60, 40), (60, 20), (60, 0), (60, 0), (60, 0)]
+    ahead.lost("slow0")
+    ahead.lost("slow1")
+    ahead.lost("slow2")
+    assert ahead.allowed(WINDOW + 0.001) == 20
 
 
 def test_after_a_wait_in_vain_nothing_more_is_claimed_ahead_until_tasks_are_short_again() -> None:
@@ -50,7 +63,7 @@ def test_after_a_wait_in_vain_nothing_more_is_claimed_ahead_until_tasks_are_shor
     assert ahead.allowed(0) == 0
     tasks = 0
     while not ahead.allowed(0):
-        ahead.ended(0.001)
+        run(ahead, 0.001)
         tasks += 1
     assert tasks > 5
 
@@ -60,7 +73,7 @@ def test_what_waits_behind_a_task_that_takes_its_time_is_given_back_and_spends_n
 ) -> None:
     office.trouble = office.is_unavailable  # until there is something to claim
     worker = hire(slots=1)
-    worker.worker._ahead.ended(0.001)
+    run(worker.worker._ahead, 0.001)
     both = [office.offer("gate"), office.offer("gate")]
     office.trouble = None
     reports = office.wait(lambda: office.reports, "the report of what waited")
@@ -77,5 +90,5 @@ def test_what_is_over_is_counted_once_in_the_mean_and_holds_no_slot_any_more(off
         office.report(office.offer(task))
     worker.worker.drain()
     worker.join()
-    assert worker.worker._submitted == {}
+    assert worker.worker._ahead._since == {}
     assert worker.worker._ahead._mean is not None

@@ -14,12 +14,11 @@ import select
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import replace
 
 from clockmill.errors import GatewayUnavailable, WorkerGone
 from clockmill.executors.base import Finished, Started, SupervisorDown, SupervisorUp
 from clockmill.executors.local import LocalExecutor
-from clockmill.executors.worker.ahead import PATIENCE, WINDOW, Ahead
+from clockmill.executors.worker.ahead import PATIENCE, Ahead
 from clockmill.executors.worker.background import BackgroundCalls
 from clockmill.executors.worker.bundles import BundleFetcher
 from clockmill.executors.worker.desk import Desk
@@ -58,7 +57,6 @@ class Worker:
         self._places: dict[str, str] = {}  # attempt -> its supervisor
         self._to_submit: deque[tuple[float, Workload]] = deque()  # with the moment since when each could begin
         self._ahead = Ahead(setup.slots)
-        self._submitted: dict[str, float] = {}
         self._previous = list(self._lock.previous)
         self._is_draining = False
         self._is_stopping = False
@@ -210,9 +208,7 @@ class Worker:
 
     def _ended(self, report: AttemptReport) -> None:
         self._places.pop(report.attempt_id, None)
-        since = self._submitted.pop(report.attempt_id, None)
-        if since is not None:
-            self._ahead.ended(self._clock.monotonic() - since)
+        self._ahead.over(report.attempt_id, self._clock.monotonic())
         self._logs.end([report.attempt_id])
         if self._follows:  # a dead supervisor of the worker before this one left it
             self._desk.adopt([(report.attempt_id, report.token)])
@@ -223,7 +219,7 @@ class Worker:
         ours = [ident for ident, place in self._places.items() if place == event.supervisor_id]
         for ident in ours:
             del self._places[ident]
-            self._submitted.pop(ident, None)
+            self._ahead.lost(ident)
         self._logs.end(ours)
         running = self._desk.running.intersection(ours)
         if running:
@@ -239,17 +235,15 @@ class Worker:
     # --- starting attempts -------------------------------------------------------------------------------------------
 
     def _start_fetched(self) -> None:
-        for workload, folder in self._bundles.take():
-            here = replace(workload, bundle_path=str(folder), log_path=str(self._logs.begin(workload)))
-            self._to_submit.append((self._clock.monotonic(), here))
-        for workload, reason in self._bundles.take_failed():
-            self._desk.give_back([workload.attempt_id], Outcome.FAILED, reason)
+        self._to_submit.extend((self._clock.monotonic(), workload) for workload in self._bundles.take())
+        for ident, outcome, reason in self._bundles.take_failed():
+            self._desk.give_back([ident], outcome, reason)
         supervisor_id, free = next(iter(self._executor.free_slots().items()), ("", 0))
         first = [self._to_submit.popleft()[1] for _ in range(min(free, len(self._to_submit)))]
         if first:
-            now = self._clock.monotonic()
-            self._places.update({workload.attempt_id: supervisor_id for workload in first})
-            self._submitted.update({workload.attempt_id: now for workload in first})
+            idents = [workload.attempt_id for workload in first]
+            self._places.update(dict.fromkeys(idents, supervisor_id))
+            self._ahead.begun(idents, self._clock.monotonic())
             self._executor.submit(supervisor_id, first)
 
     def _give_back_late(self) -> None:
@@ -288,12 +282,10 @@ class Worker:
     def _free(self) -> int:
         """How many attempts could begin now or soon: slots that nothing here needs, and what short tasks allow."""
         supervised = self._executor.controlled()
-        if not supervised:
+        if not supervised or self._bundles.is_stuck:
             return 0
-        now = self._clock.monotonic()
-        slow = sum(now - since > WINDOW for since in self._submitted.values())
         here = self._desk.running.union(*supervised.values())
-        return max(0, self._setup.slots - len(here) + self._ahead.allowed(slow))
+        return max(0, self._setup.slots - len(here) + self._ahead.allowed(self._clock.monotonic()))
 
     def _has_errand(self) -> bool:
         """Whether there is something to say before the next beat."""

@@ -7,6 +7,8 @@ after all, is given back at once, and spends nothing by that.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 #: What is claimed ahead would have begun within so many seconds.
 WINDOW = 0.1
 #: Seconds after which what has not begun is given back.
@@ -18,26 +20,38 @@ _WEIGHT = 0.2
 
 
 class Ahead:
-    """What one worker knows of how long its tasks take."""
+    """What one worker knows of how long its tasks take. All moments are monotonic seconds."""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
+        self._since: dict[str, float] = {}
         self._mean: float | None = None
 
-    def ended(self, seconds: float) -> None:
-        """A task was over so many seconds after it was handed to the supervisor."""
+    def begun(self, attempt_ids: Iterable[str], now: float) -> None:
+        """These were handed to the supervisor."""
+        self._since.update(dict.fromkeys(attempt_ids, now))
+
+    def over(self, attempt_id: str, now: float) -> None:
+        """One of them is over."""
+        since = self._since.pop(attempt_id, None)
+        if since is not None:
+            self._took(now - since)
+
+    def lost(self, attempt_id: str) -> None:
+        """One of them is gone, after a time that says nothing."""
+        self._since.pop(attempt_id, None)
+
+    def _took(self, seconds: float) -> None:
         self._mean = seconds if self._mean is None else self._mean + _WEIGHT * (seconds - self._mean)
 
     def stuck(self) -> None:
         """What was claimed ahead did not begin in time: nothing more is, until tasks are short again."""
         self._mean = WINDOW * (1 + _MOST_PER_SLOT)
 
-    def allowed(self, slow: int) -> int:
-        """How many may be held beyond the slots.
-
-        :param slow: the slots that have been taken by one task for longer than the window.
-        """
+    def allowed(self, now: float) -> int:
+        """How many may be held beyond the slots: none for a slot that one task has taken for longer than the window."""
         if self._mean is None:
             return 0
+        slow = sum(now - since > WINDOW for since in self._since.values())
         per_slot = min(_MOST_PER_SLOT, int(WINDOW / max(self._mean, 0.001)))
         return per_slot * max(0, self._slots - slow)

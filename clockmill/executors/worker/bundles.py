@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from clockmill.errors import GatewayUnavailable, UsageError
 from clockmill.executors.worker.background import BackgroundCalls
+from clockmill.executors.worker.health import Health
 from clockmill.executors.worker.setup import WorkerSetup
 from clockmill.protocols import Workload
+from clockmill.state import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +36,14 @@ class BundleFetcher:
         self._waiting: dict[str, list[Workload]] = {}
         self._fetching: set[str] = set()
         self._ready: list[tuple[Workload, Path]] = []
-        self._failed: list[tuple[Workload, str]] = []
+        self._failed: list[tuple[Workload, Exception]] = []
+        self._health = Health(setup.clock)
         self._retry_at: dict[str, float] = {}
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether this machine cannot keep what attempts need, so that none is to be claimed now."""
+        return self._health.is_poor
 
     @property
     def due(self) -> float:
@@ -60,15 +69,18 @@ class BundleFetcher:
             del self._retry_at[bundle]
         self._ask()
 
-    def take(self) -> list[tuple[Workload, Path]]:
-        """The attempts whose code is here, with its folder."""
+    def take(self) -> list[Workload]:
+        """The attempts whose code is here, with the paths of this machine."""
         ready, self._ready = self._ready, []
-        return ready
+        return [here for workload, folder in ready if (here := self._settle(workload, folder)) is not None]
 
-    def take_failed(self) -> list[tuple[Workload, str]]:
-        """The attempts whose code is nowhere to be had, with the reason."""
+    def take_failed(self) -> list[tuple[str, Outcome, str]]:
+        """The attempts that cannot begin here, with what they end as and the reason.
+
+        One whose code is nowhere to be had has failed; what this machine cannot keep another one may.
+        """
         failed, self._failed = self._failed, []
-        return failed
+        return [(workload.attempt_id, *self._verdict(error)) for workload, error in failed]
 
     def forget(self, attempt_ids: Collection[str]) -> list[str]:
         """Drop attempts; returns those of them that were here."""
@@ -115,6 +127,20 @@ class BundleFetcher:
             self._folders[bundle] = folder, self._clock.monotonic() + _KNOWN_SECONDS
             self._ready += [(workload, folder) for workload in waiting]
             return
-        log.error("bundle %s cannot be fetched", bundle[:12], exc_info=error)
+        if not isinstance(error, OSError):
+            log.error("bundle %s cannot be fetched", bundle[:12], exc_info=error)
+        self._failed += [(workload, error) for workload in waiting]
+
+    def _settle(self, workload: Workload, folder: Path) -> Workload | None:
+        try:
+            log_path = self._setup.logs.begin(workload)
+        except OSError as error:
+            self._failed.append((workload, error))
+            return None
+        return replace(workload, bundle_path=str(folder), log_path=str(log_path))
+
+    def _verdict(self, error: Exception) -> tuple[Outcome, str]:
+        if isinstance(error, OSError):
+            return Outcome.RELEASED, self._health.blame(error)
         told = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
-        self._failed += [(workload, f"Its code cannot be fetched: {told}") for workload in waiting]
+        return Outcome.FAILED, f"Its code cannot be fetched: {told}"
