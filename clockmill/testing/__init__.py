@@ -1,6 +1,6 @@
 """The public test kit: run a DAG in the process of a test, and a clock that a test drives.
 
-:mod:`clockmill.testing.executors` is a suite of tests that every executor passes.
+:mod:`clockmill.testing.executors` and :mod:`clockmill.testing.brokered` are suites of tests that every executor passes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _HOMES = {
 }
 
 if "pytest" in sys.modules:  # its failures then say what was compared, also in the tests that others inherit
-    sys.modules["pytest"].register_assert_rewrite("clockmill.testing.executors", "clockmill.testing.bench")
+    suites = (f"clockmill.testing.{name}" for name in ("bench", "brokered", "executors"))
+    sys.modules["pytest"].register_assert_rewrite(*suites)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,11 @@
-"""A way to a server that can go silent: nobody is told, and nothing comes through any more."""
+"""A way to a server that can go silent, so that nobody is told and nothing comes through, or be cut."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 
 
 class Proxy:
@@ -12,11 +13,10 @@ class Proxy:
 
     def __init__(self, port: int) -> None:
         self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._silent: set[socket.socket] = set()
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.port = 0
+        self._open()
 
     def stall(self) -> int:
         """Let the present connections go silent while both ends keep them open; returns how many."""
@@ -24,17 +24,30 @@ class Proxy:
         self._silent.update(silent)
         return len(silent) // 2
 
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Cut everything, and take nobody meanwhile."""
+        self.close()
+        yield
+        self._open()
+
     def close(self) -> None:
         """Cut everything."""
         for end in (self._listener, *(end for pair in self._pairs for end in pair)):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+        self._pairs.clear()
 
-    def _accept(self) -> None:
+    def _open(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
-                near, _ = self._listener.accept()
+                near, _ = listener.accept()
                 far = socket.create_connection(("127.0.0.1", self._target))
                 self._pairs.append((near, far))
                 for source, sink in ((near, far), (far, near)):
