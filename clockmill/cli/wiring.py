@@ -6,6 +6,7 @@ them would cost more than the command.
 
 from __future__ import annotations
 
+import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from clockmill.host.processes import host_name, new_instance
 from clockmill.migrations import runner
 from clockmill.migrations.runner import Migration
 from clockmill.storage.crypto import KEY_FILE, create_key_file
-from clockmill.storage.engine import Database
+from clockmill.storage.engine import Connection, Database, DatabaseUnavailable
+from clockmill.storage.outage import Outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
     from clockmill.scheduler.service import SchedulerService
     from clockmill.triggerer.service import TriggererService
     from clockmill.webserver.server import WebServer
+
+log = logging.getLogger(__name__)
+
+_DOWN_PAUSE = 0.5
 
 
 def connect(settings: Settings) -> Database:
@@ -138,9 +144,24 @@ def make_executors(
 
     chosen = registry.chosen(settings.core.executor)
     refuse_misspelt_sections(settings, chosen)
+    in_use = _read_patiently(database, clock, executors_in_use)
     made = {name: make(name, target) for name, target in chosen.items()}
     retired.remember(folder, chosen)
-    return made, retired.revive(folder, database.read(executors_in_use) - chosen.keys(), make)
+    return made, retired.revive(folder, in_use - chosen.keys(), make)
+
+
+def _read_patiently(database: Database, clock: Clock, work: Callable[[Connection], set[str]]) -> set[str]:
+    """As ``database.read``; a database that went away after it was opened is waited for, as by every service."""
+    outage = Outage(log, clock)
+    while True:
+        try:
+            found = database.read(work)
+        except DatabaseUnavailable as error:
+            outage.goes_on(error)
+            clock.sleep(_DOWN_PAUSE)
+        else:
+            outage.is_over()
+            return found
 
 
 def executor_setup(

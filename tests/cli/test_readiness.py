@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from clockmill import config
+from clockmill.cli import wiring
 from clockmill.cli.readiness import await_database
 from clockmill.config import Settings
 from clockmill.errors import SchemaMismatch
 from clockmill.migrations import runner
-from clockmill.storage.engine import Database
+from clockmill.storage.engine import Database, DatabaseUnavailable
 from clockmill.testing import FakeClock
 
 
@@ -60,3 +62,21 @@ def test_for_a_schema_of_a_newer_program_it_does_not_wait(settings: Settings) ->
 
     with pytest.raises(SchemaMismatch, match="newer Clockmill"):
         await_database(settings, Patience(1, lambda: pytest.fail("it waits")))
+
+
+def test_a_scheduler_of_which_the_database_goes_away_while_it_begins_waits_for_it(settings: Settings) -> None:
+    class Restarted(Database):
+        is_away = False
+
+        def read(self, work: Callable[..., Any]) -> Any:
+            if self.is_away:
+                raise DatabaseUnavailable("It is restarted.")
+            return super().read(work)
+
+    database = Restarted(settings.database_url)
+    runner.upgrade(database)
+    database.is_away = True
+    executors, _ = wiring.make_executors(settings, database, Patience(2, lambda: setattr(database, "is_away", False)))
+    assert list(executors) == ["local"]
+    executors["local"].detach()
+    database.close()
