@@ -10,6 +10,7 @@ import click
 from clockmill.cli.app import App
 from clockmill.cli.base import Group, pass_app
 from clockmill.cli.output import output_option, show_rows
+from clockmill.state.resources import spoken
 from clockmill.storage.worker_list import WorkerRow, list_workers
 
 _COLUMNS = [
@@ -39,8 +40,10 @@ def list_all(app: App, output: str) -> None:
             err=True,
         )
         return
-    states = [each.state(now, app.settings.workers.beat_seconds) for each in found]
-    show_rows([_record(each, state) for each, state in zip(found, states, strict=True)], _COLUMNS, output)
+    rows = [_record(each, each.state(now, app.settings.workers.beat_seconds)) for each in found]
+    if output == "table":
+        rows = [row | {"resources": spoken(row["resources"]) if row["resources"] else ""} for row in rows]
+    show_rows(rows, _COLUMNS, output)
 
 
 def _record(each: WorkerRow, state: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def test_workers_are_listed_with_what_they_do(
     monkeypatch.setenv("CLOCKMILL__WORKERS__BEAT_SECONDS", "600")  # however slow this machine is, none is silent
     for ident in ("alive", "leaving", "left", "long-gone"):
         register(gateway, ident)
+    register(gateway, "alive", resources={"gpu": 1, "cpu": 2})
     gateway.exchange("alive", Exchange(beat=1, held=["a", "b"]))
     gateway.exchange("leaving", Exchange(beat=1, is_draining=True))
     gateway.exchange("left", Exchange(beat=1, held=["c"]))
@@ -53,6 +54,7 @@ def test_workers_are_listed_with_what_they_do(
     assert told["queues"] == ["default", "gpu"]
     table = program.ok("workers", "list")
     assert "default, gpu" in table
+    assert "2 cpu and 1 gpu" in table
     assert table.index("alive") < table.index("left")
 
 

@@ -26,7 +26,10 @@ def explain_offer(answer: Explanation, subject: Subject, attempt_id: str) -> boo
     found = find_offer(subject.connection, attempt_id)
     if found is None:
         return False
-    reasons = [*worker_reasons(subject, found.executor), *shortages(subject, found.executor, is_offered=True)]
+    reasons = [
+        *worker_reasons(subject, found.executor, is_offered=True),
+        *shortages(subject, found.executor, is_offered=True),
+    ]
     if not reasons:
         serving = _serving(_living(_workers(subject, found.executor)), found.queue)
         reasons = [
@@ -45,8 +48,11 @@ def has_workers(subject: Subject, executor: str) -> bool:
     return bool(_workers(subject, executor)) or has_offers(subject.connection, executor)
 
 
-def worker_reasons(subject: Subject, executor: str) -> Iterator[Reason]:
-    """What keeps all workers that could take it from taking it, resources aside."""
+def worker_reasons(subject: Subject, executor: str, *, is_offered: bool = False) -> Iterator[Reason]:
+    """What keeps all workers that could take it from taking it, resources aside.
+
+    :param is_offered: whether they may take it already.
+    """
     connection, queue = subject.connection, subject.row.queue
     known = _workers(subject, executor)
     serving = _serving(_living(known), queue)
@@ -73,7 +79,7 @@ def worker_reasons(subject: Subject, executor: str) -> Iterator[Reason]:
         find = partial(live_holders, connection, supervisors=[each.id for each in awake])
         text = f"Every slot of {whose} the queue {queue!r} of {executor} is taken: {_load(awake)}."
         yield Reason(text, lambda: holders_of(find()))
-    if room_for_offers(connection, [executor], {})[executor][queue] == 0:
+    if not is_offered and room_for_offers(connection, [executor], {})[executor][queue] == 0:
         yield Reason(f"As many tasks of the queue {queue!r} as {executor} offers at once wait for workers already.")
 
 
