@@ -100,16 +100,15 @@ def _attend(crew: Crew, agent: Worker, doorman: Doorman, grace: float | None) ->
     crew.wait()
     if crew.is_working("worker"):
         click.echo("stopping: no new work; tasks that run may finish, another signal stops them at once", err=True)
-    if crew.signals < 2:
-        doorman.stop(_BROKER_PATIENCE)
-        agent.drain(grace)
+    agent.drain(grace)
+    doorman.stop(0)  # it is waited for at the end: no broker may hold up what a second signal asks for
     stopped = 1
     while crew.is_working("worker"):
         for _ in range(stopped, crew.signals):
             agent.stop()
         stopped = max(stopped, crew.signals)
         crew.wait()
-    doorman.stop(0)
+    doorman.stop(_BROKER_PATIENCE if crew.signals < 2 else 0)
 
 
 def _queue_names(text: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from clockmill.cli.celery import _attend
 from clockmill.clock import SystemClock
 from clockmill.errors import ConfigError
 from clockmill.executors.celery.executor import need_transport
@@ -82,6 +83,32 @@ def test_a_worker_that_cannot_be_is_refused_with_a_sentence(
 ) -> None:
     monkeypatch.setenv("CLOCKMILL__CORE__EXECUTOR", executor)
     assert told in program.refused("celery", "worker", *arguments)
+
+
+def test_a_broker_that_does_not_answer_holds_up_neither_the_end_of_claims_nor_a_second_signal() -> None:
+    said: list[Any] = []
+
+    class Both:
+        """The worker, the broker's end of it, and the crew: two signals come, then what runs has ended."""
+
+        signals = 0
+
+        def wait(self) -> None:
+            said.append("wait")
+            self.signals += 1
+
+        def is_working(self, name: str) -> bool:
+            return "stop" not in said
+
+        def drain(self, grace: float | None) -> None:
+            said.append("drain")
+
+        def stop(self, patience: float | None = None) -> None:
+            said.append("stop" if patience is None else patience)
+
+    both: Any = Both()
+    _attend(both, both, both, None)
+    assert said == ["wait", "drain", 0, "wait", "stop", "wait", 0]
 
 
 def test_the_password_of_the_broker_is_not_shown(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
