@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from clockmill.bundles.manifest import Bundle
-from clockmill.bundles.store import FETCHED, HASH_LENGTH, BundleStore, Fetch, remove_tree, shared
+from clockmill.bundles.store import FETCHED, HASH_LENGTH, BundleIncomplete, BundleStore, Fetch, remove_tree, shared
 from clockmill.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,10 @@ class FetchedBundles:
             is_new = not target.is_dir()
             self._note(bundle_hash, is_new=is_new)
             if is_new or bundle_hash not in self._sound:
-                self._store.materialise(manifest(), fetch, is_fetched=True)
+                found = manifest()
+                if found.hash != bundle_hash:
+                    raise BundleIncomplete(f"What came as the bundle {bundle_hash[:12]} is another one.")
+                self._store.materialise(found, fetch, is_fetched=True)
                 self._sound.add(bundle_hash)
         if is_new:
             try:

@@ -31,7 +31,7 @@ FETCHED = "fetched"
 
 
 class BundleIncomplete(UsageError):
-    """A bundle cannot be materialised because a content is nowhere to be found."""
+    """A bundle cannot be materialised: a content is nowhere to be found, or it is not what was asked for."""
 
 
 class BundleStore:
@@ -148,7 +148,7 @@ class BundleStore:
         hashes = list(wanted)
         for first in range(0, len(hashes), _FETCH_AT_ONCE):
             part = hashes[first : first + _FETCH_AT_ONCE]
-            contents = {**self._held(part), **(fetch(part) if fetch else {})}
+            contents = {**self._held(part), **_intact(fetch(part) if fetch else {})}
             for sha256 in part:
                 for entry, path in wanted[sha256].items():
                     if sha256 not in contents:
@@ -168,6 +168,9 @@ class BundleStore:
         return held
 
     def _assemble(self, bundle: Bundle, target: Path) -> None:
+        for name in bundle.files:
+            if not {"", ".", ".."}.isdisjoint(name.split("/")):
+                raise BundleIncomplete(f"The bundle {bundle.hash[:12]} has a file {name!r}, which lies outside of it.")
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = Path(tempfile.mkdtemp(dir=self.folder, prefix=".new-"))
         folders = {draft}
@@ -200,6 +203,11 @@ def shared(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _intact(contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What on its way to here was neither damaged nor exchanged."""
+    return {key: content for key, content in contents.items() if hashlib.sha256(content).hexdigest() == key}
 
 
 def _link(source: Path, path: Path) -> None:

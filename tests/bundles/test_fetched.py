@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clockmill.bundles import Bundle, BundleStore, FetchedBundles
+from clockmill.bundles import Bundle, BundleIncomplete, BundleStore, FetchedBundles
 from clockmill.clock import SystemClock
 from clockmill.runtime.supervisor.holds import BundleHolds
 from clockmill.testing.clock import FakeClock
@@ -47,6 +47,12 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
+
+
+def test_another_bundle_than_the_one_that_was_asked_for_is_not_taken(machine: Machine) -> None:
+    wanted, other = machine.bundle("wanted"), machine.bundle("other")
+    with pytest.raises(BundleIncomplete, match="is another one"):
+        machine.fetched.get(wanted.hash, lambda: other, machine.contents)
 
 
 def test_the_bundles_used_last_stay_and_older_ones_go_with_their_contents(machine: Machine) -> None:

@@ -72,6 +72,23 @@ def test_a_content_that_is_nowhere_is_told_by_its_path(store: BundleStore, tmp_p
     assert not elsewhere.path(bundle.hash).exists()
 
 
+def test_a_content_that_was_damaged_or_exchanged_on_its_way_is_not_taken(store: BundleStore, tmp_path: Path) -> None:
+    bundle = bundle_of(store, a=b"print(1)")
+    elsewhere = BundleStore(tmp_path / "elsewhere")
+    with pytest.raises(BundleIncomplete, match=r"'a\.py'"):
+        elsewhere.materialise(bundle, lambda hashes: dict.fromkeys(hashes, b"print(2)"))
+    folder = elsewhere.materialise(bundle, lambda hashes: dict.fromkeys(hashes, b"print(1)"))
+    assert (folder / "a.py").read_bytes() == b"print(1)"
+
+
+@pytest.mark.parametrize("path", ["../outside.py", "/outside.py", "a/../../outside.py", "a//b.py", "."])
+def test_no_file_of_a_bundle_lies_outside_of_it(store: BundleStore, tmp_path: Path, path: str) -> None:
+    bundle = Bundle({path: store.add(b"1", program=False)})
+    with pytest.raises(BundleIncomplete, match="lies outside of it"):
+        store.materialise(bundle)
+    assert not list(tmp_path.rglob("outside.py"))
+
+
 def test_a_copy_that_lost_its_contents_is_made_again(store: BundleStore, tmp_path: Path) -> None:
     bundle = bundle_of(store, a=b"content")
     folder = store.materialise(bundle)
