@@ -56,8 +56,8 @@ def make_celery_worker(
         raise UsageError("[workers] beat_seconds must be at most a third of lease_seconds: one beat may get lost.")
     if is_overheard(settings.workers.api_url):
         log.warning(
-            "%s is not encrypted: whoever is on the way there can read the connections and variables of tasks, and change "
-            "what they run",
+            "%s is not encrypted: whoever is on the way there can read the connections and variables of tasks, "
+            "and change what they run",
             settings.workers.api_url,
         )
     chosen = _executor_of_kind(settings, CeleryExecutor, executor)
