@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
+import os
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -39,10 +42,28 @@ class _ShortFormatter(FieldsFormatter):
 
 
 class _File(logging.handlers.RotatingFileHandler):
-    """The file of a service; what it cannot take, on a full disk for one, is passed over without a word."""
+    """The file of a service; what it cannot take, on a full disk for one, is passed over without a word.
+
+    Services of one home share it: when another one has put it aside, this one goes on in the new file. Otherwise each
+    would put aside the nearly empty file of the one before, until nothing of the full one is left.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):  # then it stays with the file that it has
+            if (old := self.stream) is not None and not _is_at(old, self.baseFilename):
+                self.stream = self._open()
+                old.close()
+        super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         return
+
+
+def _is_at(stream: IO[str], path: str) -> bool:
+    try:
+        return os.path.samestat(Path(path).stat(), os.fstat(stream.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def log_path(settings: Settings) -> Path:

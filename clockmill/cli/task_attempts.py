@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from clockmill.cli import lookup
@@ -29,6 +31,8 @@ _COLUMNS = [
     "cpu_seconds",
     "reason",
 ]
+#: What a table has no room for.
+_NOT_IN_TABLES = frozenset({"id", "worker", "claimed_at", "cpu_seconds"})
 
 
 @click.command()
@@ -42,7 +46,7 @@ def attempts(app: App, dag_id: str, run_id: str, task_id: str, map_index: int, o
     """List every attempt of a task: where it ran, its times, how it ended, what it used and why.
 
     A try has one attempt, more when it was lost, deferred or rescheduled; looks of a sensor in vain are folded into
-    the last.
+    the last. A table leaves out some of it, and what is empty; other forms of output have everything.
     """
     run = app.read(lambda connection: lookup.the_run(connection, dag_id, run_id))
     row = app.read(lambda connection: lookup.the_task(connection, run, task_id, map_index))
@@ -51,4 +55,8 @@ def attempts(app: App, dag_id: str, run_id: str, task_id: str, map_index: int, o
         {column: getattr(line, column) for column in _COLUMNS} | {"resources": from_text(line.resources) or None}
         for line in found
     ]
-    show_rows(rows, _COLUMNS, output)
+    show_rows(rows, [each for each in _COLUMNS if output != "table" or _is_shown(each, rows)], output)
+
+
+def _is_shown(column: str, rows: list[dict[str, Any]]) -> bool:
+    return column not in _NOT_IN_TABLES and any(row[column] not in (None, "") for row in rows)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from clockmill.host.processes import host_name
 from tests.cli.test_end_to_end import eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -64,6 +65,9 @@ def test_a_killed_task_and_its_run_are_called_about_once_and_every_attempt_is_ke
     assert [(row["try_number"], row["state"], row["signal"]) for row in attempts] == [(1, "lost", 9)] * 2
     assert all(row["queued_at"] <= row["claimed_at"] <= row["started_at"] <= row["ended_at"] for row in attempts)
     assert all(row["peak_memory_kb"] > 1000 and "SIGKILL" in row["reason"] for row in attempts)
+    assert {row["host"] for row in attempts} == {host_name()} and all(row["worker"] for row in attempts)
+    table = program.ok("tasks", "attempts", "killed", "one", "die")
+    assert ["host" in table, "signal" in table, "resources" in table, "worker" in table] == [True, True, False, False]
     (deadline,) = program.json("runs", "deadlines", "killed", "one")
     assert (deadline["name"], deadline["state"]) == ("at once", "missed")
     assert "missed" in program.ok("why", "killed", "one", "die")
