@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 
 import pytest
@@ -16,6 +18,10 @@ def test_a_task_runs_and_its_end_is_reported(bench):
     assert report.started_at <= report.ended_at
     assert report.peak_memory_kb > 1000
     assert report.cpu_seconds > 0
+    bundle = os.open(bench.bundle, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):  # whoever removes old bundles leaves it alone
+        fcntl.flock(bundle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(bundle)
 
 
 def test_the_log_opens_with_the_attempt_and_closes_with_how_it_ended(bench):

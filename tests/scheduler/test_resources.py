@@ -9,6 +9,7 @@ import pytest
 
 from clockmill import DAG, task
 from clockmill.actions.explain import Explanation, explain
+from clockmill.clock import iso
 from clockmill.state import TaskState
 from clockmill.testing.executor import ScriptedExecutor
 from tests.mill import Mill
@@ -134,6 +135,21 @@ def test_why_says_what_is_missing_and_who_has_it(mill: Mill) -> None:
         "It asks for 1 TB of memory and 1 tpu, which nobody offers: test-host has 8 GB of memory and 0 tpu. "
         "It starts when somebody comes who does."
     )
+
+
+def test_why_says_first_that_no_scheduler_is_there(mill: Mill) -> None:
+    mill.add(dag_of(a={"cpu": 3}, b={"cpu": 2}))
+    mill.trigger("d")
+    seen = mill.clock.now()
+
+    def told() -> Explanation:
+        known = {"default_executor": "scripted", "now": mill.clock.now()}
+        return mill.db.read(lambda c: explain(c, "d", "r1", "b", **known))
+
+    assert told().verdict.startswith("It asks for 2 cpu")
+    mill.clock.advance(3600)
+    assert told().verdict == f"No scheduler is running: the last one was seen at {iso(seen)}."
+    assert told().details[0].startswith("also: It asks for 2 cpu")
 
 
 def test_why_names_the_task_that_resources_are_kept_for(mill: Mill) -> None:

@@ -31,6 +31,7 @@ def history(seed: Any) -> None:
     """A DAG with a run and a task."""
     seed.component("scheduler")
     seed.component("dag-processor")
+    seed.worker("w1", busy=1, resources={"gpu": 1})
     seed.dag("weather", {"extract": []})
     assert seed.backfill("weather") == IDS["ident"]
     run = seed.run("weather", RUN, backfill_id=IDS["ident"])
