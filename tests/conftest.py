@@ -155,10 +155,10 @@ class Rows:
     def dag(self, dag_id: str, **values: Any) -> int:
         """A DAG with one version; returns the id of the version."""
         number = next(self._numbers)
-        self._add(tables.bundle, id=number, hash=str(number), manifest={}, size_bytes=0, created_at=self.start)
-        self._add(tables.dag, dag_id=dag_id, file=f"{dag_id}.py", tags=[], created_at=self.start, **values)
+        self.add(tables.bundle, id=number, hash=str(number), manifest={}, size_bytes=0, created_at=self.start)
+        self.add(tables.dag, dag_id=dag_id, file=f"{dag_id}.py", tags=[], created_at=self.start, **values)
         hashes = {"document_hash": "h", "code_hash": "c"}
-        self._add(
+        self.add(
             tables.dag_version, id=number, dag_id=dag_id, number=1, document="{}", **hashes, bundle_id=number,
             file=f"{dag_id}.py", created_at=self.start,
         )  # fmt: skip
@@ -173,7 +173,7 @@ class Rows:
         defaults = {"run_type": "manual", "run_after": moment, "queued_at": moment, "conf": {}}
         ended = {"end_date": moment} if state in FINISHED_RUN_STATES else {}
         names = {"id": number, "dag_id": dag_id, "run_id": run_id, "version_id": version, "state": state}
-        self._add(tables.dag_run, **{**names, **defaults, **ended, **values})
+        self.add(tables.dag_run, **{**names, **defaults, **ended, **values})
         return number
 
     def task(self, run: int, task_id: str, state: str = "running", **values: Any) -> int:
@@ -181,7 +181,7 @@ class Rows:
         number = next(self._numbers)
         due = {"due_at": self.moment(number)} if state == "up_for_retry" else {}
         names = {"id": number, "dag_run_id": run, "task_id": task_id, "state": state}
-        self._add(tables.task_instance, **{**names, **due, **values})
+        self.add(tables.task_instance, **{**names, **due, **values})
         return number
 
     def attempt(self, run: int, task: int, ident: str, state: str = "running", **values: Any) -> str:
@@ -190,19 +190,20 @@ class Rows:
         defaults = {"try_number": 1, "executor": "local", "pool": "default_pool", "pool_slots": 1, "queued_at": moment}
         ended = {} if state in LIVE_ATTEMPT_STATES else {"ended_at": moment}
         names = {"id": ident, "token": f"token-{ident}", "task_instance_id": task, "dag_run_id": run, "state": state}
-        self._add(tables.attempt, **{**names, **defaults, **ended, **values})
+        self.add(tables.attempt, **{**names, **defaults, **ended, **values})
         return ident
 
     def xcom(self, run: int, task: int, task_id: str, value: str, key: str = "return_value", **values: Any) -> None:
         """An XCom, its value as JSON text."""
         names = {"dag_run_id": run, "task_instance_id": task, "task_id": task_id, "key": key, "value": value}
-        self._add(tables.xcom, **{**names, "try_number": 1, "created_at": self.start, **values})
+        self.add(tables.xcom, **{**names, "try_number": 1, "created_at": self.start, **values})
 
     def moment(self, hours: int) -> datetime:
         """So many hours after the start."""
         return self.start + timedelta(hours=hours)
 
-    def _add(self, table: Table, **values: Any) -> None:
+    def add(self, table: Table, **values: Any) -> None:
+        """Put a row into any table."""
         self._database.write(lambda connection: connection.execute(insert(table).values(**values)))
 
 

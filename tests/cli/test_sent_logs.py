@@ -32,7 +32,7 @@ class Sent:
         task = rows.task(run, "t", "success", try_number=1)
         for ident, host in ((FIRST, "far-1"), (SECOND, "far-2")):
             told = {"boot_id": "b", "pid": 1, "slots": 1, "epoch": 0, "started_at": rows.start}
-            rows._add(tables.supervisor, id=f"w-{ident}", executor="celery", host=host, **told)
+            rows.add(tables.supervisor, id=f"w-{ident}", executor="celery", host=host, **told)
             rows.attempt(run, task, ident, "success", supervisor_id=f"w-{ident}", claimed_at=rows.start)
         database.close()
 
