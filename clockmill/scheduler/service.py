@@ -24,7 +24,8 @@ from clockmill.scheduler.agenda import Agenda
 from clockmill.scheduler.steps.advance import Advance
 from clockmill.scheduler.steps.backfills import Backfills
 from clockmill.scheduler.steps.collect import Collect, Inbox
-from clockmill.scheduler.steps.mailbox import Leases, Mailbox
+from clockmill.scheduler.steps.leases import Leases
+from clockmill.scheduler.steps.mailbox import Mailbox
 from clockmill.scheduler.steps.open_runs import OpenRuns
 from clockmill.scheduler.steps.presence import Found, Presence
 from clockmill.scheduler.steps.prune import Prune
@@ -95,7 +96,7 @@ class SchedulerService:
         self._full_look_due = 0.0
         self._beat_due = 0.0
         self._mail_due = 0.0
-        self._has_mail = False
+        self._may_have_mail = False
         self._prune_due = clock.monotonic() + _PRUNE_SECONDS
         self._again = True
         self._is_known = False
@@ -165,9 +166,9 @@ class SchedulerService:
             self._full_look_due = now + self._space.settings.scheduler.max_sleep_seconds
         if self._rescue is not None:
             self._rescue.run_once(self._inbox)
-        self._has_mail |= bool(self._space.brokered) and (bool(call) or woken)
-        if self._has_mail and (now >= self._mail_due or woken):
-            self._has_mail = self._mailbox.read(self._inbox, self._advance.aside)
+        self._may_have_mail |= bool(self._space.brokered) and (bool(call) or woken)
+        if self._may_have_mail and (now >= self._mail_due or woken):
+            self._may_have_mail = self._mailbox.read(self._inbox, self._advance.aside)
             self._mail_due = now + min(_MAIL_GAP * len(self._inbox.reports), _LONGEST_MAIL_GAP)
         due = self._deadline is not None and self._deadline <= self._space.clock.now()
         if due:
@@ -224,9 +225,9 @@ class SchedulerService:
         has_others, found = self._space.database.write(work)
         self._presence.grant(found, seconds, now)
         self._meet(has_others)
-        self._has_mail |= self._space.takes_mail  # without workers it is as rare as dead hosts
+        self._may_have_mail |= self._space.takes_mail  # without workers it is as rare as dead hosts
         if self._leases.run_once():
-            self._has_mail = self._again = True
+            self._may_have_mail = self._again = True
             self._mail_due = 0.0
         self._beat_due = now + self._beat_seconds
 
@@ -247,7 +248,7 @@ class SchedulerService:
     def _wait(self) -> None:
         """Sleep until an executor or another process has something to tell, or the next deadline."""
         clock = self._space.clock
-        until = min(self._full_look_due, self._beat_due, self._mail_due if self._has_mail else math.inf)
+        until = min(self._full_look_due, self._beat_due, self._mail_due if self._may_have_mail else math.inf)
         until -= clock.monotonic()
         if self._deadline is not None:
             until = min(until, (self._deadline - clock.now()).total_seconds())

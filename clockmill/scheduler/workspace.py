@@ -30,7 +30,7 @@ class Workspace:
 
     :param executors: by name; the first is the default.
     :param has_peers: whether other schedulers work on this database, and have to be told of some of what happens here.
-    :param has_mail: whether reports were ever found in the database.
+    :param had_mail: whether reports were ever found in the database.
     :param untrusted: supervisors that get nothing new, because they were given up.
     """
 
@@ -43,7 +43,7 @@ class Workspace:
     views: Views = field(init=False)
     handover: Handover = field(init=False, default_factory=Handover)
     has_peers: bool = False
-    has_mail: bool = False
+    had_mail: bool = False
     untrusted: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:

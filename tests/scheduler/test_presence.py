@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from clockmill import config
-from clockmill.scheduler.steps.mailbox import Leases
+from clockmill.scheduler.steps.leases import Leases
 from clockmill.scheduler.steps.presence import Presence
 from clockmill.scheduler.workspace import Workspace
 from clockmill.storage.engine import Database
