@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from clockmill.state import AttemptState, Outcome
 from clockmill.storage.tables import attempt, lit, offer
-from clockmill.storage.workers import report_end
+from clockmill.storage.worker_reports import report_end
 
 _A, _O = attempt.c, offer.c
 

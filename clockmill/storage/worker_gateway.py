@@ -14,7 +14,7 @@ from clockmill.errors import DatabaseError, GatewayUnavailable, NotFound, UsageE
 from clockmill.protocols.logs import LogOwner, LogPiece
 from clockmill.protocols.workers import Exchange, ExchangeAnswer, WorkerInfo
 from clockmill.state import Outcome
-from clockmill.storage import bundles, claims, workers
+from clockmill.storage import bundles, claims, worker_reports, workers
 from clockmill.storage.engine import Database
 from clockmill.storage.log_owners import owners_of
 from clockmill.storage.wakeup import announce_mail, deliver_mail, wake
@@ -108,9 +108,9 @@ class DatabaseWorkerGateway:
         )
         if known is None:
             raise WorkerGone(f"The worker {worker_id} was given up.")
-        workers.store_reports(connection, workers.STARTED, [_started(*each) for each in said.started])
+        worker_reports.store_reports(connection, worker_reports.STARTED, [_started(*each) for each in said.started])
         ended = [(report["attempt_id"], report["token"], report) for report in said.reports]
-        workers.store_reports(connection, workers.FINISHED, ended)
+        worker_reports.store_reports(connection, worker_reports.FINISHED, ended)
         if said.started or said.reports:
             announce_mail(connection)
         won, later = claims.claim_offers(connection, known, [(ident, token) for ident, token in said.claims], now)
@@ -127,7 +127,7 @@ class DatabaseWorkerGateway:
             if ident in held:
                 stop -= set() if is_unwanted else {ident}
             elif is_unwanted:
-                workers.report_end(connection, ident, token, Outcome.STOPPED, "stopped before it began")
+                worker_reports.report_end(connection, ident, token, Outcome.STOPPED, "stopped before it began")
             else:
                 fresh.append(ident)
         return ExchangeAnswer(workloads=workers.workloads_of(connection, fresh), taken=taken, stop=sorted(stop))

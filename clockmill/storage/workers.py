@@ -6,29 +6,23 @@ follows from the reports, which a scheduler applies.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
 
 from clockmill.errors import GatewayUnavailable
-from clockmill.protocols import AttemptReport
 from clockmill.protocols.workers import WorkerInfo
 from clockmill.state import AttemptState, Outcome
 from clockmill.storage.claims import Claimant
 from clockmill.storage.conditions import LIVE_ATTEMPT
-from clockmill.storage.offers import drop_offers
 from clockmill.storage.supervisors import bury, bury_silent
 from clockmill.storage.tables import attempt, lit, offer, supervisor, worker_report
-from clockmill.storage.upsert import insert_missing
+from clockmill.storage.worker_reports import FINISHED, report_end
 
 _S, _A, _O = supervisor.c, attempt.c, offer.c
-
-STARTED, FINISHED = "started", "finished"
-
 
 # --- coming and going ------------------------------------------------------------------------------------------------
 
@@ -131,69 +125,6 @@ def held_by(connection: Connection, worker_id: str) -> list[tuple[str, str, bool
 def workloads_of(connection: Connection, attempt_ids: Collection[str]) -> list[dict[str, Any]]:
     """What it takes to run these attempts, each a :class:`~clockmill.protocols.Workload` as JSON."""
     return list(connection.scalars(_WORKLOADS, {"ids": sorted(attempt_ids)})) if attempt_ids else []
-
-
-# --- reports ---------------------------------------------------------------------------------------------------------
-
-_IS_LIVE = select(_A.id, _A.token).where(_A.id.in_(bindparam("ids", expanding=True)), LIVE_ATTEMPT)
-
-
-def store_reports(connection: Connection, kind: str, reports: Sequence[tuple[str, str, dict[str, Any]]]) -> int:
-    """Keep what workers say of live attempts, for a scheduler to apply; a second report of the same kind is dropped.
-
-    :param reports: ``(attempt id, token, body)``; those with another token are dropped.
-    :returns: how many are of live attempts.
-    """
-    if not reports:
-        return 0
-    live = {
-        row.id: row.token for row in connection.execute(_IS_LIVE, {"ids": sorted({ident for ident, _, _ in reports})})
-    }
-    rows = [
-        {"attempt_id": ident, "kind": kind, "body": json.dumps(body)}
-        for ident, token, body in reports
-        if live.get(ident) == token
-    ]
-    if rows:
-        connection.execute(insert_missing(connection, worker_report), rows)
-    return len(rows)
-
-
-def report_end(connection: Connection, attempt_id: str, token: str, outcome: Outcome, reason: str) -> None:
-    """Say of an attempt what its worker cannot say; when that has said something itself, that holds."""
-    report = AttemptReport(attempt_id=attempt_id, token=token, outcome=outcome.value, reason=reason)
-    store_reports(connection, FINISHED, [(attempt_id, token, report.to_json())])
-
-
-_WAITING = (
-    select(worker_report.c.kind, worker_report.c.body, _A.executor)
-    .join(attempt, _A.id == worker_report.c.attempt_id)
-    .where(_A.dag_run_id.not_in(bindparam("aside", expanding=True)))
-    .order_by(worker_report.c.id)
-    .limit(bindparam("most", type_=Integer))
-)
-_FORGET = delete(worker_report).where(worker_report.c.attempt_id.in_(bindparam("ids", expanding=True)))
-_FORGET_STARTS = _FORGET.where(worker_report.c.kind == STARTED)
-
-
-def waiting_reports(
-    connection: Connection, limit: int, aside: Collection[int] = ()
-) -> list[tuple[str, str, dict[str, Any]]]:
-    """``(executor, kind, body)`` of the oldest reports that no scheduler has applied yet.
-
-    :param aside: row ids of runs whose reports are left where they are.
-    """
-    rows = connection.execute(_WAITING, {"most": limit, "aside": sorted(aside)})
-    return [(row.executor, row.kind, json.loads(row.body)) for row in rows]
-
-
-def forget_reports(connection: Connection, ended: Collection[str], started: Collection[str]) -> None:
-    """Drop what was applied: all that is kept of attempts that ended, and of others that they have started."""
-    if ended:
-        connection.execute(_FORGET, {"ids": sorted(ended)})
-        drop_offers(connection, ended)
-    if started:
-        connection.execute(_FORGET_STARTS, {"ids": sorted(started)})
 
 
 # --- those that are gone ---------------------------------------------------------------------------------------------

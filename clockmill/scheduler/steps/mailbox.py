@@ -11,12 +11,8 @@ from clockmill.scheduler.steps.collect import Inbox
 from clockmill.scheduler.workspace import Workspace
 from clockmill.state import Outcome
 from clockmill.storage.engine import Connection
-from clockmill.storage.workers import (
-    STARTED,
-    forget_reports,
-    unclaimed_stops,
-    waiting_reports,
-)
+from clockmill.storage.worker_reports import STARTED, forget_reports, waiting_reports
+from clockmill.storage.workers import unclaimed_stops
 
 _AT_ONCE = 500
 
