@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from clockmill.clock import Clock
+from clockmill.clock import Clock, parse_iso
 from clockmill.errors import DatabaseError, GatewayUnavailable, NotFound, UsageError, WorkerGone
 from clockmill.protocols.logs import LogOwner, LogPiece
 from clockmill.protocols.workers import Exchange, ExchangeAnswer, WorkerInfo
@@ -149,4 +149,5 @@ class DatabaseWorkerGateway:
 
 
 def _started(attempt_id: str, token: str, moment: str) -> tuple[str, str, dict[str, Any]]:
+    parse_iso(moment)  # one that no scheduler can read would spoil each of its passes while the attempt lives
     return attempt_id, token, {"attempt_id": attempt_id, "token": token, "started_at": moment}

@@ -18,7 +18,7 @@ from clockmill.errors import GatewayUnavailable, WorkerGone
 from clockmill.executors.base import Executor, Offer
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.protocols.workers import Exchange, ExchangeAnswer, WorkerGateway, WorkerInfo
-from clockmill.runtime.remote.client import Client
+from clockmill.runtime.remote.client import Client, Refused
 from clockmill.runtime.remote.worker import HttpWorkerGateway
 from clockmill.scheduler.agenda import Agenda
 from clockmill.scheduler.service import SchedulerService
@@ -263,6 +263,16 @@ def test_a_worker_is_told_to_stop_what_is_no_longer_its_own(works: Works) -> Non
     works.worker("w2", follows="w1", held=[[bell.attempt_id, bell.token]])
     other = works.worker("w3")
     assert other.say(held=[bell.attempt_id]).stop == [bell.attempt_id]
+
+
+def test_a_start_at_a_moment_that_nobody_can_read_is_refused_with_its_letter(works: Works) -> None:
+    works.mill.add(chain())
+    works.mill.trigger("d")
+    worker = works.worker()
+    [workload] = worker.claim(*works.broker.rung)
+    with pytest.raises((ValueError, Refused)):
+        worker.say(held=[workload.attempt_id], started=[[workload.attempt_id, workload.token, "yesterday"]])
+    assert works.left() == (1, 0)
 
 
 def test_a_letter_that_comes_after_a_later_one_is_not_taken(works: Works) -> None:
