@@ -13,6 +13,7 @@ from typing import Any
 from clockmill.bundles import Bundle, FetchedBundles
 from clockmill.cli import wiring
 from clockmill.cli.info import program_version
+from clockmill.cli.readiness import await_database
 from clockmill.clock import Clock
 from clockmill.config import Settings
 from clockmill.config.workers import is_overheard
@@ -61,7 +62,7 @@ def make_celery_worker(
             settings.workers.api_url,
         )
     chosen = _executor_of_kind(settings, CeleryExecutor, executor)
-    setup = wiring.executor_setup(settings, clock, chosen, CeleryExecutor, _task_gateway(settings))
+    setup = wiring.executor_setup(settings, clock, chosen, CeleryExecutor, task_gateway(settings, clock))
     setup = setup if slots is None else replace(setup, slots=slots)
     setup = setup if resources is None else replace(setup, resources=offered_resources("--resources", resources))
     options = BrokerOptions.of(setup)
@@ -113,8 +114,13 @@ def _executor_of_kind(settings: Settings, kind: type[Executor], name: str | None
     return found[0]
 
 
-def _task_gateway(settings: Settings) -> tuple[str, dict[str, Any]]:
-    """What opens the gateway of tasks, and with what: over HTTP where the settings say so, else to the database."""
+def task_gateway(settings: Settings, clock: Clock) -> tuple[str, dict[str, Any]]:
+    """What opens the gateway of tasks, and with what: over HTTP where the settings say so, else to the database.
+
+    A worker waits for the database as every service does.
+
+    :raises DatabaseError: when waiting does not help.
+    """
     if settings.workers.api_url:
         from clockmill.runtime.remote import reads
 
@@ -122,7 +128,7 @@ def _task_gateway(settings: Settings) -> tuple[str, dict[str, Any]]:
         return reads.FACTORY, reads.gateway_spec(settings.workers.api_url, wiring.workers_secret(settings), ca_file)
     from clockmill.storage.gateway import FACTORY, gateway_spec
 
-    database = wiring.open_database(settings)
+    database = await_database(settings, clock)
     try:
         return FACTORY, gateway_spec(database, settings.keys_folder / KEY_FILE)
     finally:

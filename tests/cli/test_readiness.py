@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from clockmill import config
-from clockmill.cli import wiring
+from clockmill.cli import wiring, worker_wiring
 from clockmill.cli.readiness import await_database
 from clockmill.config import Settings
 from clockmill.errors import SchemaMismatch
@@ -52,6 +52,16 @@ def test_it_says_once_what_is_missing_and_goes_on_when_it_is_there(
     found.close()
     told = capsys.readouterr().err
     assert told.count("run clockmill standalone, or clockmill db migrate. Waiting for that.") == 1
+
+
+def test_a_worker_that_asks_the_database_itself_waits_for_it_too(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = Database(settings.database_url)
+    _, spec = worker_wiring.task_gateway(settings, Patience(2, lambda: runner.upgrade(database)))
+    database.close()
+    assert spec["url"] == settings.database_url
+    assert "Waiting for that." in capsys.readouterr().err
 
 
 def test_for_a_schema_of_a_newer_program_it_does_not_wait(settings: Settings) -> None:
