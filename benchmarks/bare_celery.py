@@ -82,16 +82,19 @@ class BareCelery:
 
 
 @contextmanager
-def bare_celery(broker_url: str, folder: Path) -> Iterator[BareCelery]:
+def bare_celery(broker_url: str, folder: Path, *, tasks_per_process: int | None = None) -> Iterator[BareCelery]:
     """A worker with two task processes, JSON, no results, and else Celery's own defaults.
 
     :param broker_url: a broker that nobody else uses.
     :param folder: an empty folder.
+    :param tasks_per_process: how many tasks a process serves; None for any number.
     """
     times = folder / "times"
     times.touch()
     (folder / "bare_app.py").write_text(_APP.format(broker=broker_url, times=str(times)))
     command = ["celery", "-A", "bare_app", "worker", "--pool", "prefork", "--concurrency", str(PROCESSES)]
+    if tasks_per_process is not None:
+        command += ["--max-tasks-per-child", str(tasks_per_process)]
     with (folder / "worker.log").open("wb") as log:
         worker = subprocess.Popen([sys.executable, "-m", *command], cwd=folder, stdout=log, stderr=log)
         publisher = subprocess.Popen(

@@ -1,21 +1,31 @@
-"""Many tasks that do nothing, by way of Redis and two task processes: Celery by itself, and others against it.
+"""Many tasks that do nothing, by way of Redis and two task processes: Celery by itself, and Clockmill against it.
 
-A round measures each in turn, so that all see the same machine; the share is taken round by round.
+Celery's processes serve any number of tasks, so Clockmill's do as well; a process for each task, which is Clockmill's
+default, is measured besides, and against Celery told to do the same. A round measures each in turn, so that all see the
+same machine; the share is taken round by round.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.bare_celery import bare_celery
 from benchmarks.figures import Figure
 from benchmarks.mill_celery import mill_celery
+from benchmarks.reuse import TASKS_PER_PROCESS
 from clockmill.testing.servers import redis_server
 
-#: The one that the others are compared with.
 BARE = "bare Celery"
+BARE_ALONE = "bare Celery, a process for each task"
+MILL = f"Clockmill, {TASKS_PER_PROCESS} tasks a process"
+MILL_ALONE = "Clockmill, a process for each task"
+#: Whom each is compared with.
+_AGAINST = {MILL: BARE, MILL_ALONE: BARE_ALONE}
+#: Celery is slow to replace a process: fewer tasks take long enough.
+_FEWER = 10
 
 #: Runs so many tasks and gives the rate: tasks by the time from the first start to the last end.
 Rate = Callable[[int], float]
@@ -26,13 +36,33 @@ _AS_INSTALLED: Mapping[str, str] = {}
 
 def run(database: str, runs: int, *, tasks: int = 1000) -> list[Figure]:
     """Measure each ``runs`` times, after one round that warms up."""
-    with (
-        tempfile.TemporaryDirectory(prefix="clockmill-bench-") as folder,
-        redis_server(_AS_INSTALLED) as broker,
-        bare_celery(broker.url(0), Path(folder)) as bare,
-        mill_celery(broker.url(1), database) as mill,
-    ):
-        return figures(in_turn({BARE: bare.rate, "Clockmill": mill.rate}, runs + 1, tasks), tasks)
+    with ExitStack() as stack:
+        broker = stack.enter_context(redis_server(_AS_INSTALLED))
+        bare, alone = (
+            stack.enter_context(
+                bare_celery(
+                    broker.url(number),
+                    Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="clockmill-bench-"))),
+                    tasks_per_process=most,
+                )
+            )
+            for number, most in enumerate((None, 1))
+        )
+        mill, mill_alone = (
+            stack.enter_context(mill_celery(broker.url(2 + number), database, tasks_per_process=most))
+            for number, most in enumerate((TASKS_PER_PROCESS, 1))
+        )
+        rates = in_turn(
+            {
+                BARE: bare.rate,
+                MILL: mill.rate,
+                BARE_ALONE: lambda tasks: alone.rate(tasks // _FEWER),
+                MILL_ALONE: mill_alone.rate,
+            },
+            runs + 1,
+            tasks,
+        )
+        return figures(rates, tasks)
 
 
 def in_turn(contestants: Mapping[str, Rate], rounds: int, tasks: int) -> dict[str, list[float]]:
@@ -45,13 +75,9 @@ def in_turn(contestants: Mapping[str, Rate], rounds: int, tasks: int) -> dict[st
 
 
 def figures(rates: Mapping[str, Sequence[float]], tasks: int) -> list[Figure]:
-    """The rates, and the share that each of the others has of Celery by itself."""
+    """The rates, and the share that Clockmill has of Celery by itself."""
     told = [Figure(name=f"{name}: {tasks} on Redis", unit="tasks/s", values=values) for name, values in rates.items()]
-    shares = {
-        name: [mine / bare for mine, bare in zip(values, rates[BARE], strict=True)]
-        for name, values in rates.items()
-        if name != BARE
-    }
-    return told + [
-        Figure(name=f"{name} against {BARE}", unit="times", values=values) for name, values in shares.items()
-    ]
+    for name, bare in _AGAINST.items():
+        shares = [mine / its for mine, its in zip(rates[name], rates[bare], strict=True)]
+        told.append(Figure(name=f"{name}, against Celery", unit="times", values=shares))
+    return told

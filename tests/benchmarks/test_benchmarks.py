@@ -68,10 +68,16 @@ def test_each_is_measured_in_turn_and_compared_with_bare_celery_round_by_round()
 
         return rate
 
-    bare, mine = contestant(celery.BARE, [1.0, 100.0, 400.0]), contestant("Clockmill", [1.0, 80.0, 200.0])
-    figures = celery.figures(celery.in_turn({celery.BARE: bare, "Clockmill": mine}, 3, 10), 10)
-    assert order == [celery.BARE, "Clockmill"] * 3
-    assert [list(figure.values) for figure in figures] == [[100.0, 400.0], [80.0, 200.0], [0.8, 0.5]]
+    speeds = {
+        celery.BARE: [1.0, 100.0, 400.0],
+        celery.MILL: [1.0, 80.0, 200.0],
+        celery.BARE_ALONE: [1.0, 10.0, 10.0],
+        celery.MILL_ALONE: [1.0, 30.0, 50.0],
+    }
+    rates = celery.in_turn({name: contestant(name, values) for name, values in speeds.items()}, 3, 10)
+    figures = celery.figures(rates, 10)
+    assert order == [*speeds] * 3
+    assert [list(figure.values) for figure in figures[4:]] == [[0.8, 0.5], [3.0, 5.0]]
 
 
 @pytest.mark.broker
