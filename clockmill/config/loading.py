@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clockmill.config import executors
+from clockmill.config import elsewhere, executors
 from clockmill.config.options import Option, Source
 from clockmill.config.settings import OPTIONS, SECTIONS, Settings
 from clockmill.errors import ConfigError, did_you_mean
@@ -74,9 +74,8 @@ class _Collector:
             known = _BY_PATH.get(f"{section}.{name}")
             if known is None:
                 names = [each.name for each in OPTIONS if each.section == section]
-                self.problems.append(
-                    f"{path}: the section [{section}] has no option {name!r}.{did_you_mean(name, names)}"
-                )
+                hint = elsewhere.of_option(section, name) or did_you_mean(name, names)
+                self.problems.append(f"{path}: the section [{section}] has no option {name!r}.{hint}")
                 continue
             self._take(known, Source.FILE, str(path), lambda known=known, value=value: known.from_toml(value), value)
 
@@ -92,7 +91,9 @@ class _Collector:
             elif variable in _BY_FILE_VARIABLE:
                 self._take_secret(_BY_FILE_VARIABLE[variable], variable, environ)
             else:
-                hint = did_you_mean(variable, _BY_VARIABLE.keys() | _BY_FILE_VARIABLE.keys())
+                section, _, name = variable.removeprefix(_PREFIX).lower().partition("__")
+                hint = elsewhere.of_option(section, name)
+                hint = hint or did_you_mean(variable, _BY_VARIABLE.keys() | _BY_FILE_VARIABLE.keys())
                 self.problems.append(f"The environment variable {variable} sets no option.{hint}")
 
     def add_overrides(self, overrides: Mapping[str, str]) -> None:

@@ -47,6 +47,18 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(home:
     assert settings.sources["webserver.host"] is Source.FILE
 
 
+def test_options_of_airflow_lead_to_those_that_are_called_otherwise(home: Path) -> None:
+    file = home / "clockmill.toml"
+    file.write_text('[celery]\nworker_concurrency = 16\n[logging]\nremote_base_log_folder = "s3://logs"\n')
+
+    assert problems_of(home, {"CLOCKMILL__CELERY__RESULT_BACKEND": "redis://"}) == [
+        f"{file}: the section [celery] has no option 'worker_concurrency'. That is slots in [executor.celery].",
+        f"{file}: the section [logging] has no option 'remote_base_log_folder'. That is remote in [logs].",
+        "The environment variable CLOCKMILL__CELERY__RESULT_BACKEND sets no option. "
+        "None is needed: how tasks ended stands in the database.",
+    ]
+
+
 def test_every_problem_is_told_at_once(home: Path) -> None:
     file = home / "clockmill.toml"
     file.write_text("[core]\nparalelism = 3\ncrash_budget = -1\n[webservr]\nport = 1\n")
