@@ -21,6 +21,7 @@ class WorkerInfo(Record):
     :param slots: how many attempts it runs at once.
     :param queues: the queues that it serves.
     :param resources: what it offers besides slots: name -> amount.
+    :param lease_seconds: after so long a silence its tasks have ended, in seconds; None leaves that to the scheduler.
     :param gateway: how it asks for work, for people: ``database`` or ``http``.
     """
 
@@ -34,6 +35,7 @@ class WorkerInfo(Record):
     version: str
     resources: dict[str, float] = field(default_factory=dict)
     gateway: str = "database"
+    lease_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,7 @@ def register_worker(connection: Connection, worker: WorkerInfo, now: datetime) -
         "queues": worker.queues,
         "resources": worker.resources,
         "version": worker.version,
+        "lease": worker.lease_seconds,
         "gateway": worker.gateway,
         "seen_at": now,
     }
@@ -130,7 +131,7 @@ def workloads_of(connection: Connection, attempt_ids: Collection[str]) -> list[d
 # --- those that are gone ---------------------------------------------------------------------------------------------
 
 _BEATS = (
-    select(_S.id, _S.beat, _S.lease)
+    select(_S.id, _S.beat, _S.lease, _S.queues)
     .where(_S.is_alive, or_(_S.executor.in_(bindparam("executors", expanding=True)), _S.lease.is_not(None)))
     .order_by(_S.id)
 )
@@ -143,17 +144,18 @@ _UNCLAIMED = select(_A.id, _A.token, _A.executor).where(
 class Beat:
     """The number of the last beat of a worker or a supervisor.
 
-    :param lease: how long it may stand still, in seconds; None where that is said elsewhere, as of workers.
+    :param lease: how long it may stand still, in seconds; None where it has not said so.
     """
 
     number: int
     lease: float | None
+    is_worker: bool
 
 
 def beats(connection: Connection, executors: Collection[str]) -> dict[str, Beat]:
     """The beats of the living workers of these executors, and of supervisors that have a lease, by their ids."""
     rows = connection.execute(_BEATS, {"executors": sorted(executors)})
-    return {row.id: Beat(row.beat, row.lease) for row in rows}
+    return {row.id: Beat(row.beat, row.lease, bool(row.queues)) for row in rows}
 
 
 def unclaimed_stops(connection: Connection) -> list[tuple[str, str, str]]:

@@ -79,7 +79,12 @@ class Works:
     open_gateway: Callable[[], WorkerGateway]
 
     def worker(
-        self, ident: str = "w1", slots: int = 2, resources: dict[str, float] | None = None, **followed: Any
+        self,
+        ident: str = "w1",
+        slots: int = 2,
+        resources: dict[str, float] | None = None,
+        lease_seconds: float | None = None,
+        **followed: Any,
     ) -> Worker:
         gateway = self.open_gateway()
         info = WorkerInfo(
@@ -92,6 +97,7 @@ class Works:
             queues=["default"],
             version="1",
             resources=resources or {},
+            lease_seconds=lease_seconds,
         )
         gateway.register(info, **followed)
         return Worker(gateway, self.mill.clock, ident)
@@ -294,7 +300,8 @@ def test_a_worker_is_given_up_after_a_whole_lease_of_silence_and_not_a_moment_be
     worker = works.worker()
     worker.claim(*works.broker.rung)
     worker.say(held=[works.broker.rung[0].attempt_id])
-    mill.pass_time(seconds=5)  # the first look that finds this beat
+    patient = works.worker("w2", lease_seconds=70.0)
+    mill.pass_time(seconds=5)  # the first look that finds these beats
     for _ in range(11):
         mill.pass_time(seconds=5)
     assert mill.row("d", "one").crashes == 0
@@ -305,6 +312,15 @@ def test_a_worker_is_given_up_after_a_whole_lease_of_silence_and_not_a_moment_be
     )
     with pytest.raises(WorkerGone):
         worker.say()
+    mill.pass_time(seconds=5)
+    assert patient.say().stop == []
+    for _ in range(14):
+        mill.pass_time(seconds=5)
+    assert patient.say().stop == []
+    for _ in range(15):
+        mill.pass_time(seconds=5)
+    with pytest.raises(WorkerGone):
+        patient.say()
 
 
 def test_what_a_worker_reported_before_it_fell_silent_counts(works: Works) -> None:

@@ -75,4 +75,5 @@ class WorkerSetup:
             version=self.version,
             resources=dict(self.executor.resources or {}),
             gateway=self.gateway_kind,
+            lease_seconds=self.lease_seconds,
         )

@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 class Leases:
     """Gives up workers, and supervisors of other hosts, whose beat stands still.
 
+    Each says how long it may be silent: then it has ended its tasks, whatever the settings of other machines are.
+
     No clocks are compared: one of them is gone when this scheduler has itself read the same number of its beat for a
     whole lease, without one read that failed.
     """
@@ -42,7 +44,7 @@ class Leases:
 
     def _give_up(self, ident: str, beat: Beat) -> bool:
         seconds = self._length(beat)
-        what = "worker" if beat.lease is None else "supervisor"
+        what = "worker" if beat.is_worker else "supervisor"
         reason = f"Its {what} was silent for {seconds:g} s."
         done = self._space.database.write(partial(give_up_silent, ident=ident, beat=beat.number, reason=reason))
         if done:
