@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 PICKY = """
-class PickyExecutor:
+from clockmill.executors.local import LocalExecutor
+
+class PickyExecutor(LocalExecutor):
     @staticmethod
     def check_config(config):
         if set(config) - {"niceness"}:
