@@ -255,7 +255,7 @@ class BrokeredConformance:
         executor = stage.make()
         executor.stop(0)  # which may come before its start
         executor.start(1)
-        executor.offer([stage.offer()])
+        stage.reaches(executor, stage.offer())
         for _ in range(2):
             executor.stop(0)
             executor.detach()

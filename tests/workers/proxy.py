@@ -6,6 +6,36 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(eq=False)
+class _Way:
+    """One connection: from a client to us, and from us to the server."""
+
+    near: socket.socket
+    far: socket.socket
+    is_silent: bool = False
+    _ended: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def hand_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if not self.is_silent:
+                    sink.sendall(data)
+            if not self.is_silent:
+                sink.shutdown(socket.SHUT_WR)
+        with self._lock:
+            self._ended += 1
+            if self._ended == 2:
+                self.near.close()
+                self.far.close()
+
+    def cut(self) -> None:
+        for end in (self.near, self.far):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 class Proxy:
@@ -13,16 +43,16 @@ class Proxy:
 
     def __init__(self, port: int) -> None:
         self._target = port
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self._silent: set[socket.socket] = set()
+        self._ways: list[_Way] = []
         self.port = 0
         self._open()
 
     def stall(self) -> int:
         """Let the present connections go silent while both ends keep them open; returns how many."""
-        silent = [end for pair in self._pairs for end in pair if end not in self._silent]
-        self._silent.update(silent)
-        return len(silent) // 2
+        loud = [way for way in self._ways if not way.is_silent]
+        for way in loud:
+            way.is_silent = True
+        return len(loud)
 
     @contextlib.contextmanager
     def away(self) -> Iterator[None]:
@@ -33,11 +63,12 @@ class Proxy:
 
     def close(self) -> None:
         """Cut everything."""
-        for end in (self._listener, *(end for pair in self._pairs for end in pair)):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-        self._pairs.clear()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for way in self._ways:
+            way.cut()
+        self._ways.clear()
 
     def _open(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", self.port))
@@ -48,15 +79,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
-                self._pairs.append((near, far))
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._hand_on, args=(source, sink), daemon=True).start()
-
-    def _hand_on(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                if source not in self._silent:
-                    sink.sendall(data)
-            if source not in self._silent:
-                sink.shutdown(socket.SHUT_WR)
+                way = _Way(near, socket.create_connection(("127.0.0.1", self._target)))
+                self._ways.append(way)
+                for ends in ((way.near, way.far), (way.far, way.near)):
+                    threading.Thread(target=way.hand_on, args=ends, daemon=True).start()
