@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,6 +84,10 @@ def _options(broker: Broker, port: int) -> BrokerOptions:
     return BrokerOptions(executor="celery", url=url, transport={}, prefix="test", key=b"k")
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def wait_until(holds: Callable[[], bool]) -> None:
     clock = SystemClock()
     deadline = clock.monotonic() + PATIENCE
@@ -110,10 +116,12 @@ def test_a_worker_hears_again_after_each_cut_and_loses_no_slot_of_its_prefetch_b
 ) -> None:
     listener = listen(broker)
     assert listener.hears()
+    descriptors = open_descriptors()
     for _ in range(2 * SLOTS):
         listener.ring(10)  # some of which are under way, or are not acknowledged
         broker.drop_connections()
         assert listener.hears()
+    wait_until(lambda: gc.collect() >= 0 and open_descriptors() <= descriptors)
 
 
 @pytest.mark.broker

@@ -197,6 +197,7 @@ def _abandon(connection: Any) -> None:
     """Close a connection without a word: what it holds goes back when the broker finds that it is gone."""
     for channel in list(getattr(connection.transport, "channels", None) or ()):
         channel.qos.restore_at_shutdown = False
+        channel.qos.restore_unacked_once()  # which restores nothing now, and is not kept for the end of the process
         channel._in_poll = None  # otherwise an answer is waited for that may never come
         channel.closed = True
         channel._disconnect_pools()
