@@ -12,6 +12,8 @@ import psutil
 import pytest
 
 from clockmill.errors import Conflict, GatewayUnavailable, UsageError
+from clockmill.executors.local import LocalExecutor
+from clockmill.executors.worker import ahead
 from clockmill.protocols import Workload
 from clockmill.protocols.workers import Exchange
 from clockmill.testing.bench import ended
@@ -233,6 +235,26 @@ def test_what_ran_below_a_supervisor_that_died_is_lost_and_the_next_attempt_runs
     after = office.offer("work")
     worker.knock(after)
     assert office.report(after).outcome == "success"
+
+
+def test_what_waits_for_a_supervisor_that_does_not_come_is_given_back(
+    office: Office, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "ALONE", 0.2)
+
+    def fetch(bundle: str) -> Path:
+        monkeypatch.setattr(LocalExecutor, "supervisor_command", lambda self: ["false"])
+        alive = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
+        [supervisor] = [each for each in alive if "clockmill.runtime.supervisor" in each.cmdline()]
+        supervisor.kill()
+        supervisor.wait(PATIENCE)
+        return office.bench.home / "bundle"
+
+    worker = hire(fetch_bundle=fetch)
+    workload = office.offer("work")
+    worker.knock(workload)
+    assert office.report(workload).outcome == "released"
+    monkeypatch.undo()
 
 
 # --- leases ----------------------------------------------------------------------------------------------------------

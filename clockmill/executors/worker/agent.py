@@ -18,7 +18,8 @@ from concurrent.futures import Future
 from clockmill.errors import GatewayUnavailable, WorkerGone
 from clockmill.executors.base import Finished, Started, SupervisorDown, SupervisorUp
 from clockmill.executors.local import LocalExecutor
-from clockmill.executors.worker.ahead import PATIENCE, Ahead
+from clockmill.executors.worker import ahead
+from clockmill.executors.worker.ahead import Ahead
 from clockmill.executors.worker.background import BackgroundCalls
 from clockmill.executors.worker.bundles import BundleFetcher
 from clockmill.executors.worker.desk import Desk
@@ -248,18 +249,19 @@ class Worker:
 
     def _give_back_late(self) -> None:
         """Let others have what was claimed ahead and cannot begin soon."""
-        if self._to_submit and self._late_at <= self._clock.monotonic() and self._executor.is_settled:
+        may_come = self._places and not self._executor.is_settled
+        if self._to_submit and self._late_at <= self._clock.monotonic() and not may_come:
             self._ahead.stuck()
             late = [workload.attempt_id for _, workload in self._to_submit]
             self._to_submit.clear()
-            self._desk.give_back(late, Outcome.RELEASED, "The slots of its worker are taken for longer.")
+            self._desk.give_back(late, Outcome.RELEASED, "Its worker has no slot for it soon.")
 
     @property
     def _late_at(self) -> float:
-        """When the oldest of what waits for a slot has waited too long; ``inf`` while no supervisor is there."""
-        if not self._to_submit or not self._places:
+        """When the oldest of what waits for a slot has waited too long; where nothing runs, for a supervisor."""
+        if not self._to_submit:
             return math.inf
-        return self._to_submit[0][0] + PATIENCE
+        return self._to_submit[0][0] + (ahead.PATIENCE if self._places else ahead.ALONE)
 
     def _forget_unsubmitted(self) -> list[str]:
         unsubmitted = [*self._bundles.forget_all(), *(workload.attempt_id for _, workload in self._to_submit)]

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 WINDOW = 0.1
 #: Seconds after which what has not begun is given back.
 PATIENCE = 0.5
+#: Seconds after which it is given back where no supervisor has come that could begin it.
+ALONE = 30.0
 #: So many for each slot, at most.
 _MOST_PER_SLOT = 20
 #: How much the newest task counts in the mean.
