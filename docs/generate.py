@@ -144,6 +144,7 @@ def configuration_page() -> str:
         "",
         "What holds a password may stand in a file of its own, whose path is in the environment:",
         f"{', '.join(f'`{option.variable}_FILE`' for option in OPTIONS if option.traits.has_secret)}.",
+        "For a section `[executor.NAME]` it is `CLOCKMILL__EXECUTOR__NAME__BROKER_URL_FILE`.",
     ]
     for section, options in groupby(OPTIONS, key=lambda each: each.section):
         lines += ["", f"## `[{section}]`", ""]

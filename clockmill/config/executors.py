@@ -1,6 +1,7 @@
 """The sections ``[executor.NAME]``: what single executors are told, of which this package need know nothing.
 
-In the environment they are ``CLOCKMILL__EXECUTOR__NAME__KEY``, which wins over the file.
+In the environment they are ``CLOCKMILL__EXECUTOR__NAME__KEY``, which wins over the file; what may hold a password may
+stand in a file of its own, by ``CLOCKMILL__EXECUTOR__NAME__BROKER_URL_FILE``.
 """
 
 from __future__ import annotations

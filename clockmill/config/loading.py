@@ -22,6 +22,8 @@ _BY_PATH = {known.path: known for known in OPTIONS}
 _BY_VARIABLE = {known.variable: known for known in OPTIONS}
 #: What holds a password may stand in a file, which systems that hand out secrets make, and is not inherited.
 _BY_FILE_VARIABLE = {f"{known.variable}_FILE": known for known in OPTIONS if known.traits.has_secret}
+#: The same for sections of executors, which may have options of these names, too: by the key that names the file.
+_SECRETS_BY_FILE = {f"{known.name}_file": known.name for known in OPTIONS if known.traits.has_secret}
 
 
 def find_home(home: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -84,7 +86,7 @@ class _Collector:
             if not variable.startswith(_PREFIX):
                 continue
             if told := executors.from_environment(variable):
-                self.executors.setdefault(told[0], {})[told[1]] = environ[variable]
+                self._take_of_executor(*told, variable, environ)
                 continue
             if variable in _BY_VARIABLE:
                 self._take_text(_BY_VARIABLE[variable], Source.ENVIRONMENT, variable, environ[variable])
@@ -111,21 +113,32 @@ class _Collector:
             else:
                 self.executors.setdefault(told[0], {})[told[1]] = told[2]
 
+    def _take_of_executor(self, section: str, key: str, variable: str, environ: Mapping[str, str]) -> None:
+        text: str | None = environ[variable]
+        if key in _SECRETS_BY_FILE:
+            key, text = _SECRETS_BY_FILE[key], self._secret_of_file(variable, environ)
+        if text is not None:
+            self.executors.setdefault(section, {})[key] = text
+
     def _take_secret(self, known: Option, variable: str, environ: Mapping[str, str]) -> None:
         if known.variable in environ:
             self.problems.append(f"{known.variable} and {variable} both set {known.label}: keep one of them.")
-            return
+        elif (text := self._secret_of_file(variable, environ)) is not None:
+            self._take_text(known, Source.ENVIRONMENT, variable, text)
+
+    def _secret_of_file(self, variable: str, environ: Mapping[str, str]) -> str | None:
+        """The text of the file that a variable names; None, and a problem more, when there is none."""
         path = Path(environ[variable])
         try:
             text = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
             self.problems.append(f"{variable}: {path} cannot be read: {reason}.")
-            return
+            return None
         if not text:
             self.problems.append(f"{variable}: {path} is empty.")
-            return
-        self._take_text(known, Source.ENVIRONMENT, variable, text)
+            return None
+        return text
 
     def _take_text(self, known: Option, source: Source, where: str, text: str) -> None:
         self._take(known, source, where, lambda: known.from_text(text), text)

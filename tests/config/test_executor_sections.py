@@ -33,6 +33,14 @@ def test_the_environment_wins_over_the_file(tmp_path):
     assert (section.slots, section.options) == (5, {"niceness": 4, "queue": "q"})
 
 
+def test_what_holds_a_password_may_stand_in_a_file(tmp_path):
+    (tmp_path / "url").write_text("redis://:secret@broker/0\n")
+    settings = load(tmp_path, CLOCKMILL__EXECUTOR__NIGHT__BROKER_URL_FILE=str(tmp_path / "url"))
+    assert executor_section(settings, "night").options == {"broker_url": "redis://:secret@broker/0"}
+    with pytest.raises(ConfigError, match=r"NIGHT__BROKER_URL_FILE: .*nowhere cannot be read"):
+        load(tmp_path, CLOCKMILL__EXECUTOR__NIGHT__BROKER_URL_FILE=str(tmp_path / "nowhere"))
+
+
 @pytest.mark.parametrize("slots", ["0", "10001", "'many'", "true", "1.5"])
 def test_slots_have_to_be_a_number_that_is_allowed(tmp_path, slots):
     settings = load(tmp_path, f"[executor.batch]\nslots = {slots}\n")
