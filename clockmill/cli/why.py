@@ -34,9 +34,19 @@ def why(app: App, dag_id: str, run_id: str, task_id: str, map_index: int, output
 
     from clockmill.actions.explain import explain
 
-    default, workers, now = app.settings.default_executor, app.settings.workers, app.clock.now()
+    settings, now = app.settings, app.clock.now()
     answer = app.read(
-        lambda c: explain(c, dag_id, run_id, task_id, map_index, default_executor=default, now=now, workers=workers)
+        lambda c: explain(
+            c,
+            dag_id,
+            run_id,
+            task_id,
+            map_index,
+            default_executor=settings.default_executor,
+            executors=settings.executor_names,
+            now=now,
+            workers=settings.workers,
+        )
     )
     if output == "text":
         click.echo(_screen(answer))

@@ -321,6 +321,7 @@ def make_web_server(
         dags_folder=settings.dags_folder,
         allowed_hosts=frozenset({settings.webserver.host, host_name(), *_names(settings.webserver.allowed_hosts)}),
         default_executor=settings.default_executor,
+        executors=settings.executor_names,
         workers=settings.workers,
         components=(*ALWAYS_THERE, *services),
     )

@@ -303,7 +303,12 @@ class Settings:
     @property
     def default_executor(self) -> str:
         """The name of the executor for tasks that name none."""
-        return self.core.executor.split(",")[0].split(":")[0].strip()
+        return self.executor_names[0]
+
+    @property
+    def executor_names(self) -> tuple[str, ...]:
+        """The names of all executors, that for tasks that name none first."""
+        return tuple(entry.partition(":")[0].strip() for entry in self.core.executor.split(","))
 
     @property
     def dags_folder(self) -> Path:

@@ -35,6 +35,7 @@ class WebOptions:
     :param allowed_hosts: host names, without a port, that requests may use besides ``localhost`` and addresses in
         numbers.
     :param default_executor: the name of the one for tasks that name none.
+    :param executors: the names of all that the settings name.
     :param workers: how often workers show themselves.
     :param components: services without which ``/health`` is not healthy, also before their first loop.
     """
@@ -44,6 +45,7 @@ class WebOptions:
     dags_folder: Path
     allowed_hosts: frozenset[str] = frozenset()
     default_executor: str = ""
+    executors: tuple[str, ...] = ()
     workers: WorkersSettings = field(default_factory=WorkersSettings)
     components: tuple[str, ...] = ALWAYS_THERE
 

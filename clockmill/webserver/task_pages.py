@@ -117,6 +117,7 @@ def _why(run: RunRow, task: TaskRow) -> Explanation:
             task.task_id,
             task.map_index,
             default_executor=site.options.default_executor,
+            executors=site.options.executors,
             now=site.clock.now(),
             workers=site.options.workers,
         )

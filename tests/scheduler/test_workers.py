@@ -704,6 +704,8 @@ def test_what_runs_by_an_executor_that_is_chosen_no_more_is_stopped_at_once_and_
     mill.pump()
     assert mill.states("d")["one"] is TaskState.SCHEDULED
     assert works.broker.rung == [bell]
+    why = mill.db.read(lambda connection: explain(connection, "d", "r1", "one", executors=["scripted"]))
+    assert why.verdict == "[core] executor does not name its executor 'broker', so no scheduler has it run."
     works.restart(database)
     mill.pump()
     assert mill.states("d")["one"] is TaskState.QUEUED

@@ -6,7 +6,7 @@ Each module gives the reasons of one subject; this one finds the task and choose
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from clockmill.actions.explain.answer import Explanation, Holder, Subject
@@ -54,6 +54,7 @@ def explain(
     map_index: int = -1,
     *,
     default_executor: str = "",
+    executors: Collection[str] = (),
     now: datetime | None = None,
     workers: WorkersSettings | None = None,
 ) -> Explanation:
@@ -61,6 +62,7 @@ def explain(
 
     :param map_index: which instance of a mapped task; with -1, the first that is not finished.
     :param default_executor: the one for tasks that name none; without, all slots count for those.
+    :param executors: those that the settings name; without, none is said to be missing there.
     :param now: when it is asked; without it, nobody counts as silent.
     :param workers: how often workers have to be heard of.
     :raises NotFound: when there is no such DAG, run, task or instance.
@@ -79,6 +81,7 @@ def explain(
         row=row,
         tasks=tasks,
         default_executor=default_executor,
+        executors=executors,
         now=now,
         workers=workers or WorkersSettings(),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -65,6 +65,7 @@ class Subject:
 
     :param tasks: every task instance of its run, itself included.
     :param default_executor: of tasks that name none; empty when there is one executor alone.
+    :param executors: those that the settings name; empty when that is not known.
     :param now: tells who was silent for how long; without it, nobody was.
     """
 
@@ -74,6 +75,7 @@ class Subject:
     row: TaskRow
     tasks: Sequence[TaskBrief]
     default_executor: str = ""
+    executors: Collection[str] = ()
     now: datetime | None = None
     workers: WorkersSettings = field(default_factory=WorkersSettings)
 

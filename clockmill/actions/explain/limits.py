@@ -44,6 +44,8 @@ def _reasons(subject: Subject) -> Iterator[Reason]:
     if gone := scheduler_gone(subject):
         yield Reason(gone)
     name = subject.row.executor or subject.default_executor
+    if subject.executors and name not in subject.executors:
+        yield Reason(f"[core] executor does not name its executor {name!r}, so no scheduler has it run.")
     yield from worker_reasons(subject, name) if has_workers(subject, name) else _executor(subject, name)
     yield from shortages(subject, name)
 
