@@ -255,7 +255,7 @@ class LocalExecutor:
         self._failures += 1
         files, pid = launch(self._folder, self.supervisor_command(), self._settings)
         self._children.add(pid)
-        self._connect(files, pid)
+        self._take_over(files, pid, "It ended before it had begun.")
 
     def _relaunch(self) -> None:
         """Replace a supervisor that is gone, later each time that one dies before it said a word."""
