@@ -71,7 +71,7 @@ def make_celery_worker(
     doorman = Doorman(
         options, queues, name=name or chosen, slots=setup.slots, knock=agent.knock, nudge=agent.nudge, clock=clock
     )
-    agent.when_unrung(doorman.missed)
+    agent.door.attend(missed=doorman.missed, welcome=doorman.welcome)
     return agent, doorman
 
 

@@ -41,13 +41,12 @@ def test_nothing_is_claimed_that_cannot_start(office: Office, hire: Hire) -> Non
     assert worker.knock(first)
     office.said(first, "begin")
     second = office.offer("work")
-    waiting = worker.worker.knock(second.attempt_id, second.token)
+    with pytest.raises(CancelledError):
+        worker.knock(second)
     beats = len(office.letters)
     office.wait(lambda: len(office.letters) > beats + 1, "two more beats")
-    assert not waiting.done()
     assert second.attempt_id in office.offers
     office.bench.open_gate(first)
-    assert waiting.result(PATIENCE)
     assert office.report(second).outcome == "success"
     assert all(len(letter.held) <= 2 and letter.want <= 1 for letter in office.letters)
 
@@ -74,10 +73,29 @@ def test_who_knocks_for_what_is_gone_is_told_so_and_the_worker_looks_for_other_w
 
 def test_an_idle_worker_finds_what_nobody_rang_for(office: Office, hire: Hire) -> None:
     worker, unrung = hire(), []
-    worker.worker.when_unrung(lambda: unrung.append("deaf?"))
+    worker.worker.door.attend(missed=lambda: unrung.append("deaf?"), welcome=lambda is_welcome: None)
     office.wait(lambda: office.letters, "the first letter")
     assert office.report(office.offer("work")).outcome == "success"
     assert unrung == ["deaf?"]
+
+
+def test_a_worker_whose_slots_are_taken_for_long_leaves_doorbells_to_others_until_one_is_free(
+    office: Office, hire: Hire
+) -> None:
+    worker, told = hire(slots=1, beat_seconds=60.0), []
+    worker.worker.door.attend(missed=lambda: None, welcome=told.append)
+    long = office.offer("gate")
+    assert worker.knock(long)
+    office.said(long, "begin")
+    other = office.bench.workload("work")
+    with pytest.raises(CancelledError):
+        worker.knock(other)
+    assert told == [False]
+    office.bench.open_gate(long)
+    office.report(long)
+    office.wait(lambda: told == [False, True], "an open door")
+    other = office.offer("work")
+    assert worker.knock(other)
 
 
 def test_a_start_is_told_while_it_runs(office: Office, hire: Hire) -> None:
@@ -398,5 +416,5 @@ def test_two_of_different_names_share_a_home(office: Office, hire: Hire) -> None
     one, two = hire(name="one"), hire(name="two")
     workloads: list[Workload] = [office.offer("work") for _ in range(4)]
     for number, each in enumerate(workloads):
-        (one, two)[number % 2].knock(each)
+        (one, two)[number % 2].worker.knock(each.attempt_id, each.token)
     assert {office.report(each).outcome for each in workloads} == {"success"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -38,6 +39,8 @@ class Listener:
         self._news = threading.Condition()
         self._heard: set[str] = set()
         self._rung = 0
+        self.is_full = False
+        self.knocks: list[str] = []
         self.ringer = Ringer(here, SystemClock())
         self.nudged: list[str] = []
         told: dict[str, Any] = {"knock": self._knock, "nudge": self.nudged.extend, "clock": clock or SystemClock()}
@@ -71,11 +74,16 @@ class Listener:
         assert celery_state.should_stop is None  # which others in this process may listen to
 
     def _knock(self, attempt_id: str, token: str) -> Future[bool]:
+        answer: Future[bool] = Future()
+        if self.is_full:
+            self.doorman.welcome(False)
+            answer.cancel()
+        else:
+            answer.set_result(True)
         with self._news:
             self._heard.add(attempt_id)
+            self.knocks.append(attempt_id)
             self._news.notify_all()
-        answer: Future[bool] = Future()
-        answer.set_result(True)
         return answer
 
 
@@ -122,6 +130,22 @@ def test_a_worker_hears_again_after_each_cut_and_loses_no_slot_of_its_prefetch_b
         broker.drop_connections()
         assert listener.hears()
     wait_until(lambda: gc.collect() >= 0 and open_descriptors() <= descriptors)
+
+
+@pytest.mark.broker
+def test_a_worker_that_is_full_gives_its_doorbells_back_and_takes_them_once_it_is_not(
+    broker: Broker, listen: Callable[..., Listener]
+) -> None:
+    listener = listen(broker)
+    assert listener.hears()
+    listener.is_full = True
+    rung = listener.ring(SLOTS + 2)
+    wait_until(lambda: not rung.isdisjoint(listener.knocks))
+    listener.is_full = False
+    listener.doorman.welcome(True)
+    wait_until(lambda: rung.issubset(listener.knocks))
+    assert listener.hears()
+    assert max(Counter(listener.knocks).values()) == 2
 
 
 @pytest.mark.broker

@@ -64,6 +64,7 @@ class Doorman:
         self._clock = clock
         self._watch = Watch()
         self._ear: Ear | None = None
+        self._is_welcome = True
         self._listened = False
         self._failures = 0
         self._complain_at = 0.0
@@ -95,6 +96,12 @@ class Doorman:
             ear.stop()
         self._ended.wait(patience)
 
+    def welcome(self, is_welcome: bool) -> None:
+        """Take doorbells, or leave them to other workers; may be called by any thread."""
+        self._is_welcome = is_welcome
+        if (ear := self._ear) is not None:
+            ear.look()
+
     def missed(self) -> None:
         """Something was found to do for which nobody has rung here; may be called by any thread."""
         ear = self._ear
@@ -115,6 +122,7 @@ class Doorman:
             on_nudge=self._on_nudge,
             on_rubbish=self._unreadable,
             on_ready=self._ready,
+            is_welcome=lambda: self._is_welcome,
         )
         if self._is_stopping.is_set():
             self._ear.stop()

@@ -49,6 +49,7 @@ class Ear:
     :param on_ready: called when it listens.
     :param on_nudge: called with what is sent to all workers at once.
     :param on_rubbish: called with what is wrong with something that is no message at all.
+    :param is_welcome: whether doorbells are to be taken now; :meth:`look` tells that it has changed.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Ear:
         on_nudge: Callable[[Any], None],
         on_rubbish: Callable[[Exception], None],
         on_ready: Callable[[], None],
+        is_welcome: Callable[[], bool],
     ) -> None:
         self._options = options
         self._queues = queues
@@ -71,8 +73,11 @@ class Ear:
         self._on_nudge = on_nudge
         self._on_rubbish = on_rubbish
         self._on_ready = on_ready
+        self._is_welcome = is_welcome
+        self._is_consuming = True
+        self._consumer: Any = None
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._answered: deque[Any] = deque()
+        self._answered: deque[tuple[Any, bool]] = deque()
         self._end: BaseException | None = None
         self._is_open = True
         self._closing = threading.Lock()
@@ -114,9 +119,10 @@ class Ear:
 
     def _finish(self, end: BaseException) -> None:
         self._end = end
-        self._ring()
+        self.look()
 
-    def _ring(self) -> None:
+    def look(self) -> None:
+        """Have the loop look, from any thread, at what is asked of it."""
         with self._closing:
             if self._is_open:
                 os.eventfd_write(self._bell, 1)
@@ -144,10 +150,9 @@ class Ear:
         message.ack()
 
     def _knocked(self, message: Any, future: Future[bool]) -> None:
-        """The agent has answered, in a thread of its own; a doorbell that it sent away stays with the broker."""
-        if not future.cancelled():
-            self._answered.append(message)
-            self._ring()
+        """The agent has answered, in a thread of its own; a doorbell that it sent away is for another worker."""
+        self._answered.append((message, future.cancelled()))
+        self.look()
 
     def wake(self) -> None:
         """Tell the broker of the doorbells that were answered, and end when it is time.
@@ -156,14 +161,30 @@ class Ear:
         """
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._bell)
+        self._turn_to(self._is_welcome())  # before doorbells go back, which would come here again
         while self._answered:
-            self._answered.popleft().ack()
+            message, is_sent_away = self._answered.popleft()
+            if is_sent_away:
+                message.requeue()
+            else:
+                message.ack()
         if self._end is not None:
             raise self._end
 
-    def ready(self, hub: Any) -> None:
+    def _turn_to(self, is_consuming: bool) -> None:
+        if is_consuming is self._is_consuming:
+            return
+        self._is_consuming = is_consuming
+        if is_consuming:
+            self._consumer.task_consumer.consume()
+        else:
+            self._consumer.task_consumer.cancel()
+
+    def ready(self, consumer: Any, hub: Any) -> None:
         """Have the loop of Celery wake up when something was answered."""
+        self._consumer = consumer
         hub.add_reader(self._bell, self.wake)
+        self.look()
         self._on_ready()
 
     def nudges(self, channel: Any) -> Consumer:
@@ -239,7 +260,7 @@ def _make_step(ear: Ear) -> type[Any]:
         return [ear.nudges(channel)]
 
     def register_with_event_loop(self: Any, consumer: Any, hub: Any) -> None:
-        ear.ready(hub)
+        ear.ready(consumer, hub)
 
     members = {"get_consumers": get_consumers, "register_with_event_loop": register_with_event_loop}
     return type("DoorbellStep", (bootsteps.ConsumerStep,), members)

@@ -23,6 +23,7 @@ from clockmill.executors.worker.ahead import Ahead
 from clockmill.executors.worker.background import BackgroundCalls
 from clockmill.executors.worker.bundles import BundleFetcher
 from clockmill.executors.worker.desk import Desk
+from clockmill.executors.worker.door import Door
 from clockmill.executors.worker.lock import WorkerLock
 from clockmill.executors.worker.post import Post
 from clockmill.executors.worker.setup import WorkerSetup
@@ -40,6 +41,7 @@ _PAUSE = 0.03
 class Worker:
     """One worker, from its coming to its going.
 
+    :ivar door: where somebody may stand who hears doorbells for it.
     :raises Conflict: when one of that name runs on this home.
     """
 
@@ -50,7 +52,7 @@ class Worker:
         self._executor = LocalExecutor(setup.executor)
         self._logs = setup.logs
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._on_unrung: Callable[[], None] = lambda: None
+        self.door = Door()
         self._calls: deque[Callable[[], None]] = deque()
         self._desk = Desk()
         self._post = Post(setup, self._ring)
@@ -72,7 +74,7 @@ class Worker:
         """Offer an attempt.
 
         :returns: whether it was claimed, once there was a slot for it; False when somebody else has it or it is over.
-            Cancelled when this worker takes no work any more.
+            Cancelled when it is for another worker: this one takes no work any more, or none for longer than a moment.
         """
         future: Future[bool] = Future()
         self._call(lambda: self._knocked(attempt_id, token, future))
@@ -82,13 +84,6 @@ class Worker:
         """Have it ask now what is to be done with these attempts, if it has one of them."""
         wanted = set(attempt_ids)
         self._call(lambda: self._nudged(wanted))
-
-    def when_unrung(self, tell: Callable[[], None]) -> None:
-        """Have somebody told of each time that work was found for which nobody had knocked; before :meth:`run`.
-
-        :param tell: called by the thread of the loop, so it must not wait for anything.
-        """
-        self._on_unrung = tell
 
     def drain(self, grace: float | None = None) -> None:
         """Take no new work, end what runs, then leave.
@@ -124,6 +119,7 @@ class Worker:
         self._hear()
         self._start_fetched()
         self._give_back_late()
+        self._mind_the_door()
         self._write()
         self._check_end()
         self._wait()
@@ -143,6 +139,8 @@ class Worker:
         now = self._clock.monotonic()
         again = self._executor.look_again_in()
         dues = [now + _LONGEST_WAIT, self._letter_due(), self._bundles.due, self._end_by, self._late_at]
+        if self._desk.has_knocks:
+            dues.append(self._ahead.blocked_at)
         return min([*dues, now + again] if again is not None else dues)
 
     def _ring(self) -> None:
@@ -161,6 +159,13 @@ class Worker:
         else:
             self._desk.knock(attempt_id, token, future)
 
+    def _mind_the_door(self) -> None:
+        """While each slot has a task that takes its time, doorbells are for others; and once this worker is to end."""
+        is_open = not self._is_draining and self._clock.monotonic() < self._ahead.blocked_at
+        self.door.open(is_open)
+        if not is_open:
+            self._desk.send_away()
+
     def _nudged(self, attempt_ids: set[str]) -> None:
         if attempt_ids & self._desk.running:
             self._post.hurry()
@@ -169,7 +174,7 @@ class Worker:
         if self._is_draining:
             return
         self._is_draining = True
-        self._desk.send_away()
+        self._desk.close()
         self._desk.give_back(self._forget_unsubmitted(), Outcome.RELEASED, "Its worker is leaving.")
         if grace is None:
             self._executor.drain()
@@ -353,8 +358,8 @@ class Worker:
         told = self._desk.take_in(said, answer)
         if told.taken:
             self._executor.acknowledge(told.taken)
-        if told.unrung:
-            self._on_unrung()
+        if told.unrung and len(said.held) < self._setup.slots:
+            self.door.missed()
         if told.stop:
             self._stop_attempts(told.stop)
         if self._is_draining:  # claimed by a letter of which the answer was lost
@@ -402,7 +407,7 @@ class Worker:
     def _close(self) -> None:
         if self._post.has_left:
             self._lock.clear()
-        self._desk.send_away()
+        self._desk.close()
         self._executor.detach()
         self._logs.leave(self._setup.farewell)
         self._bundles.close()

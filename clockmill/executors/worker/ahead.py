@@ -7,6 +7,7 @@ after all, is given back at once, and spends nothing by that.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 #: What is claimed ahead would have begun within so many seconds.
@@ -49,6 +50,12 @@ class Ahead:
     def stuck(self) -> None:
         """What was claimed ahead did not begin in time: nothing more is, until tasks are short again."""
         self._mean = WINDOW * (1 + _MOST_PER_SLOT)
+
+    @property
+    def blocked_at(self) -> float:
+        """When each slot will have been taken by one task for longer than the window; ``inf`` while one is free."""
+        since = sorted(self._since.values())
+        return since[self._slots - 1] + WINDOW if len(since) >= self._slots else math.inf
 
     def allowed(self, now: float) -> int:
         """How many may be held beyond the slots: none for a slot that one task has taken for longer than the window."""

@@ -93,11 +93,15 @@ class Desk:
             self._knocks[attempt_id] = _Knock(token, [future])
 
     def send_away(self) -> None:
-        """Nothing is claimed any more: whoever waits is told so by a cancelled future."""
+        """Nothing is claimed for now: whoever waits is told so by a cancelled future."""
         for each in self._knocks.values():
             for future in each.futures:
                 future.cancel()
         self._knocks.clear()
+
+    def close(self) -> None:
+        """Nothing is claimed any more."""
+        self.send_away()
         self.is_hungry = False
 
     def inherit_knocks(self, other: Desk) -> None:
