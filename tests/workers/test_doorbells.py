@@ -77,6 +77,8 @@ def test_an_option_that_is_misspelt_is_refused_with_the_nearest(tmp_path: Path) 
         ("reds://:secret@host/0", r"broker_url begins with 'reds://', but must be like redis://.* mean 'redis'\?$"),
         ("redis://host/0;host2:6379", "broker_url has no '://'"),
         ("", "broker_url has no '://'"),
+        ("redis://:secret@host:65536/0", "broker_url has a port that is no number up to 65535"),
+        ("redis://:sec/secret@host:6379/0", "write a '/' in a password as %2F"),
     ],
 )
 def test_a_broker_of_no_known_kind_is_refused_without_telling_its_password(tmp_path: Path, url: str, told: str) -> None:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from clockmill.errors import ConfigError, did_you_mean
 from clockmill.executors.setup import ExecutorSetup
@@ -94,6 +95,19 @@ def _check_transport(executor: str, urls: str) -> None:
                 f"[executor.{executor}] broker_url {told}, but must be like redis://HOST:6379/0 or "
                 f"amqp://USER:PASSWORD@HOST:5672/VHOST.{did_you_mean(kind, TRANSPORT_ALIASES)}"
             )
+        if not _has_good_port(url):
+            raise ConfigError(
+                f"[executor.{executor}] broker_url has a port that is no number up to 65535; write a '/' in a password "
+                "as %2F, a '#' as %23, a '?' as %3F."
+            )
+
+
+def _has_good_port(url: str) -> bool:
+    try:
+        urlsplit(url.strip()).port  # noqa: B018 - it is read now, and refused when it is none
+    except ValueError:
+        return False
+    return True
 
 
 def sign(key: bytes, attempt_id: str, token: str) -> dict[str, str]:
