@@ -109,7 +109,6 @@ class _Server:
 
     def wait(self) -> Message | None:
         """The next workload, its output in place; None when there is none."""
-        self._show_mark(_NO_ATTEMPT)
         told, output = self._receive()
         if told is None or output is None:
             return None
@@ -132,6 +131,7 @@ class _Server:
         _flush_c_streams(None)
         _write_to(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
         self.stays = True
+        self._show_mark(_NO_ATTEMPT)  # once its end is told, nothing may look as if it were of this attempt
         spent = {"cpu": usage.cpu - self._before.cpu, "peak_kb": usage.peak_kb}
         self._before = usage  # what is done between two attempts counts for the later one
         channel.finish(report, stays=spent)
