@@ -55,6 +55,12 @@ class _File(logging.handlers.RotatingFileHandler):
                 old.close()
         super().emit(record)
 
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
+        """Whether the file is full, by what all have written to it."""
+        if self.stream is not None:
+            self.stream.seek(0, os.SEEK_END)
+        return bool(super().shouldRollover(record))
+
     def handleError(self, record: logging.LogRecord) -> None:
         return
 

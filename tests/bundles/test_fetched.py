@@ -13,14 +13,12 @@ from clockmill.clock import SystemClock
 from clockmill.runtime.supervisor.holds import BundleHolds
 from clockmill.testing.clock import FakeClock
 
-START = SystemClock().now()  # as the file system has it
-
 
 class Machine:
     """A machine with a worker that keeps two bundles, and whoever has their code."""
 
     def __init__(self, tmp_path: Path) -> None:
-        self.clock = FakeClock(START)
+        self.clock = FakeClock(SystemClock().now())  # as the file system has it
         self.source = BundleStore(tmp_path / "source")
         self.folder = tmp_path / "bundles"
         self.fetched = FetchedBundles(self.folder, self.clock, 2)
@@ -58,7 +56,7 @@ def test_another_bundle_than_the_one_that_was_asked_for_is_not_taken(machine: Ma
 def test_the_bundles_used_last_stay_and_older_ones_go_with_their_contents(machine: Machine) -> None:
     for text in ("one", "two", "three"):
         machine.use(text)
-        machine.clock.advance(1)
+        machine.clock.advance(60)
     assert machine.there == {"one", "two", "three"}  # all of them were asked for within the last hour
     machine.clock.advance(3600)
     machine.use("one")
