@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    BindParameter,
     Connection,
     Integer,
     bindparam,
@@ -26,8 +25,6 @@ from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.tables import Instant, attempt, offer, supervisor
 
 _O = offer.c
-
-_NAMES: BindParameter[str] = bindparam("names", expanding=True)
 
 #: Seconds until a doorbell that nobody answered is rung again; it doubles with each time.
 _FIRST_REPEAT = 15.0
@@ -129,7 +126,7 @@ _UNRUNG = (
     .where(
         _O.offer_at.is_not(None),
         _O.offers == literal_column("0"),
-        _O.executor.in_(_NAMES),
+        _O.executor.in_(bindparam("names", expanding=True)),
         (_O.executor + " " + _O.queue).not_in(bindparam("silent", expanding=True)),
     )
     .order_by(_O.priority.desc(), _O.attempt_id)
@@ -237,9 +234,7 @@ def room_for_offers(
     lately: more would only take from the order of priorities.
 
     :param lately: by executor and queue, how many attempts ended within the time that another one may well wait.
-
-    :param attempts: how many more.
-    :param is_saturated: whether there are workers, and each has as many as it can run at once.
+    :returns: by executor; a queue that nobody serves and nothing waits in has the least room that there is.
     """
     rooms = {name: QueueRoom() for name in executors}
     slots: dict[tuple[str, str], int] = {}
