@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.harness import Mill, wait_until
+from tests.faults.harness import SLOTS, Mill, wait_until
 
 pytestmark = pytest.mark.postgres
 
@@ -41,6 +41,7 @@ def test_a_scheduler_of_another_home_leaves_alone_what_it_cannot_see(homes: tupl
 
 def test_of_two_schedulers_of_two_homes_the_other_one_goes_on(homes: tuple[Mill, Mill]) -> None:
     one, two = homes
+    one.call("pools", "set", "narrow", str(SLOTS + 1), "what the killed one holds leaves room in it")
     first, second = one.start("scheduler"), two.start("scheduler", "--grace", "5")
     for mill in homes:
         wait_until(lambda mill=mill: len(mill.supervisors()) == 1, "a supervisor for each", tell=mill.tell)
