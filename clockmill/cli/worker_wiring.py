@@ -23,6 +23,7 @@ from clockmill.executors.base import Executor
 from clockmill.executors.capacity import offered_resources
 from clockmill.executors.celery.consumer import Doorman
 from clockmill.executors.celery.doorbell import BrokerOptions
+from clockmill.executors.celery.ear import Listening
 from clockmill.executors.celery.executor import CeleryExecutor, need_transport
 from clockmill.executors.setup import ExecutorSetup
 from clockmill.executors.worker import HomeLogs, Worker, WorkerSetup
@@ -68,9 +69,8 @@ def make_celery_worker(
     options = BrokerOptions.of(setup)
     need_transport(options.url)
     agent = _make_worker(settings, clock, setup, name or chosen, queues)
-    doorman = Doorman(
-        options, queues, name=name or chosen, slots=setup.slots, knock=agent.knock, nudge=agent.nudge, clock=clock
-    )
+    listening = Listening(options=options, queues=queues, name=name or chosen, slots=setup.slots)
+    doorman = Doorman(listening, knock=agent.knock, nudge=agent.nudge, clock=clock)
     agent.door.attend(missed=doorman.missed, welcome=doorman.welcome)
     return agent, doorman
 

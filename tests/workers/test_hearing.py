@@ -19,6 +19,7 @@ from clockmill.clock import Clock, SystemClock
 from clockmill.executors.base import Offer
 from clockmill.executors.celery.consumer import Doorman
 from clockmill.executors.celery.doorbell import BrokerOptions, sign
+from clockmill.executors.celery.ear import Listening
 from clockmill.executors.celery.ringer import Ringer
 from clockmill.executors.celery.watch import FIRST_SILENCE, LONGEST_SILENCE, Watch
 from clockmill.testing import FakeClock
@@ -44,7 +45,7 @@ class Listener:
         self.ringer = Ringer(here, SystemClock())
         self.nudged: list[str] = []
         told: dict[str, Any] = {"knock": self._knock, "nudge": self.nudged.extend, "clock": clock or SystemClock()}
-        self.doorman = Doorman(there, ["default"], name="w", slots=SLOTS, **told)
+        self.doorman = Doorman(Listening(options=there, queues=["default"], name="w", slots=SLOTS), **told)
         self._thread = threading.Thread(target=self.doorman.run)
         self._thread.start()
 

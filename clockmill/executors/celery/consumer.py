@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
 from clockmill.clock import Clock
-from clockmill.executors.celery.doorbell import BrokerOptions, is_genuine
-from clockmill.executors.celery.ear import Ear
+from clockmill.executors.celery.doorbell import is_genuine
+from clockmill.executors.celery.ear import Ear, Listening
 from clockmill.executors.celery.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -38,27 +38,19 @@ class Doorman:
 
     There is one in a process: Celery keeps some of its state for all of it.
 
-    :param name: of the worker, for people who look at the broker.
-    :param slots: so many doorbells are taken from the broker at a time.
     :param knock: offers an attempt, as :meth:`~clockmill.executors.worker.Worker.knock` does.
     :param nudge: called with attempts that are to be stopped somewhere.
     """
 
     def __init__(
         self,
-        options: BrokerOptions,
-        queues: Sequence[str],
+        listening: Listening,
         *,
-        name: str,
-        slots: int,
         knock: Knock,
         nudge: Callable[[Iterable[str]], None],
         clock: Clock,
     ) -> None:
-        self._options = options
-        self._queues = queues
-        self._name = name
-        self._slots = slots
+        self._listening = listening
         self._knock = knock
         self._nudge = nudge
         self._clock = clock
@@ -114,10 +106,7 @@ class Doorman:
         """Listen by one connection to its end; returns how long to wait before the next."""
         self._listened = False
         self._ear = Ear(
-            self._options.turned(self._failures),
-            self._queues,
-            name=self._name,
-            slots=self._slots,
+            self._listening.turned(self._failures),
             on_bell=self._on_bell,
             on_nudge=self._on_nudge,
             on_rubbish=self._unreadable,
@@ -132,9 +121,8 @@ class Doorman:
 
     def _ready(self) -> None:
         self._listened = True
-        log.log(
-            logging.WARNING if self._failures else logging.INFO, "listens to the queues %s", ", ".join(self._queues)
-        )
+        level = logging.WARNING if self._failures else logging.INFO
+        log.log(level, "listens to the queues %s", ", ".join(self._listening.queues))
         self._failures = 0
 
     def _lost(self, error: Exception) -> float:
@@ -152,7 +140,7 @@ class Doorman:
         if told is None:
             return None
         arguments: Any = told[1] if isinstance(told, list) and len(told) > 1 else None
-        if not is_genuine(self._options.key, arguments):
+        if not is_genuine(self._listening.options.key, arguments):
             self._complain("a message without a signature that fits: every machine needs the same [workers] secret")
             return None
         self._watch.heard()

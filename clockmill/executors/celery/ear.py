@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from typing import Any
 
 from celery import bootsteps
@@ -41,11 +42,29 @@ class Renewal(Exception):
     """Somebody asked for another connection."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """Who listens to what.
+
+    :param options: where the doorbells of these queues are to be heard.
+    :param name: of the worker, for people who look at the broker.
+    :param slots: so many doorbells are taken from the broker at a time.
+    """
+
+    options: BrokerOptions
+    queues: Sequence[str]
+    name: str
+    slots: int
+
+    def turned(self, times: int) -> Listening:
+        """The same with another of several brokers first; see :meth:`BrokerOptions.turned`."""
+        return replace(self, options=self.options.turned(times))
+
+
 class Ear:
     """Listens to the queues of a worker by one connection.
 
-    :param name: of the worker, for people who look at the broker.
-    :param slots: so many doorbells are taken from the broker at a time.
+    :param on_bell: called with each doorbell.
     :param on_ready: called when it listens.
     :param on_nudge: called with what is sent to all workers at once.
     :param on_rubbish: called with what is wrong with something that is no message at all.
@@ -54,21 +73,16 @@ class Ear:
 
     def __init__(
         self,
-        options: BrokerOptions,
-        queues: Sequence[str],
+        listening: Listening,
         *,
-        name: str,
-        slots: int,
         on_bell: OnBell,
         on_nudge: Callable[[Any], None],
         on_rubbish: Callable[[Exception], None],
         on_ready: Callable[[], None],
         is_welcome: Callable[[], bool],
     ) -> None:
-        self._options = options
-        self._queues = queues
-        self._name = name
-        self._slots = slots
+        self._listening = listening
+        self._options = listening.options
         self._on_bell = on_bell
         self._on_nudge = on_nudge
         self._on_rubbish = on_rubbish
@@ -89,11 +103,11 @@ class Ear:
         try:
             controller = WorkController(
                 app=self._app(),
-                hostname=f"{self._name}@{os.uname().nodename}",
-                concurrency=self._slots,
+                hostname=f"{self._listening.name}@{os.uname().nodename}",
+                concurrency=self._listening.slots,
                 pool_cls="solo",
                 consumer_cls=_consumer_class(self),
-                queues=[self._options.queue(name) for name in self._queues],
+                queues=[self._options.queue(name) for name in self._listening.queues],
                 without_gossip=True,
                 without_mingle=True,
                 without_heartbeat=True,
@@ -129,8 +143,8 @@ class Ear:
 
     def _app(self) -> Any:
         app = make_app(self._options)
-        app.conf.task_queues = [bell_queue(self._options, name) for name in self._queues]
-        app.conf.task_default_queue = self._options.queue(self._queues[0])
+        app.conf.task_queues = [bell_queue(self._options, name) for name in self._listening.queues]
+        app.conf.task_default_queue = self._options.queue(self._listening.queues[0])
         app.steps["consumer"].add(_make_step(self))
         return app
 
