@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as NobodyThere
 
 from clockmill.errors import ConfigError
+from clockmill.executors.celery.app import make_app
 from clockmill.executors.celery.doorbell import BrokerOptions, is_genuine, sign
 from clockmill.executors.setup import ExecutorSetup
 
@@ -69,6 +71,36 @@ def test_transport_options_that_are_no_object_are_refused(tmp_path: Path, told: 
 def test_an_option_that_is_misspelt_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\[executor.fast\] has no option 'brokr_url'. Did you mean 'broker_url'?"):
         options(tmp_path, brokr_url="redis://localhost")
+
+
+@pytest.mark.parametrize(
+    ("transport", "told"),
+    [
+        ("{}", r'\[executor.fast\] transport_options must name .* \{"master_name": "mymaster"\}\.$'),
+        ('{"master_name": 7}', "must name what the sentinels"),
+        ('{"master_name": "m", "sentinel_kwargs": "secret"}', "sentinel_kwargs must be an object"),
+    ],
+)
+def test_sentinels_have_to_be_told_what_to_look_for(tmp_path: Path, transport: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        options(tmp_path, broker_url="sentinel://one:26379;sentinel://two:26379", transport_options=transport)
+
+
+def test_a_sentinel_that_does_not_answer_is_asked_once_and_its_password_is_kept(tmp_path: Path) -> None:
+    transport = '{"master_name": "m", "sentinel_kwargs": {"password": "secret", "socket_timeout": 3}}'
+    made = make_app(options(tmp_path, broker_url="sentinel://one:26379", transport_options=transport))
+    asked = made.conf.broker_transport_options["sentinel_kwargs"]
+    assert (asked["password"], asked["socket_timeout"], asked["socket_connect_timeout"]) == ("secret", 3, 1)
+    tries: list[int] = []
+
+    def fail() -> None:
+        tries.append(1)
+        raise NobodyThere("at one:26379")
+
+    with pytest.raises(NobodyThere):
+        asked["retry"].call_with_retry(fail, lambda error: None)
+    assert len(tries) == 1
+    assert "sentinel_kwargs" not in make_app(options(tmp_path)).conf.broker_transport_options
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ _REDIS = {
     "socket_keepalive": True,
     "health_check_interval": _HEARTBEAT,
 }
+#: Seconds in which a sentinel answers; one that is gone without a word holds up each connection for as long.
+_SENTINEL_PATIENCE = 1.0
 _AMQP = {"read_timeout": PATIENCE, "write_timeout": PATIENCE, "confirm_publish": True}
 
 
@@ -39,13 +41,32 @@ def make_app(options: BrokerOptions) -> Celery:
         broker_connection_timeout=PATIENCE,
         broker_connection_retry=False,
         broker_connection_retry_on_startup=False,
-        broker_transport_options={**_defaults(options), **options.transport},
+        broker_transport_options=_transport_options(options),
     )
     return app
 
 
-def _defaults(options: BrokerOptions) -> dict[str, Any]:
-    return _REDIS if options.is_redis else _AMQP if options.is_amqp else {}
+def _transport_options(options: BrokerOptions) -> dict[str, Any]:
+    defaults = _REDIS if options.is_redis else _AMQP if options.is_amqp else {}
+    chosen = {**defaults, **options.transport}
+    if options.is_sentinel:
+        chosen["sentinel_kwargs"] = {**_sentinel_defaults(), **options.transport.get("sentinel_kwargs", {})}
+    return chosen
+
+
+def _sentinel_defaults() -> dict[str, Any]:
+    """How a sentinel is asked: once, since there are others.
+
+    The client would ask one that is gone several times with pauses, and that again for each try to connect: minutes.
+    """
+    from redis.backoff import NoBackoff  # which no other broker needs
+    from redis.retry import Retry
+
+    return {
+        "socket_connect_timeout": _SENTINEL_PATIENCE,
+        "socket_timeout": _SENTINEL_PATIENCE,
+        "retry": Retry(NoBackoff(), 0),
+    }
 
 
 def bell_queue(options: BrokerOptions, name: str) -> Queue:

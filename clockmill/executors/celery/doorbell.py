@@ -50,12 +50,20 @@ class BrokerOptions:
             raise ConfigError(f"[executor.{setup.name}] transport_options must be a JSON object.")
         url, prefix = options["broker_url"], options["queue_prefix"]
         _check_transport(setup.name, url)
-        return cls(executor=setup.name, url=url, transport=transport, prefix=prefix, key=setup.key)
+        made = cls(executor=setup.name, url=url, transport=transport, prefix=prefix, key=setup.key)
+        if made.is_sentinel:
+            _check_sentinel(setup.name, transport)
+        return made
 
     @property
     def is_redis(self) -> bool:
         """Whether the broker is Redis, behind sentinels or not."""
         return self.url.startswith(("redis", "sentinel"))
+
+    @property
+    def is_sentinel(self) -> bool:
+        """Whether the URLs are those of sentinels, which know where Redis is."""
+        return self.url.startswith("sentinel")
 
     @property
     def is_amqp(self) -> bool:
@@ -100,6 +108,16 @@ def _check_transport(executor: str, urls: str) -> None:
                 f"[executor.{executor}] broker_url has a port that is no number up to 65535; write a '/' in a password "
                 "as %2F, a '#' as %23, a '?' as %3F."
             )
+
+
+def _check_sentinel(executor: str, transport: Mapping[str, Any]) -> None:
+    section = f"[executor.{executor}] transport_options"
+    if not isinstance(transport.get("master_name"), str):
+        raise ConfigError(
+            f'{section} must name what the sentinels of broker_url watch over, as {{"master_name": "mymaster"}}.'
+        )
+    if not isinstance(transport.get("sentinel_kwargs", {}), dict):
+        raise ConfigError(f'{section}: sentinel_kwargs must be an object, as {{"password": "secret"}}.')
 
 
 def _has_good_port(url: str) -> bool:
