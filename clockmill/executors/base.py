@@ -200,6 +200,10 @@ class BrokeredExecutor:
         """Ring for these attempts, without waiting for the broker. Never fails: what is lost is rung for again."""
         raise NotImplementedError
 
+    def worker_command(self, queues: Sequence[str]) -> str:
+        """What people type to start a worker for these queues; empty when that is not known."""
+        return ""
+
     def start(self, epoch: int) -> None:
         """Begin to send."""
         self._is_draining = False

@@ -31,6 +31,7 @@ from clockmill.scheduler.steps.presence import Found, Presence
 from clockmill.scheduler.steps.prune import Prune
 from clockmill.scheduler.steps.rescue import Rescue
 from clockmill.scheduler.steps.retire import retire
+from clockmill.scheduler.steps.unserved import Unserved
 from clockmill.scheduler.workspace import Workspace
 from clockmill.storage.components import beat, has_others, leave
 from clockmill.storage.engine import CommitUnknown, Connection, Database, DatabaseUnavailable
@@ -87,6 +88,7 @@ class SchedulerService:
         self._advance = Advance(self._space)
         self._mailbox = Mailbox(self._space)
         self._leases = Leases(self._space)
+        self._unserved = Unserved(self._space)
         self._outage = Outage(log, clock)
         self._presence = Presence(self._space)
         self._beat_seconds = min(_BEAT_SECONDS, settings.workers.lease_seconds / _BEATS)
@@ -157,6 +159,7 @@ class SchedulerService:
         self._collect.run_once(self._inbox)
         if now >= self._beat_due:
             self._beat(now)
+            self._unserved.run_once()
         # A supervisor that is new brings free slots, which tasks may have waited for since before this scheduler.
         call = self._listener.drain()
         woken = Call.NEWS in call or now >= self._full_look_due or bool(self._inbox.up)

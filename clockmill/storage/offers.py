@@ -188,6 +188,18 @@ def has_offers(connection: Connection, executor: str) -> bool:
     return connection.execute(_ANY, {"executor": executor}).first() is not None
 
 
+_QUEUES = (
+    select(_O.executor, _O.queue)
+    .where(_O.offer_at.is_not(None), _O.executor.in_(bindparam("names", expanding=True)))
+    .distinct()
+)
+
+
+def offered_queues(connection: Connection, executors: Collection[str]) -> set[tuple[str, str]]:
+    """``(executor, queue)`` of what waits for a worker of one of these executors."""
+    return {(row.executor, row.queue) for row in connection.execute(_QUEUES, {"names": sorted(executors)})}
+
+
 NEXT_RING = select(func.min(_O.offer_at)).where(_O.offer_at.is_not(None))
 
 _CLAIMED = (

@@ -22,5 +22,8 @@ class ScriptedBroker(BrokeredExecutor):
     def offer(self, offers: Sequence[Offer]) -> None:
         self.rung += offers
 
+    def worker_command(self, queues: Sequence[str]) -> str:
+        return f"start a worker of {','.join(queues)}"
+
     def stop_attempts(self, attempt_ids: Iterable[str], reason: str) -> None:
         self.nudged += attempt_ids

@@ -140,6 +140,7 @@ HOT_READS: dict[str, Callable[[Connection], object]] = {
     "tasks that ask for resources": lambda c: admission.asking_tasks(c, [""], FULL, limit=50),
     "the workers": lambda c: worker_list.list_workers(c, None),
     "whether anything waits for a worker": lambda c: offers.has_offers(c, "local"),
+    "where anything waits for a worker": lambda c: offers.offered_queues(c, ["celery"]),
     "what a worker may claim": lambda c: claims.what_fits(c, CLAIMANT, None, 5),
     "what is still offered": lambda c: claims.still_open(c, ["old1"]),
     "the run before": read_previous_run,

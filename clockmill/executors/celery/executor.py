@@ -77,6 +77,11 @@ class CeleryExecutor(BrokeredExecutor):
         if self._ringer is not None:
             self._ringer.ring(offers)
 
+    def worker_command(self, queues: Sequence[str]) -> str:
+        """The command, with the name of this executor where it is not the usual one."""
+        chosen = "" if self.name == "celery" else f" --executor {self.name}"
+        return f"clockmill celery worker{chosen} --queues {','.join(queues)}"
+
     def stop_attempts(self, attempt_ids: Iterable[str], reason: str) -> None:
         """Have the workers ask soon what to do: they hear of it then, and not only with their next beat."""
         if self._ringer is not None:
