@@ -13,6 +13,7 @@ from clockmill.executors.base import ExecutorEvent, Finished, Started, Superviso
 from clockmill.executors.link import SupervisorFiles, SupervisorLink, find_all, home_mark, launch
 from clockmill.executors.setup import ExecutorSetup
 from clockmill.host import processes
+from clockmill.host.sweeping import Sweep
 from clockmill.host.wire import Message
 from clockmill.protocols import AttemptReport, Workload
 
@@ -75,7 +76,7 @@ class LocalExecutor:
         self._round_at = 0.0
         self._links: dict[str, SupervisorLink] = {}
         self._limbo: dict[str, _Leaving] = {}
-        self._sweeps: dict[str, tuple[SupervisorFiles, processes.Sweep, str]] = {}
+        self._sweeps: dict[str, tuple[SupervisorFiles, Sweep, str]] = {}
         self._left: dict[str, tuple[SupervisorFiles, set[str]]] = {}
         self._children: set[int] = set()
         self._events: list[ExecutorEvent] = []
@@ -266,7 +267,7 @@ class LocalExecutor:
     def _take_over(self, files: SupervisorFiles, pid: int = 0, reason: str = "It was found dead.") -> None:
         """Connect to a supervisor, or sweep up after it; one that is neither alive nor dead is looked at again."""
         if files.is_dead():
-            self._sweeps[files.id] = (files, processes.Sweep(files.id), reason)
+            self._sweeps[files.id] = (files, Sweep(files.id), reason)
             return
         try:
             self._connect(files, pid)

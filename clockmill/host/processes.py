@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import select
 import signal
 from collections.abc import Iterable
 from contextlib import suppress
@@ -166,55 +165,3 @@ def session_of(pid: int) -> int | None:
         return os.getsid(pid)
     except OSError:
         return None
-
-
-class Sweep:
-    """Kills every process below one of ours that died, without waiting in between.
-
-    Who adopted the orphans of attempts goes last: below it are also those that have got rid of their marks.
-
-    :param value: the mark that the processes carry, like the id of their supervisor.
-    :param name: the environment variable that it is in.
-    """
-
-    def __init__(self, value: str, name: str = SUPERVISOR_MARK) -> None:
-        self._name = name
-        self._value = value
-        self._handles: dict[int, int] = {}
-
-    def step(self) -> bool:
-        """Kill what is there now; True once nothing is left. Call it again when a descriptor is readable."""
-        # A dying process shows no environment any more while its files are still open: only its handle tells its end.
-        gone = set(select.select(self.filenos(), [], [], 0)[0])
-        for pid in [pid for pid, handle in self._handles.items() if handle in gone]:
-            os.close(self._handles.pop(pid))
-        if self._handles:
-            return False
-        found = set(marked(self._name, self._value))
-        parents = {pid for pid in found if mark_of(pid, ATTEMPT_MARK) == NO_ATTEMPT}
-        descendants = below(parents) if parents else set()
-        # A child that was forked just now does not have its own mark yet.
-        for pid in (found | descendants) - (parents - descendants) or parents:
-            self._kill(pid)
-        return not self._handles
-
-    def _kill(self, pid: int) -> None:
-        try:
-            handle = os.pidfd_open(pid)
-        except OSError:
-            return
-        self._handles[pid] = handle
-        try:
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-        except OSError:  # it was gone before the signal
-            os.close(self._handles.pop(pid))
-
-    def filenos(self) -> list[int]:
-        """Descriptors that become readable when one of the killed processes is gone."""
-        return list(self._handles.values())
-
-    def close(self) -> None:
-        """Let go of the handles."""
-        for handle in self._handles.values():
-            os.close(handle)
-        self._handles.clear()

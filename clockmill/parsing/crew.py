@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from clockmill.host import processes
+from clockmill.host.sweeping import Sweep
 from clockmill.host.wire import FrameReader, encode
 from clockmill.ids import new_token
 from clockmill.parsing.child import Job
@@ -182,7 +183,7 @@ class ParsingCrew:
 
     def _sweep(self) -> None:
         """Kill what a parsing process that was killed itself could not take along."""
-        sweep = processes.Sweep(self._mark, processes.PARSER_MARK)
+        sweep = Sweep(self._mark, processes.PARSER_MARK)
         for _ in range(int(_END_SECONDS / _LOOK_SECONDS)):
             if sweep.step():
                 break

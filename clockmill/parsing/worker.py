@@ -21,6 +21,7 @@ from json import loads
 from clockmill import serde
 from clockmill.clock import SystemClock
 from clockmill.host import processes, sockets, wire
+from clockmill.host.sweeping import brand
 from clockmill.model.dag import DAG
 from clockmill.operators.empty import EmptyOperator
 from clockmill.operators.python import PythonOperator
@@ -220,6 +221,7 @@ def main() -> None:
     """Take over the link and serve."""
     processes.die_with_parent(int(sys.argv[1]))
     processes.adopt_orphans()
+    brand(os.environ[processes.PARSER_MARK])
     link = sockets.take_standard_input()
     wake = processes.wake_on_signals(signal.SIGCHLD)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

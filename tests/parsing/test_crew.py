@@ -169,7 +169,8 @@ def test_what_a_file_left_behind_is_gone_with_a_parsing_process_that_was_killed(
     (root / "daemon.py").write_text(
         "import clockmill, os, time\n"
         "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
-        f"        os.open({str(left)!r}, os.O_WRONLY)\n        time.sleep(600)\n    os._exit(0)\n"
+        f"        os.set_inheritable(os.open({str(left)!r}, os.O_WRONLY), True)\n"
+        "        os.execvpe('sleep', ['sleep', '600'], {})\n    os._exit(0)\n"
         "os.wait()\nos.kill(os.getppid(), 9)\ntime.sleep(600)\n"
     )
     reader = os.open(left, os.O_RDONLY | os.O_NONBLOCK)

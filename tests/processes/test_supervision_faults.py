@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 
 import pytest
@@ -59,7 +60,8 @@ def test_a_dead_supervisor_is_swept_up_after_and_replaced(bench):
 
 
 @forked_or_fresh
-def test_daemons_of_a_dead_supervisor_are_swept_too(bench):
+@pytest.mark.parametrize("dies", ["the supervisor", "with its fork server"])
+def test_daemons_of_a_dead_supervisor_are_swept_too(bench, dies):
     bench.dag_file(
         "import subprocess, signal\ndef wait():\n"
         "    subprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
@@ -73,12 +75,21 @@ def test_daemons_of_a_dead_supervisor_are_swept_too(bench):
     workload = started(bench, executor)
     unmarked = [int(pid) for pid in (bench.home / "unmarked").read_text().split()]
     assert len(marked(ATTEMPT_MARK, workload.attempt_id)) == 3
-    os.kill(supervisor.pid, signal.SIGKILL)
+    handles = [os.pidfd_open(pid) for pid in unmarked]
+    if dies == "with its fork server":
+        # Halted first, none of them can do anything about the death of the other.
+        both = [*children_of(supervisor.pid), supervisor.pid]
+        for pid in both:
+            os.kill(pid, signal.SIGSTOP)
+        for pid in both:
+            os.kill(pid, signal.SIGKILL)
+    else:
+        os.kill(supervisor.pid, signal.SIGKILL)
     bench.down(executor)
     assert marked(ATTEMPT_MARK, workload.attempt_id) == []
-    for pid in unmarked:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    assert select.select(handles, [], [], 0)[0] == handles  # all of them have ended
+    for handle in handles:
+        os.close(handle)
 
 
 @forked_or_fresh

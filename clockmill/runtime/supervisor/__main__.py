@@ -17,6 +17,7 @@ import sys
 from clockmill import probes
 from clockmill.clock import SystemClock
 from clockmill.host import processes
+from clockmill.host.sweeping import brand
 from clockmill.runtime.supervisor.service import Settings, Supervisor
 
 
@@ -34,6 +35,7 @@ def main() -> None:
     os.chdir(settings.home)
     os.environ["CLOCKMILL_HOME"] = settings.home  # tasks may keep files there, whatever named the home
     processes.adopt_orphans()
+    brand(settings.id)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
     Supervisor(settings, listener, SystemClock()).run()
