@@ -25,6 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.fault)
+            item.add_marker(pytest.mark.timeout(400))  # the sum of what may be waited for on a busy machine
 
 
 @pytest.fixture(scope="session")

@@ -223,11 +223,15 @@ class Mill:
         """The process ids of their zygotes."""
         return [pid for parent in self.supervisors() for pid in sorted(children_of(parent))]
 
-    def task_processes(self) -> list[int]:
-        """The process ids of the tasks that are in the user's code."""
+    def at_work(self) -> dict[str, int]:
+        """The process ids of the tasks that are in the user's code, by task."""
         ended = {entry.attempt for entry in self.entries() if entry.kind == "END"}
         begun = [entry for entry in self.entries() if entry.kind == "START" and entry.attempt not in ended]
-        return [entry.pid for entry in begun if mark_of(entry.pid, "ATTEMPT_ID") == entry.attempt]
+        return {entry.task: entry.pid for entry in begun if mark_of(entry.pid, "ATTEMPT_ID") == entry.attempt}
+
+    def task_processes(self) -> list[int]:
+        """The process ids of the tasks that are in the user's code."""
+        return list(self.at_work().values())
 
     # --- what happened --------------------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from tests.faults.harness import Mill, kill, wait_until
 
 #: Lost attempts are offered again so many seconds after the service is ready again.
 OFFERED_WITHIN = 10.0
+#: Tasks that run until the gate is open: a kill hits them, however far the others are by then.
+LONG = {"long/all/one", "long/all/two"}
 
 
 def states(evidence: Evidence) -> Counter[str]:
@@ -19,15 +21,18 @@ def states(evidence: Evidence) -> Counter[str]:
 def test_killed_tasks_zygotes_and_supervisors_spend_the_crash_budget_alone(mill: Mill) -> None:
     mill.parse("fan.py")
     service = mill.start("scheduler", "--grace", "5")
+    mill.trigger("long", "all")
     mill.trigger("fan", "all")
 
     for ended, victims in ((5, mill.task_processes), (20, mill.zygotes), (35, mill.supervisors), (45, mill.zygotes)):
         mill.wait_for_entries("END", ended)
-        kill(wait_until(victims, "somebody to kill")[0])
+        wait_until(lambda: mill.at_work().keys() >= LONG, "both long tasks", tell=mill.tell)
+        kill(wait_until(victims, "somebody to kill", tell=mill.tell)[0])
+    mill.open_gate()
     mill.wait_for_runs()
 
     evidence = mill.check()
-    assert states(evidence)["success"] == 62
+    assert states(evidence)["success"] == 64
     assert states(evidence)["lost"] >= 3
     assert {each.try_number for each in evidence.tasks} == {1}
     assert service.end() == 0
@@ -37,19 +42,22 @@ def test_killed_tasks_zygotes_and_supervisors_spend_the_crash_budget_alone(mill:
 def test_after_a_kill_of_the_whole_tree_what_was_lost_is_offered_again_at_once(mill: Mill) -> None:
     mill.parse("fan.py")
     mill.standalone()
+    mill.trigger("long", "all")
     mill.trigger("fan", "all")
 
     for ended in (10, 40):
         mill.wait_for_entries("END", ended)
+        wait_until(lambda: mill.at_work().keys() >= LONG, "both long tasks", tell=mill.tell)
         mill.kill_all()
         lost = mill.live()
-        assert lost, "the kill found nothing that ran"
+        assert lost.keys() >= LONG
         service = mill.standalone("--grace", "5")
         service.ready()
         wait_until(lambda lost=lost: are_offered(mill, lost), "all that was lost", OFFERED_WITHIN, mill.tell)
+    mill.open_gate()
     mill.wait_for_runs()
 
-    assert states(mill.check())["lost"] > 0
+    assert states(mill.check())["lost"] >= 4
     assert service.end() == 0
     mill.check_gone()
 

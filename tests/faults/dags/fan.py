@@ -1,4 +1,4 @@
-"""Sixty short tasks, ten of them in a narrow pool; and tasks that take as long as a test wants."""
+"""Sixty short tasks, ten of them in a narrow pool; and tasks that take as long as a test wants, which begin first."""
 
 from ledger import work
 
@@ -22,7 +22,12 @@ with DAG("fan", schedule=None):
 
 with DAG("long", schedule=None):
     for name in ("one", "two"):
-        PythonOperator(task_id=name, python_callable=work, op_kwargs={"gate": True})
+        PythonOperator(task_id=name, python_callable=work, op_kwargs={"gate": True}, priority_weight=1000)
+
+with DAG("chain", schedule=None):
+    before = PythonOperator(task_id="before", python_callable=work, op_kwargs={"gate": True}, priority_weight=1000)
+    after = PythonOperator(task_id="after", python_callable=work)
+    before >> after
 
 with DAG("reading", schedule=None):
     writer = PythonOperator(task_id="writer", python_callable=work)
