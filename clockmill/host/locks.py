@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from typing import Self
 
 
 def is_held(path: Path) -> bool | None:
@@ -20,3 +21,33 @@ def is_held(path: Path) -> bool | None:
     finally:
         os.close(descriptor)
     return False
+
+
+class LifeLock:
+    """``NAME.lock`` in a folder, held by ``flock`` for as long as its process lives.
+
+    :param name: one that nobody ever had.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / f"{name}.lock"
+        self._descriptor = -1
+
+    def hold(self) -> Self:
+        """Make it, and hold it until the end of this process."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return self
+
+    def is_dead(self) -> bool | None:
+        """Whether nobody holds it; None when there is no such file here: it is of another home, or has left."""
+        held = is_held(self._path)
+        return None if held is None else not held
+
+    def remove(self) -> None:
+        """Delete it; its process has left, or is dead."""
+        self._path.unlink(missing_ok=True)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

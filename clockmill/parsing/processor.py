@@ -79,8 +79,8 @@ class DagProcessor:
             hold=lambda connection: self._leadership.hold(connection),
         )
         self._instance = new_instance()
-        folder = settings.run_folder / "dag-processors"
-        self._leadership = Leadership(database, clock, NAME, self._instance, folder)
+        self._locks = settings.run_folder / "dag-processors"
+        self._leadership = Leadership(database, clock, NAME, self._instance, self._locks)
         self._beat_due = 0.0
         self._has_looked = False
         self._prune_due = clock.monotonic() + _PRUNE_SECONDS
@@ -95,6 +95,7 @@ class DagProcessor:
         watcher = Watcher([source.root for source in self._sources], stop_event)
         scan = self._settings.dags.scan_interval_seconds
         full_look_due = self._clock.monotonic()
+        self._careful(self._take_place)
         self._careful(self._keeper.restore_bundles)
         try:
             for has_changed in watcher.changes():
@@ -114,6 +115,10 @@ class DagProcessor:
         finally:
             self.close()
             self._careful(self._leave)
+
+    def _take_place(self) -> None:
+        """Forget those that were killed on this home; by the lock of who led, the others see that it is dead."""
+        self._database.write(partial(components.forget_dead, name=NAME, folder=self._locks))
 
     def run_once(self, *, full: bool = True) -> None:
         """Look at every folder, parse what changed, store it.

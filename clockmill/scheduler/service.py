@@ -19,6 +19,7 @@ from threading import Event as Flag
 from clockmill.clock import Clock
 from clockmill.config import Settings
 from clockmill.executors.base import Executor
+from clockmill.host.locks import LifeLock
 from clockmill.host.processes import host_name, new_instance
 from clockmill.scheduler.agenda import Agenda
 from clockmill.scheduler.steps.advance import Advance
@@ -33,7 +34,7 @@ from clockmill.scheduler.steps.rescue import Rescue
 from clockmill.scheduler.steps.retire import retire
 from clockmill.scheduler.steps.unserved import Unserved
 from clockmill.scheduler.workspace import Workspace
-from clockmill.storage.components import beat, has_others, leave
+from clockmill.storage.components import beat, forget_dead, has_others, leave
 from clockmill.storage.engine import CommitUnknown, Connection, Database, DatabaseUnavailable
 from clockmill.storage.outage import Outage
 from clockmill.storage.runs import next_deadline
@@ -82,6 +83,7 @@ class SchedulerService:
         self._grace = grace
         self._inbox = Inbox()
         self._instance = instance or new_instance()
+        self._lives = settings.run_folder / "scheduler-lives"
         self._collect = Collect(self._space)
         self._open_runs = OpenRuns(self._space)
         self._backfills = Backfills(self._space)
@@ -117,7 +119,7 @@ class SchedulerService:
 
     def start(self) -> None:
         """Take control of the executors under a new epoch, and find what was lost while nobody looked."""
-        epoch = self._space.database.write(next_epoch)
+        epoch = self._begin()
         self._rescue = Rescue(self._space, epoch)
         for executor in self._space.executors.values():
             executor.start(epoch)
@@ -127,11 +129,23 @@ class SchedulerService:
         self._rescue.look_for_dead(host_name(), self._inbox)
         log.info("scheduler %s began with epoch %d", self._instance, epoch)
 
+    def _begin(self) -> int:
+        """Take the place of those that were killed on this home; returns the epoch."""
+
+        def work(connection: Connection) -> tuple[list[LifeLock], int]:
+            return forget_dead(connection, "scheduler", self._lives), next_epoch(connection)
+
+        dead, epoch = self._space.database.write(work)
+        for lock in dead:
+            lock.remove()
+        return epoch
+
     def run(self, stop: Flag) -> None:
         """Work until ``stop`` is set, then let the executors go and leave.
 
         An outage of the database is waited out; everything else that goes wrong ends the service.
         """
+        life = LifeLock(self._lives, self._instance).hold()
         is_started = False
         while not stop.is_set():
             try:
@@ -145,6 +159,7 @@ class SchedulerService:
                 self._miss_database(error)
                 self._space.clock.sleep(_DOWN_PAUSE)
         self._shut_down()
+        life.remove()
 
     def _miss_database(self, error: DatabaseUnavailable) -> None:
         """Trust nothing in memory, and look at everything once the database is back."""

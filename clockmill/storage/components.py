@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import Connection, delete, inspect, select
 
+from clockmill.host.locks import LifeLock
 from clockmill.host.processes import host_name
 from clockmill.storage.tables import component
 from clockmill.storage.upsert import upsert
@@ -54,6 +56,22 @@ def beat(connection: Connection, name: str, instance: str, now: datetime, *, per
 def leave(connection: Connection, name: str, instance: str) -> None:
     """Forget a service that ended in good order."""
     connection.execute(delete(component).where(component.c.name == name, component.c.instance == instance))
+
+
+def forget_dead(connection: Connection, name: str, folder: Path) -> list[LifeLock]:
+    """Forget the services of that name that were killed on this home, because another one takes their place.
+
+    :param folder: where each holds a lock by the name of its instance. One that has none there is of another home, and
+        nobody knows what became of it.
+    :returns: their locks, which may be removed after the commit.
+    """
+    locks = {
+        each.instance: LifeLock(folder, each.instance) for each in list_components(connection) if each.name == name
+    }
+    dead = {instance: lock for instance, lock in locks.items() if lock.is_dead()}
+    for instance in dead:
+        leave(connection, name, instance)
+    return list(dead.values())
 
 
 def forget_silent(connection: Connection, before: datetime) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import struct
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
-from typing import Self
 
-from clockmill.host.locks import is_held
+from clockmill.host.locks import LifeLock
 
 #: A triggerer that hangs, or of which nothing but its beat is known, counts as dead after so many seconds without one.
 SILENCE = 30.0
@@ -18,22 +15,11 @@ SILENCE = 30.0
 _MARK = struct.Struct("q")
 
 
-class LifeFile:
-    """``NAME.lock`` of one triggerer in the run folder, held by ``flock`` for as long as its process lives.
+class LifeFile(LifeLock):
+    """The lock of one triggerer in the run folder.
 
     It holds the id of the trigger that is in a step of its code, so that others know which one a dead process died of.
     """
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / f"{name}.lock"
-        self._descriptor = -1
-
-    def hold(self) -> Self:
-        """Make it, and hold it until the end of this process."""
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return self
 
     def mark(self, trigger_id: int) -> None:
         """A trigger begins a step; 0 when it is over."""
@@ -47,18 +33,6 @@ class LifeFile:
         except FileNotFoundError:
             return 0
         return int(_MARK.unpack(content)[0]) if len(content) == _MARK.size else 0
-
-    def is_dead(self) -> bool | None:
-        """Whether nobody holds it; None when there is no such file here, so that only its beat can tell."""
-        held = is_held(self._path)
-        return None if held is None else not held
-
-    def remove(self) -> None:
-        """Delete it; its triggerer has left, or is dead."""
-        self._path.unlink(missing_ok=True)
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
 
 
 class Beats:

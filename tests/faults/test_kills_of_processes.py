@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from clockmill.storage.components import list_components
 from tests.faults.evidence import Attempt, Evidence
 from tests.faults.harness import Mill, kill, wait_until
 
@@ -41,6 +42,7 @@ def test_killed_tasks_zygotes_and_supervisors_spend_the_crash_budget_alone(mill:
 
 def test_after_a_kill_of_the_whole_tree_what_was_lost_is_offered_again_at_once(mill: Mill) -> None:
     mill.parse("fan.py")
+    known = mill.database.read(list_components)
     mill.standalone()
     mill.trigger("long", "all")
     mill.trigger("fan", "all")
@@ -59,6 +61,7 @@ def test_after_a_kill_of_the_whole_tree_what_was_lost_is_offered_again_at_once(m
 
     assert states(mill.check())["lost"] >= 4
     assert service.end() == 0
+    assert mill.database.read(list_components) == known, "each took the place of the one that was killed"
     mill.check_gone()
 
 
