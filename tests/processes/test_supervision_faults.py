@@ -111,13 +111,14 @@ def test_attempts_of_a_dead_zygote_or_launcher_are_lost_and_the_next_ones_run(be
 def test_daemons_of_a_dead_zygote_are_gone_before_the_loss_is_reported(bench):
     bench.dag_file(
         "import subprocess, signal\ndef wait():\n"
-        "    print('pid', subprocess.Popen(['env', '-i', 'sleep', '1000'], start_new_session=True).pid, flush=True)\n"
-        "    signal.pause()"
+        "    sleeper = subprocess.Popen(['env', '-i', 'sleep', '1000'], start_new_session=True)\n"
+        "    open('sleeper', 'w').write(str(sleeper.pid))\n    signal.pause()"
     )
+    os.mkfifo(bench.home / "sleeper")
     executor = bench.executor()
     supervisor = bench.up(executor).supervisor
     workload = started(bench, executor)
-    pid = int(bench.log("wait").split("pid ")[1].split()[0])
+    pid = int((bench.home / "sleeper").read_text())
     [zygote] = children_of(supervisor.pid)
     os.kill(zygote, signal.SIGKILL)
     assert bench.finished(executor, workload).outcome == "lost"

@@ -150,19 +150,20 @@ def test_the_daemon_of_a_running_task_outlives_the_end_of_another_task(bench):
     bench.dag_file(
         DAEMON
         + """
-import pathlib
 def keep():
     daemonise()
-    print("waiting", flush=True)
+    os.wait()
+    open("kept", "w").close()
     signal.pause()
 def other(): pass
 """
     )
+    os.mkfifo(bench.home / "kept")
     executor = bench.executor()
     keeper = bench.workload("keep")
     bench.up(executor)
     executor.submit(next(iter(executor.free_slots())), [keeper])
-    bench.wait(executor, lambda event: getattr(event, "started_at", None) is not None)
+    (bench.home / "kept").read_text()
     bench.run(executor, "other")
     assert len(marked(ATTEMPT_MARK, keeper.attempt_id)) == 2
     executor.stop_attempts([keeper.attempt_id], "enough")
