@@ -79,6 +79,10 @@ def _load(place: str, shown: str) -> type[Any]:
     module_name, _, class_name = place.partition(":") if ":" in place else place.rpartition(".")
     try:
         module = import_module(module_name)
+    except SystemExit as error:
+        raise ConfigError(
+            f"The executor {shown} cannot be loaded: {module_name} calls sys.exit({error.code!r}) when it is imported."
+        ) from error
     except Exception as error:  # it may be the module of anybody
         hint = suggestion(class_name, sorted(installed().names)) if module_name.startswith("airflow.") else ""
         raise ConfigError(f"The executor {shown} cannot be loaded: {type(error).__name__}: {error}.{hint}") from error

@@ -70,3 +70,11 @@ def test_a_name_cannot_be_given_twice():
 def test_an_executor_that_cannot_be_had_is_named(target, told):
     with pytest.raises(ConfigError, match=told):
         registry.load(target)
+
+
+def test_a_module_that_ends_the_program_when_it_is_imported_is_named(tmp_path, monkeypatch):
+    (tmp_path / "executor_that_exits.py").write_text("import sys\nsys.exit('no licence')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    told = r"cannot be loaded: executor_that_exits calls sys\.exit\('no licence'\) when it is imported\."
+    with pytest.raises(ConfigError, match=told):
+        registry.load("executor_that_exits:Executor")
