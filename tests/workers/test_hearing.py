@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 from celery.worker import state as celery_state
-from kombu import Connection
+from kombu import Connection, compression
 
 from clockmill.clock import Clock, SystemClock
 from clockmill.executors.base import Offer
+from clockmill.executors.celery.app import nudge_exchange
 from clockmill.executors.celery.consumer import Doorman
 from clockmill.executors.celery.doorbell import BrokerOptions, sign
 from clockmill.executors.celery.ear import Listening
@@ -202,11 +203,15 @@ def test_a_connection_that_went_silent_is_replaced_when_work_is_found_without_a_
 def test_whatever_else_is_in_the_queue_is_dropped_with_one_line(
     broker: Broker, listen: Callable[..., Listener], caplog: pytest.LogCaptureFixture
 ) -> None:
+    unpacked: list[bytes] = []
+    compression.register(None, unpacked.append, "application/x-noted")
+    packed = {"compression": "application/x-noted"}
     with caplog.at_level(logging.WARNING):
         listener = listen(broker, clock=FakeClock())  # by which no time passes until the second line
         assert listener.hears()
         with Connection(broker.url()) as connection:
             send = connection.Producer().publish
+            nudge = {"exchange": nudge_exchange(_options(broker, broker.port)), "routing_key": ""}
             text = {"content_type": "application/json", "content_encoding": "utf-8", "routing_key": QUEUE}
             for _ in range(SLOTS + 1):
                 send(b"\xff\xfe", **text)
@@ -215,12 +220,19 @@ def test_whatever_else_is_in_the_queue_is_dropped_with_one_line(
                 send(b"[[], null, {}]", **text)
                 send(b" " * 1_000_000, **text)
                 send(b"not gzip", headers={"compression": "application/x-gzip"}, **text)
+                send(b"little that becomes much", headers=packed, **text)
+                send(b"{}", headers={"compression": "application/x-gzip"}, **(text | nudge))
+                send(b"{}", headers=packed, **(text | nudge))
+                send(b"{}", content_type="application/x-python-serialize", **nudge)
                 send(b"\x80\x04.", content_type="application/x-python-serialize", routing_key=QUEUE)
                 send([[], sign(b"another key", "a", "t"), {}], serializer="json", routing_key=QUEUE)
             if isinstance(broker, RedisServer):
                 for rubbish in ("rubbish", "[]", "null", "{}", '{"body": 1, "properties": {"delivery_tag": 1}}'):
                     broker.ask("LPUSH", QUEUE, rubbish)
         assert all(listener.hears() for _ in range(SLOTS + 1))
+        listener.ringer.nudge({"n"})
+        wait_until(lambda: listener.nudged == ["n"])
+    assert unpacked == [], "what is compressed is not looked into"
     dropped = [record for record in caplog.records if record.getMessage().startswith("dropped a message that cannot")]
     assert len(dropped) == 1
 

@@ -204,10 +204,19 @@ class Ear:
     def nudges(self, channel: Any) -> Consumer:
         """Hears what is to be stopped."""
         queue = Queue(exchange=nudge_exchange(self._options), exclusive=True, auto_delete=True, durable=False)
-        return Consumer(channel, queues=[queue], on_message=self._on_nudge, no_ack=True)
+        told = {"on_message": self._on_nudge, "on_decode_error": lambda message, error: self._on_rubbish(error)}
+        return Consumer(channel, queues=[queue], no_ack=True, **told)
 
     def guard(self, connection: Any) -> Any:
-        """Have rubbish in a queue of Redis cost no connection: whatever is read from there is out of it."""
+        """Have rubbish cost no connection and no memory; whatever is read from a queue of Redis is out of it."""
+        create = connection.transport.create_channel
+
+        def create_channel(*arguments: Any) -> Any:
+            channel = create(*arguments)
+            channel.Message = _packed_as_it_came(channel.Message)
+            return channel
+
+        connection.transport.create_channel = create_channel
         if self._options.is_redis:
             read = connection.transport.on_readable
 
@@ -226,6 +235,19 @@ class Ear:
         if connection is not None:
             with contextlib.suppress(Exception):  # it is broken already
                 _abandon(connection)
+
+
+def _packed_as_it_came(kind: type[Any]) -> type[Any]:
+    """A kind of message that refuses to be unpacked: ours are small, and what others have packed may be huge."""
+
+    def __init__(self: Any, raw: Any, *arguments: Any, **fields: Any) -> None:
+        headers = raw.get("headers") if isinstance(raw, dict) else raw.properties.get("application_headers")
+        is_packed = headers is not None and headers.pop("compression", None) is not None
+        kind.__init__(self, raw, *arguments, **fields)
+        if is_packed:
+            self.errors.append((ValueError, ValueError("it is compressed"), None))
+
+    return type("PlainMessage", (kind,), {"__init__": __init__})
 
 
 def _abandon(connection: Any) -> None:
