@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 
 import pytest
 
@@ -57,6 +59,17 @@ def test_a_slot_that_a_long_task_has_gets_nothing_ahead() -> None:
     assert ahead.allowed(WINDOW + 0.001) == 20
 
 
+def test_what_a_worker_before_began_counts_as_long_and_says_nothing_of_how_long_tasks_take() -> None:
+    ahead = after(0.001)
+    ahead.begun(["own"], 0.0)
+    ahead.found(["own", "other"])  # by the same supervisor, heard of again
+    assert (ahead.allowed(WINDOW), ahead.blocked_at) == (20, WINDOW)
+    ahead.over("own", 0.001)
+    assert ahead.blocked_at == math.inf
+    ahead.over("other", 1000.0)
+    assert ahead.allowed(1000.0) == 40
+
+
 def test_after_a_wait_in_vain_nothing_more_is_claimed_ahead_until_tasks_are_short_again() -> None:
     ahead = after(0.001)
     ahead.stuck()
@@ -82,6 +95,19 @@ def test_what_waits_behind_a_task_that_takes_its_time_is_given_back_and_spends_n
     [goes_on] = [each for each in both if each.attempt_id != report.attempt_id]
     office.bench.open_gate(goes_on)
     assert office.report(goes_on).outcome == "success"
+
+
+def test_a_worker_that_finds_its_slots_taken_sends_doorbells_to_others_at_once(office: Office, hire: Hire) -> None:
+    worker, running = hire(slots=1), office.offer("gate")
+    assert worker.knock(running)
+    office.said(running, "begin")
+    worker.crash()
+    next_one = hire(slots=1)
+    office.wait(lambda: len(office.workers) == 2, "the next worker")
+    with pytest.raises(CancelledError):
+        next_one.knock(office.offer("work"))
+    office.bench.open_gate(running)
+    assert office.report(running).outcome == "success"
 
 
 def test_what_is_over_is_counted_once_in_the_mean_and_holds_no_slot_any_more(office: Office, hire: Hire) -> None:

@@ -209,6 +209,7 @@ class Worker:
             self._desk.adopt((ident, event.tokens[ident]) for ident in sorted(unknown & event.tokens.keys()))
             unknown -= event.tokens.keys()
         self._places.update(dict.fromkeys(event.holds, event.supervisor.id))
+        self._ahead.found(event.holds)
         self._logs.hold(event.holds)
         self._executor.stop_attempts(unknown, "It belongs to no worker.")
 

@@ -34,10 +34,15 @@ class Ahead:
         """These were handed to the supervisor."""
         self._since.update(dict.fromkeys(attempt_ids, now))
 
+    def found(self, attempt_ids: Iterable[str]) -> None:
+        """A supervisor has these from a worker before this one: nobody knows since when, so they count as long ones."""
+        for ident in attempt_ids:
+            self._since.setdefault(ident, -math.inf)
+
     def over(self, attempt_id: str, now: float) -> None:
         """One of them is over."""
-        since = self._since.pop(attempt_id, None)
-        if since is not None:
+        since = self._since.pop(attempt_id, -math.inf)
+        if since > -math.inf:
             self._took(now - since)
 
     def lost(self, attempt_id: str) -> None:
