@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Table, create_engine, insert, text
 
 from clockmill.clock import parse_iso
@@ -34,6 +35,10 @@ from clockmill.testing.servers import (
 
 S = TypeVar("S", bound=Server)
 _TEMPLATE = "clockmill_template"
+
+# No example fails for the time that it takes, on whatever machine.
+settings.register_profile("patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.hookimpl(wrapper=True)

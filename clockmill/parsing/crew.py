@@ -25,6 +25,8 @@ _LOOK_SECONDS = 0.25
 _END_SECONDS = 2.0
 #: Beyond the time limit of a file the parsing process says something; one that is silent for longer, in seconds, hangs.
 _SILENCE_SECONDS = 5.0
+#: Seconds that it may take to begin, on a machine that has other things to do; no file is to blame for that.
+_START_SECONDS = 60.0
 
 
 class WorkerDied(Exception):
@@ -120,6 +122,7 @@ class ParsingCrew:
         self._reader = FrameReader()
         self._mark = ""
         self._silent_looks = 0
+        self._has_begun = False
 
     def parse(
         self,
@@ -203,7 +206,8 @@ class ParsingCrew:
         assert self._link is not None
         if not select.select([self._link], [], [], _LOOK_SECONDS)[0]:
             self._silent_looks += 1
-            if self._silent_looks * _LOOK_SECONDS > self._limits.timeout + _SILENCE_SECONDS:
+            longest = self._limits.timeout + _SILENCE_SECONDS if self._has_begun else _START_SECONDS
+            if self._silent_looks * _LOOK_SECONDS > longest:
                 raise WorkerDied
             return []
         self._silent_looks = 0
@@ -214,7 +218,8 @@ class ParsingCrew:
         if not data:
             raise WorkerDied
         messages = self._reader.feed(data)
-        return [(message["id"], ParseResult.from_json(message["result"])) for message in messages]
+        self._has_begun = True
+        return [(message["id"], ParseResult.from_json(message["result"])) for message in messages if "id" in message]
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -231,3 +236,4 @@ class ParsingCrew:
         self._link = ours
         self._reader = FrameReader()
         self._silent_looks = 0
+        self._has_begun = False

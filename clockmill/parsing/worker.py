@@ -226,6 +226,8 @@ def main() -> None:
     wake = processes.wake_on_signals(signal.SIGCHLD)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _preload()
+    with contextlib.suppress(OSError):  # a service that is gone is noticed by the closed link
+        link.sendall(wire.encode([{"op": "ready"}]))
     Worker(link, wake).serve()
 
 

@@ -289,10 +289,11 @@ def test_a_server_that_is_not_there_is_unavailable_and_found_again_when_it_comes
 
 def test_a_server_that_does_not_answer_is_waited_for_once() -> None:
     asked: list[str] = []
-    over = threading.Event()
+    came, over = threading.Event(), threading.Event()
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         asked.append(handler.path)
+        came.set()
         over.wait()
         handler.close_connection = True
 
@@ -300,6 +301,7 @@ def test_a_server_that_does_not_answer_is_waited_for_once() -> None:
         client = Client(address, SECRET, answer_seconds=0.1)
         with pytest.raises(GatewayUnavailable, match="Read timed out"):
             client.call("/worker/exchange", {})
+        assert came.wait(60)  # perhaps after that
         assert len(asked) == 1
         client.close()
         over.set()

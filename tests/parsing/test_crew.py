@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -90,13 +92,13 @@ def test_a_faulty_file_is_told_and_its_neighbour_is_unharmed(
 
 
 def test_an_endless_loop_ends_at_the_time_limit(root: Path) -> None:
-    crew = ParsingCrew(2, timeout=0.3, memory_mb=256, max_document_mb=1)
+    crew = ParsingCrew(2, timeout=2, memory_mb=256, max_document_mb=1)  # in which the others come to their end
     (root / "helper.py").write_text("WAIT = True\n")
     (root / "loop.py").write_text("import clockmill\nfrom helper import WAIT\nwhile WAIT: pass\n")
     (root / "good.py").write_text(GOOD)
     good, loop = crew.parse(root, ["good.py", "loop.py"], lambda: False)
     crew.stop()
-    assert "not imported within 0.3 s" in only_error(loop).message
+    assert "not imported within 2 s" in only_error(loop).message
     assert "parse_timeout_seconds" in only_error(loop).message
     assert only_error(loop).line == 3
     assert set(loop.dependencies.files) >= {"helper.py", "loop.py"}
@@ -115,7 +117,7 @@ def test_a_file_that_swallows_the_time_limit_is_ended_all_the_same(root: Path) -
 
 
 def test_code_that_ignores_signals_and_leaves_processes_behind_is_killed_with_them(root: Path, tmp_path: Path) -> None:
-    crew = ParsingCrew(1, timeout=1, memory_mb=256, max_document_mb=1)
+    crew = ParsingCrew(1, timeout=2, memory_mb=256, max_document_mb=1)
     (root / "stubborn.py").write_text(
         "import clockmill, os, signal, time\n"
         "for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(number, signal.SIG_IGN)\n"
@@ -153,10 +155,31 @@ def test_a_parsing_process_that_is_killed_once_is_replaced(root: Path, tmp_path:
     assert [dag.dag_id for dag in once.dags] == ["good"]
 
 
+def test_no_file_is_blamed_for_a_parsing_process_that_takes_long_to_begin(
+    root: Path, crew: ParsingCrew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, slow, looks = root / "gate", root / "python", count()
+    os.mkfifo(gate)
+    slow.write_text(f'#!/bin/sh\nread _ <"{gate}"\nexec "{sys.executable}" "$@"\n')
+    slow.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(slow))
+    monkeypatch.setattr("clockmill.parsing.crew._SILENCE_SECONDS", -20.0)  # one that has begun may not be silent
+
+    def is_stopped() -> bool:
+        if next(looks) == 3:
+            monkeypatch.undo()
+            gate.write_text("\n")
+        return False
+
+    (root / "good.py").write_text(GOOD)
+    (good,) = crew.parse(root, ["good.py"], is_stopped)
+    assert [dag.dag_id for dag in good.dags] == ["good"]
+
+
 def test_a_file_that_stops_the_parsing_process_is_told_and_no_other_waits_for_ever(root: Path) -> None:
     (root / "bad.py").write_text("import clockmill, os, signal\nos.kill(os.getppid(), signal.SIGSTOP)\n")
     (root / "good.py").write_text(GOOD)
-    crew = ParsingCrew(2, timeout=1, memory_mb=256, max_document_mb=1)
+    crew = ParsingCrew(2, timeout=2, memory_mb=256, max_document_mb=1)
     bad, good = crew.parse(root, ["bad.py", "good.py"], lambda: False)
     crew.stop()
     assert "stopped the parsing process" in only_error(bad).message

@@ -28,13 +28,13 @@ def running(station: Any) -> Iterator[Callable[[], None]]:
     thread.start()
 
     def wait() -> None:
-        assert told.acquire(timeout=20), "no scheduler was called"
+        assert told.acquire(timeout=60), "no scheduler was called"
 
     try:
         yield wait
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 

@@ -133,7 +133,7 @@ def test_writers_wait_for_each_other_instead_of_losing_updates(database: Databas
 def test_a_deadlock_is_tried_again(database: Database) -> None:
     database.write(resize("a", 0))
     database.write(resize("b", 0))
-    both_hold_one = threading.Barrier(2, timeout=5)
+    both_hold_one = threading.Barrier(2, timeout=60)
 
     def raise_in_order(first: str, second: str) -> None:
         is_first_time = True
