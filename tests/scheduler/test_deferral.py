@@ -14,7 +14,7 @@ from clockmill.clock import iso
 from clockmill.operators.bash import BashOperator
 from clockmill.protocols import TRIGGER_TIMEOUT
 from clockmill.state import RunState, TaskState
-from clockmill.storage import tables, triggers
+from clockmill.storage import components, tables, triggers
 from clockmill.storage.triggers import Fired
 from clockmill.storage.xcoms import list_xcoms
 
@@ -232,14 +232,38 @@ def test_pools_that_count_deferred_tasks_see_their_slots_and_others_none(mill: A
 
 def test_why_says_what_a_deferred_task_waits_for_and_who_runs_it(waiting: Any) -> None:
     def why() -> Any:
-        return waiting.db.read(lambda c: explain(c, "d", "r1", "a"))
+        return waiting.db.read(lambda c: explain(c, "d", "r1", "a", now=waiting.clock.now()))
 
     answer = why()
     assert answer.verdict == "It waits for the trigger Trigger since 2026-01-01T00:00:00.000000+00:00, without a slot."
-    assert answer.details[0] == "No triggerer is there to run it: start clockmill triggerer."
+    assert answer.details[0] == "No triggerer is running. Start clockmill triggerer."
     assert answer.changes_at == waiting.clock.now() + timedelta(seconds=60)
+
+
+def test_why_says_that_the_services_are_dead_which_a_deferred_task_needs(waiting: Any) -> None:
+    began = waiting.clock.now()
+
+    def beats(name: str, instance: str) -> None:
+        waiting.db.write(lambda c: components.beat(c, name, instance, waiting.clock.now(), period_seconds=5.0))
+
+    def why() -> Any:
+        return waiting.db.read(lambda c: explain(c, "d", "r1", "a", now=waiting.clock.now()))
+
+    beats("triggerer", "t1")
+    assert why().details[0] == "No triggerer has room for it yet: see [triggerer] capacity, or start another one."
     claim(waiting)
+    waiting.clock.advance(25)
+    beats("scheduler", "s2")
     assert why().details[0] == "triggerer t1 runs my.Trigger"
+    waiting.clock.advance(0.001)
+    gone = f"No triggerer is running: the last one was seen at {iso(began)}. Start clockmill triggerer."
+    silent = "triggerer t1 ran my.Trigger, and is not heard of any more"
+    assert why().details[:2] == [gone, silent]
+    beats("triggerer", "t2")
+    assert why().details[0] == f"{silent}; another one takes it over"
+    waiting.clock.advance(25)
+    assert why().details[0].startswith("No scheduler is running: the last one was seen at ")
+    assert why().changes_at is None
 
 
 # --- reschedules -----------------------------------------------------------------------------------------------------

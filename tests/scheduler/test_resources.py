@@ -148,7 +148,9 @@ def test_why_says_first_that_no_scheduler_is_there(mill: Mill) -> None:
 
     assert told().verdict.startswith("It asks for 2 cpu")
     mill.clock.advance(3600)
-    assert told().verdict == f"No scheduler is running: the last one was seen at {iso(seen)}."
+    assert told().verdict == (
+        f"No scheduler is running: the last one was seen at {iso(seen)}. Start clockmill scheduler."
+    )
     assert told().details[0].startswith("also: It asks for 2 cpu")
 
 

@@ -14,11 +14,12 @@ from clockmill.actions.explain.attempts import explain_attempt, explain_end, exp
 from clockmill.actions.explain.deadlines import add_deadlines
 from clockmill.actions.explain.limits import explain_limits
 from clockmill.actions.explain.runs import explain_queued_run
+from clockmill.actions.explain.services import service_gone
 from clockmill.actions.explain.upstream import explain_upstream
 from clockmill.actions.explain.waiting import explain_deferral, explain_reschedule
 from clockmill.config.settings import WorkersSettings
 from clockmill.errors import NoSuchInstance, NotFound
-from clockmill.state import BUSY_TASK_STATES, RunState, TaskState
+from clockmill.state import BUSY_TASK_STATES, FINISHED_TASK_STATES, RunState, TaskState
 from clockmill.storage.engine import Connection
 from clockmill.storage.records import RunRow, TaskRow
 from clockmill.storage.run_extras import TaskBrief, task_briefs
@@ -86,6 +87,7 @@ def explain(
         workers=workers or WorkersSettings(),
     )
     _fill(answer, subject)
+    _mind_the_scheduler(answer, subject)
     if row.map_index != map_index:
         answer.details.insert(0, _one_of_many(subject))
     add_deadlines(answer, subject)
@@ -117,6 +119,15 @@ def _one_of_many(subject: Subject) -> str:
     states = Counter(task.state for task in subject.tasks if task.task_id == row.task_id)
     told = ", ".join(f"{states[state]} {state}" for state in _TELLING if states[state])
     return f"This is the instance {row.map_index} of {states.total():,}: {told}."
+
+
+def _mind_the_scheduler(answer: Explanation, subject: Subject) -> None:
+    """Without a scheduler nothing goes on; of a task that could begin, that is among the reasons already."""
+    if subject.row.state in FINISHED_TASK_STATES or subject.row.state is TaskState.SCHEDULED:
+        return
+    if gone := service_gone(subject, "scheduler"):
+        answer.details.insert(0, gone)
+        answer.changes_at = None
 
 
 def _fill(answer: Explanation, subject: Subject) -> None:

@@ -7,7 +7,8 @@ from functools import partial
 
 from clockmill.actions.explain.answer import Explanation, Holder, Reason, Subject, holders_of, moment_text
 from clockmill.actions.explain.resources import shortages
-from clockmill.actions.explain.workers import has_workers, scheduler_gone, worker_reasons
+from clockmill.actions.explain.services import service_gone
+from clockmill.actions.explain.workers import has_workers, worker_reasons
 from clockmill.actions.missing_pools import way_out
 from clockmill.errors import NotFound
 from clockmill.storage.admission import count_before
@@ -41,7 +42,7 @@ def _reasons(subject: Subject) -> Iterator[Reason]:
     yield from _pool(subject)
     yield from _run(subject)
     yield from _task(subject)
-    if gone := scheduler_gone(subject):
+    if gone := service_gone(subject, "scheduler"):
         yield Reason(gone)
     name = subject.row.executor or subject.default_executor
     if subject.executors and name not in subject.executors:

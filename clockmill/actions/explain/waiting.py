@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from clockmill.actions.explain.answer import Explanation, Subject, moment_text
-from clockmill.storage.components import list_components
+from clockmill.actions.explain.services import is_silent, service_gone
 from clockmill.storage.triggers import Wait, find_wait
 from clockmill.triggers.temporal import DateTimeTrigger
 from clockmill.xcom import decode
@@ -24,18 +24,25 @@ def explain_deferral(answer: Explanation, subject: Subject) -> None:
     answer.verdict = f"It waits for the trigger {kind} since {moment_text(wait.created_at)}, without a slot."
     if wait.fired_at is not None:
         answer.verdict = f"Its trigger {kind} fired at {moment_text(wait.fired_at)}; the scheduler takes it up."
-    elif wait.triggerer is not None:
-        answer.details.append(f"triggerer {wait.triggerer} runs {wait.class_path}")
-    elif any(component.name == "triggerer" for component in list_components(subject.connection)):
-        answer.details.append("No triggerer has room for it yet: see [triggerer] capacity, or start another one.")
     else:
-        answer.details.append("No triggerer is there to run it: start clockmill triggerer.")
+        answer.details += _who_runs(subject, wait)
     if wait.timeout_at is not None:
         answer.details.append(f"After {moment_text(wait.timeout_at)} it waits no more, and fails.")
     moment = _moment_of(wait)
     if moment is not None and wait.fired_at is None:
         answer.details.insert(0, f"It waits until {moment_text(moment)}.")
     answer.changes_at = min(filter(None, (moment, wait.timeout_at)), default=None)
+
+
+def _who_runs(subject: Subject, wait: Wait) -> list[str]:
+    """Which triggerer has the trigger, or why none has."""
+    gone = service_gone(subject, "triggerer")
+    if wait.triggerer is None:
+        return [gone or "No triggerer has room for it yet: see [triggerer] capacity, or start another one."]
+    if not is_silent(subject, "triggerer", wait.triggerer):
+        return [f"triggerer {wait.triggerer} runs {wait.class_path}"]
+    ran = f"triggerer {wait.triggerer} ran {wait.class_path}, and is not heard of any more"
+    return [gone, ran] if gone else [f"{ran}; another one takes it over"]
 
 
 def _moment_of(wait: Wait) -> datetime | None:

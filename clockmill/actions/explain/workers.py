@@ -11,7 +11,6 @@ from clockmill.actions.explain.resources import shortages
 from clockmill.config.settings import WorkersSettings
 from clockmill.errors import did_you_mean
 from clockmill.storage.attempts import live_holders
-from clockmill.storage.components import list_components
 from clockmill.storage.engine import Connection
 from clockmill.storage.offers import find_offer, has_offers, room_for_offers
 from clockmill.storage.worker_list import WorkerRow, find_supervisor, list_workers, silence
@@ -103,17 +102,6 @@ def silence_of(
 def _silence(seen_at: datetime | None, now: datetime | None, workers: WorkersSettings) -> str | None:
     seconds = None if now is None else silence(seen_at, now, workers.beat_seconds)
     return None if seconds is None else f"{seconds:.0f} s"
-
-
-def scheduler_gone(subject: Subject) -> str | None:
-    """A sentence when no scheduler is there that could start anything."""
-    if subject.now is None:
-        return None
-    found = [each for each in list_components(subject.connection) if each.name == "scheduler"]
-    if any(each.is_recent(subject.now) for each in found):
-        return None
-    last = max((each.last_loop for each in found), default=None)
-    return "No scheduler is running" + (f": the last one was seen at {moment_text(last)}." if last else ".")
 
 
 def _workers(subject: Subject, executor: str) -> list[WorkerRow]:
