@@ -26,6 +26,8 @@ _ENVIRONMENT = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 )
 
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 pass_app = click.make_pass_decorator(App)
 
 
@@ -129,7 +131,7 @@ class Root(Group):
         except BrokenPipeError:
             status = _reader_left()
         except OSError as error:
-            status = _refused_by_system(error) if error.errno in _ENVIRONMENT else _bug(app, error)
+            status = _refused_by_system(app, error) if error.errno in _ENVIRONMENT else _bug(app, error)
         except Exception as error:  # noqa: BLE001 -- the last resort: our own bug, kept in the log
             status = _bug(app, error)
         finally:
@@ -188,7 +190,9 @@ def _reader_left() -> int:
     return EXIT_FAILED
 
 
-def _refused_by_system(error: OSError) -> int:
+def _refused_by_system(app: App, error: OSError) -> int:
+    if error.filename is None and error.errno in _NO_ROOM:  # the system says of which file only when it opens one
+        return _fail(f"There is no room ({error.strerror}); look first at the disk of the home, {app.settings.home}.")
     what = "Something that it needs" if error.filename is None else os.fsdecode(error.filename)
     return _fail(f"{what} cannot be used: {error.strerror}.")
 

@@ -35,10 +35,12 @@ class FieldsFormatter(logging.Formatter):
 
 
 class _ShortFormatter(FieldsFormatter):
-    """For the terminal: no traceback, which is in the file."""
+    """For the terminal: of an error no traceback, which is in the file, but what it is: that disk may be full."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).partition("\n")[0]
+        line = super().format(record).partition("\n")[0]
+        error = record.exc_info[1] if record.exc_info else None
+        return line if error is None else f"{line}: {' '.join(f'{type(error).__name__}: {error}'.split())}"
 
 
 class _File(logging.handlers.RotatingFileHandler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,8 @@ from clockmill.host import processes
 from clockmill.host.sweeping import Sweep
 from clockmill.host.wire import Message
 from clockmill.protocols import AttemptReport, Workload
+
+log = logging.getLogger(__name__)
 
 _RELAUNCH_SECONDS = 0.5
 _MAX_RELAUNCH_SECONDS = 30.0
@@ -292,6 +295,8 @@ class LocalExecutor:
                 self._events.append(Finished(AttemptReport.from_json(message["report"])))
             case "started":
                 self._events.append(Started(message["id"], message["token"], message["at"]))
+            case "trouble":
+                log.warning("%s", message["text"])
             case "welcome":
                 self._welcome(link, message)
             case "refused":

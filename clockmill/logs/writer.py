@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from clockmill.clock import Clock, iso
@@ -14,17 +15,29 @@ MAX_LINE_BYTES = 16 * 1024
 OWN_MARK = "***"
 
 
+def _tell_nobody(_path: Path, _why: str) -> None:
+    return
+
+
 class LogWriter:
     """The open log of one attempt. No method raises: a log that cannot be written never stops a task.
 
     :param path: the file of the try; attempts of one try append to it.
     :param most_bytes: what the task writes beyond is dropped; lines of our own always get in.
+    :param on_lost: called with the path and the reason whenever the disk refuses something.
     """
 
-    def __init__(self, path: Path, clock: Clock, most_bytes: int = 1 << 30) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        most_bytes: int = 1 << 30,
+        on_lost: Callable[[Path, str], None] = _tell_nobody,
+    ) -> None:
         self._path = path
         self._clock = clock
         self._most_bytes = most_bytes
+        self._on_lost = on_lost
         self._room = most_bytes
         self._beyond = 0
         self._file: int | None = None
@@ -109,7 +122,8 @@ class LogWriter:
                 self._file = _open(self._path)
             while view:
                 view = view[os.write(self._file, view) :]
-        except OSError:
+        except OSError as error:
+            self._on_lost(self._path, error.strerror or str(error))
             return len(view)
         return 0
 

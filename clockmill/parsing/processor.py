@@ -53,7 +53,7 @@ class DagProcessor:
         self._database = database
         self._clock = clock
         self._outage = Outage(log, clock)
-        self._shortage = Outage(log, clock, "there is no room", "there is room again")
+        self._shortage = Outage(log, clock, f"there is no room in {settings.bundles_folder}", "there is room again")
         self._settings = settings
         self._store = BundleStore(settings.bundles_folder)
         self._sources = make_sources(settings, self._store, clock)

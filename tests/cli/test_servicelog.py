@@ -37,3 +37,15 @@ def test_what_one_service_puts_aside_no_other_one_puts_aside_again(
     assert "without room" in (tmp_path / "moved").read_text()
     for each in services:
         each.close()
+
+
+def test_the_terminal_is_told_what_ended_a_service_in_case_the_file_cannot_take_it() -> None:
+    try:
+        raise OSError(28, "No space left on device", "/home/run/worker.json")
+    except OSError as error:
+        caught = (type(error), error, error.__traceback__)
+    record = logging.LogRecord("crew", logging.ERROR, "", 0, "a service ended by an error", None, caught)
+    told = servicelog._ShortFormatter().format(record)
+    assert told.endswith(
+        " ERROR crew: a service ended by an error: OSError: [Errno 28] No space left on device: '/home/run/worker.json'"
+    )

@@ -142,7 +142,8 @@ def test_a_log_takes_so_much_of_a_task_and_says_how_much_more_there_was(tmp_path
 def test_a_full_disk_drops_output_and_says_how_much(tmp_path):
     path = tmp_path / "1.log"
     path.symlink_to("/dev/full")
-    log = LogWriter(path, StillClock())
+    lost = []
+    log = LogWriter(path, StillClock(), on_lost=lambda *told: lost.append(told))
     log.feed(b"lost\n")
     path.unlink()
     log.feed(b"kept\n")
@@ -150,6 +151,7 @@ def test_a_full_disk_drops_output_and_says_how_much(tmp_path):
     lines = path.read_text().splitlines()
     assert lines[-1] == STAMP + "kept"
     assert "bytes of this log could not be written" in lines[-2]
+    assert [where for where, _ in lost] == [path], "what is kept is no trouble"
 
 
 def test_a_log_is_read_piece_by_piece_in_whole_lines(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -159,6 +160,18 @@ def test_a_report_is_repeated_to_the_next_scheduler_until_it_is_acknowledged(ben
     second.detach()
     third = bench.executor()
     assert bench.up(third).holds == frozenset()
+
+
+def test_a_log_that_cannot_be_written_stops_no_task_and_whoever_started_it_is_told(bench, caplog):
+    bench.dag_file("def talk(): print('hello')\n")
+    executor = bench.executor()
+    bench.up(executor)
+    workload = bench.workload("talk")
+    Path(workload.log_path).mkdir(parents=True)
+    executor.submit(next(iter(executor.free_slots())), [workload])
+    assert bench.finished(executor, workload).outcome == "success"
+    told = f"the log of a task cannot be written: {workload.log_path}: Is a directory"
+    assert {each.getMessage() for each in caplog.records if each.levelname == "WARNING"} == {told}
 
 
 @forked_or_fresh

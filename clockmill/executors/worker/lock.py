@@ -56,11 +56,14 @@ class WorkerLock:
 
     def _write(self, known: dict[str, Any]) -> None:
         draft = self._note.with_suffix(".new")
-        with draft.open("w") as file:
-            json.dump(known, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._note)
+        try:
+            with draft.open("w") as file:
+                json.dump(known, file)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self._note)
+        except OSError as error:  # the one of a full disk does not say what could not be written
+            raise OSError(error.errno, error.strerror, str(self._note)) from error
 
 
 def _locked(path: Path, name: str) -> int:

@@ -38,6 +38,7 @@ class Runner:
     :param most_log_bytes: how much of what an attempt writes its log takes.
     :param on_started: called with an attempt whose user code has been running for a moment.
     :param on_finished: called with the report of an attempt whose processes are gone.
+    :param on_lost: called with the path of a log and the reason when what a task writes cannot be kept.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Runner:
         most_log_bytes: int,
         on_started: Callable[[Attempt], None],
         on_finished: Callable[[AttemptReport], None],
+        on_lost: Callable[[Path, str], None],
     ) -> None:
         self._loop = loop
         self._clock = clock
@@ -62,6 +64,7 @@ class Runner:
         self._most_log_bytes = most_log_bytes
         self._on_started = on_started
         self._on_finished = on_finished
+        self._on_lost = on_lost
         self._waiting: deque[Workload] = deque()
         self._live: dict[str, Attempt] = {}
         self._starting_at_once = 2 * len(os.sched_getaffinity(0))
@@ -226,7 +229,7 @@ class Runner:
         return True
 
     def _record(self, workload: Workload, outbox: Outbox, control: int, output: int) -> Attempt:
-        log = LogWriter(Path(workload.log_path), self._clock, self._most_log_bytes)
+        log = LogWriter(Path(workload.log_path), self._clock, self._most_log_bytes, self._on_lost)
         log.note(f"attempt {workload.attempt_id} of try {workload.try_number}, supervisor {self._supervisor_id}")
         attempt = Attempt(
             workload=workload,

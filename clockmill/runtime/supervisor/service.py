@@ -20,6 +20,8 @@ from clockmill.runtime.supervisor.lease import Lease
 from clockmill.runtime.supervisor.loop import Loop, wake_on_signals
 from clockmill.runtime.supervisor.runner import Runner
 
+#: Between two complaints of logs that cannot be written: each output of each task could give one.
+_COMPLAINT_SECONDS = 60.0
 #: Seconds that a supervisor which holds nothing waits for a scheduler, and one that leaves for acknowledgements.
 _PATIENCE = 10.0
 _RELEASED = Ending("released", "Its supervisor was shut down.")
@@ -65,6 +67,7 @@ class Supervisor:
         self._release_at = math.inf
         self._leave_at = math.inf
         self._is_leaving = False
+        self._complain_at = 0.0
         self._lease = Lease()
         self._gateway = GatewayThread(self._loop, clock, settings.gateway, settings.gateway_spec)
         self._runner = Runner(
@@ -78,6 +81,7 @@ class Supervisor:
             most_log_bytes=settings.max_log_bytes,
             on_started=self._started,
             on_finished=self._finished,
+            on_lost=self._log_lost,
         )
         self._control = ControlServer(
             self._loop,
@@ -154,6 +158,13 @@ class Supervisor:
         message = report.to_json()
         self._reports[report.attempt_id] = message
         self._control.send({"op": "finished", "report": message})
+
+    def _log_lost(self, path: Path, why: str) -> None:
+        """Have the program that this one works for tell people: what it writes itself may well go to the same disk."""
+        now = self._clock.monotonic()
+        if self._control.is_controlled and now >= self._complain_at:
+            self._complain_at = now + _COMPLAINT_SECONDS
+            self._control.send({"op": "trouble", "text": f"the log of a task cannot be written: {path}: {why}"})
 
     # --- the end --------------------------------------------------------------------------------------------------
 
