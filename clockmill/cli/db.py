@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,12 @@ def migrate(app: App) -> None:
     from clockmill.cli import wiring
 
     config.create_home(app.settings)
-    _tell(wiring.migrate(app.settings))
+    began = app.clock.now()
+    done = wiring.migrate(app.settings)
+    _tell(done)
+    if done.before not in (None, done.after):
+        with closing(wiring.connect(app.settings)) as database:
+            _warn_of_older(database, began)
 
 
 @db.command()
@@ -93,16 +99,31 @@ def shell(app: App) -> None:
 
 def _refuse_while_used(app: App, database: Database) -> None:
     """A service must not lose its tables, and the runs it is at, under its feet."""
-    from clockmill.storage.components import at_work
-
     now = app.clock.now()
-    if found := database.read(lambda connection: at_work(connection, now)):
-        services = ", ".join(f"{each.name} (process {each.pid} on {each.host})" for each in found)
-        last = max(each.last_loop for each in found)
+    if found := _users(database, now):
+        last = max(found.values())
         raise UsageError(
-            f"The database is in use by {services}: stop that first. Last heard of {(now - last).seconds} s ago; "
-            "what was killed is forgotten after half a minute."
+            f"The database is in use by {', '.join(found)}: stop that first. Last heard of {(now - last).seconds} s "
+            "ago; what was killed is forgotten after half a minute."
         )
+
+
+def _warn_of_older(database: Database, began: datetime) -> None:
+    """What is at work since before the migration knows the tables as they were."""
+    if found := [name for name, seen_at in _users(database, began).items() if seen_at <= began]:
+        click.echo(
+            f"These were at work meanwhile, with the older tables; start them again: {', '.join(found)}.", err=True
+        )
+
+
+def _users(database: Database, now: datetime) -> dict[str, datetime]:
+    """Who uses the database, and when each was last heard of."""
+    from clockmill.storage.components import at_work
+    from clockmill.storage.worker_list import workers_at_work
+
+    services, workers = database.read(lambda c: (at_work(c, now), workers_at_work(c, now)))
+    found = {f"{each.name} (process {each.pid} on {each.host})": each.last_loop for each in services}
+    return found | {f"worker {each.id} (process {each.pid} on {each.host})": each.seen_at for each in workers}
 
 
 def _become(program: str, arguments: list[str], environment: dict[str, str]) -> None:

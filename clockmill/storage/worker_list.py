@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, bindparam, inspect, select, text
 
 from clockmill.storage.tables import Instant, supervisor
 
@@ -15,6 +15,8 @@ _S = supervisor.c
 _BEATS_MISSED = 3
 #: Of those that are gone, where each start makes a new one.
 _MOST_GONE = 100
+#: One that was silent for so long while no scheduler is there to say that it is gone does no work.
+_AT_WORK = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,18 @@ def list_workers(connection: Connection, gone_since: datetime | None) -> list[Wo
         found += connection.execute(_GONE, {"since": gone_since})
     # A supervisor of a scheduler is seen as well where several machines share the work; it serves no queues.
     return [WorkerRow(**row._mapping) for row in found if row.queues]
+
+
+def workers_at_work(connection: Connection, now: datetime) -> list[WorkerRow]:
+    """The workers that were heard of just now; none while the schema is another one than that of this program."""
+    inspector = inspect(connection)
+    if not inspector.has_table(supervisor.name):
+        return []
+    if not {column.name for column in _COLUMNS} <= {
+        column["name"] for column in inspector.get_columns(supervisor.name)
+    }:
+        return []
+    return [each for each in list_workers(connection, None) if now - each.seen_at <= _AT_WORK]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

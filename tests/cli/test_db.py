@@ -7,8 +7,10 @@ from click.testing import CliRunner, Result
 
 from clockmill.cli.main import cli
 from clockmill.clock import SystemClock
+from clockmill.protocols.workers import WorkerInfo
 from clockmill.storage import components
 from clockmill.storage.engine import Database
+from clockmill.storage.workers import give_up, register_worker
 
 
 def run(home: Path, *arguments: str) -> Result:
@@ -89,12 +91,30 @@ def test_what_loses_data_is_not_done_under_a_running_service(
 ) -> None:
     shutil.copyfile(sqlite_template, tmp_path / "clockmill.db")
     clock = SystemClock()
+    worker = WorkerInfo(id="w1", executor="celery", host="h", boot_id="b", pid=7, slots=1, queues=["q"], version="1")
     with closing(Database(f"sqlite:///{tmp_path / 'clockmill.db'}")) as database:
         database.write(lambda c: components.beat(c, "scheduler", "one", clock.now(), period_seconds=5))
+        database.write(lambda c: register_worker(c, worker, clock.now()))
 
         refused = run(tmp_path, "db", *verb, "--yes")
         database.write(lambda c: components.leave(c, "scheduler", "one"))
+        by_worker = run(tmp_path, "db", *verb, "--yes")
+        database.write(lambda c: give_up(c, "w1", "It left."))
 
-    assert refused.exit_code == 1
+    assert refused.exit_code == by_worker.exit_code == 1
     assert "in use by scheduler (process" in refused.stderr
+    assert "in use by worker w1 (process 7 on h): stop that first." in by_worker.stderr
     assert run(tmp_path, "db", *verb, "--yes").exit_code == 0
+
+
+def test_migrate_names_what_was_not_stopped_before(tmp_path: Path, sqlite_template: Path) -> None:
+    shutil.copyfile(sqlite_template, tmp_path / "clockmill.db")
+    run(tmp_path, "db", "downgrade", "0003", "--yes")
+    with closing(Database(f"sqlite:///{tmp_path / 'clockmill.db'}")) as database:
+        database.write(lambda c: components.beat(c, "scheduler", "one", SystemClock().now(), period_seconds=5))
+
+    done = run(tmp_path, "db", "migrate")
+
+    assert done.exit_code == 0
+    assert "These were at work meanwhile, with the older tables; start them again: scheduler (process" in done.stderr
+    assert run(tmp_path, "db", "migrate").stderr == ""
