@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from clockmill.errors import ConfigError
@@ -26,6 +27,9 @@ def remember(folder: Path, chosen: Mapping[str, str]) -> None:
     """
     for name, target in chosen.items():
         own = folder / name
+        with suppress(OSError, UnicodeDecodeError):
+            if (own / _FILE).read_text() == target:  # a scheduler comes back also while the disk is full
+                continue
         own.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = own / f".{_FILE}"
         draft.write_text(target)

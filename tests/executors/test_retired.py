@@ -13,6 +13,8 @@ from clockmill.testing.executor import ScriptedExecutor
 def test_one_that_was_chosen_here_is_made_from_where_its_class_was_last(tmp_path):
     remember(tmp_path, {"local": "local", "night": "my_pkg:Old"})
     remember(tmp_path, {"local": "local", "night": "my_pkg:New"})
+    (tmp_path / "night" / ".class").mkdir()  # where nothing can be written, what is known already is no trouble
+    remember(tmp_path, {"local": "local", "night": "my_pkg:New"})
     asked = []
 
     def make(name, target):
