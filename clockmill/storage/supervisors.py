@@ -10,16 +10,14 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from clockmill.storage.conditions import LIVE_ATTEMPT
 from clockmill.storage.tables import attempt, counter, supervisor
+from clockmill.storage.upsert import insert_missing
 
 
 def next_epoch(connection: Connection) -> int:
-    """A number higher than any given out before."""
+    """A number higher than any given out before, also when several ask for the first one at once."""
+    connection.execute(insert_missing(connection, counter).values(name="epoch", value=0))
     raised = update(counter).where(counter.c.name == "epoch").values(value=counter.c.value + 1)
-    value = connection.execute(raised.returning(counter.c.value)).scalar_one_or_none()
-    if value is None:
-        connection.execute(insert(counter).values(name="epoch", value=1))
-        return 1
-    return int(value)
+    return int(connection.execute(raised.returning(counter.c.value)).scalar_one())
 
 
 def register(
