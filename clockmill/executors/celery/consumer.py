@@ -25,7 +25,7 @@ _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 #: Bytes of a message that is read at all; a doorbell has some hundred.
 _LARGEST = 16_384
-#: Characters of what is wrong with one that are told.
+#: Characters of what is wrong with one, or with the broker, that are told.
 _SHOWN = 200
 #: Celery lets these win over what it is told.
 _OVERRIDES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_CONFIG_MODULE")
@@ -126,7 +126,7 @@ class Doorman:
         self._failures = 0
 
     def _lost(self, error: Exception) -> float:
-        reason = (str(error) or type(error).__name__).partition("\n")[0]
+        reason = (str(error) or type(error).__name__).partition("\n")[0][:_SHOWN]
         if not self._failures:
             log.warning("no broker, trying again; meanwhile free slots ask for work by themselves: %s", reason)
         self._failures += 1
