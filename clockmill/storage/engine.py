@@ -149,7 +149,9 @@ def _engine(url: URL, synchronous: str, pool_size: int) -> Engine:
             engine = create_engine(url, pool_size=pool_size, max_overflow=10) if url.database else create_engine(url)
             _prepare_sqlite(engine, synchronous)
             return engine
-        engine = create_engine(url, pool_size=pool_size, max_overflow=10, connect_args=liveness(url))
+        # What a server says in its own encoding could be bytes: those of one that knows none (SQL_ASCII).
+        arguments = {"client_encoding": "utf8", **liveness(url)}
+        engine = create_engine(url, pool_size=pool_size, max_overflow=10, connect_args=arguments)
         _prepare_postgres(engine)
         return engine
     except (ModuleNotFoundError, NoSuchModuleError) as error:
@@ -166,9 +168,21 @@ def liveness(url: URL) -> dict[str, Any]:
 def _prepare_postgres(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def on_connect(dbapi: Any, _record: object) -> None:
+        _check_encoding(dbapi)
         dbapi.autocommit = True
         dbapi.execute(f"SET idle_in_transaction_session_timeout = {round(_HUNG_SECONDS * 1000)}")
         dbapi.autocommit = False
+
+
+def _check_encoding(dbapi: Any) -> None:
+    encoding = dbapi.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        name = dbapi.info.dbname
+        dbapi.close()  # nobody else has it yet
+        raise DatabaseError(
+            f"The database {name!r} has the encoding {encoding}, and not UTF8, in which any text has room; make one "
+            "with: createdb --template=template0 --encoding=UTF8 NAME."
+        )
 
 
 def _prepare_sqlite(engine: Engine, synchronous: str) -> None:

@@ -50,6 +50,19 @@ def test_a_url_that_is_no_good_is_refused_at_once(url: str, message: str) -> Non
         Database(url)
 
 
+@pytest.mark.postgres
+def test_a_database_whose_texts_are_not_utf8_is_refused_with_what_to_do(postgres: PostgresServer) -> None:
+    engine = create_engine(postgres.url(), isolation_level="AUTOCOMMIT")
+    database = Database(postgres.url("without_letters"), clock=FakeClock())
+    with engine.connect() as connection:
+        connection.execute(text("CREATE DATABASE without_letters TEMPLATE template0 ENCODING 'SQL_ASCII'"))
+        with pytest.raises(DatabaseError, match=r"'without_letters' has the encoding SQL_ASCII, .* createdb"):
+            database.read(slots_of("x"))
+        database.close()
+        connection.execute(text("DROP DATABASE without_letters WITH (FORCE)"))
+    engine.dispose()
+
+
 def test_a_server_that_is_not_there_is_unavailable_in_one_line() -> None:
     database = Database(f"postgresql://me:s3cret@127.0.0.1:{free_port()}/x", clock=FakeClock())
     with pytest.raises(
