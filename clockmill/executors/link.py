@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clockmill.host import processes
-from clockmill.host.locks import is_held
+from clockmill.host.locks import is_held, kill_holder
 from clockmill.host.sockets import short_path
 from clockmill.host.wire import FrameReader, Message, encode
 from clockmill.ids import new_token
@@ -22,6 +22,8 @@ from clockmill.ids import new_token
 _READ_BYTES = 1 << 18
 _BACKLOG = 16
 _SEND_MILLISECONDS = 1000
+#: One that leaves so many greetings unanswered gets no new work.
+_SLOW_ANSWERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ class SupervisorFiles:
     def is_dead(self) -> bool:
         """Whether the lock is free: a fact of the kernel, not a guess."""
         return not is_held(self.path("lock"))
+
+    def kill(self) -> None:
+        """Kill the supervisor, which may hang. Its process id need not be known: it is whoever holds the lock."""
+        with contextlib.suppress(FileNotFoundError):
+            kill_holder(self.path("lock"), processes.LIFE_FD)
 
     def results(self) -> list[Message]:
         """The reports that the dead supervisor left."""
@@ -157,6 +164,8 @@ class SupervisorLink:
     """A connection to a supervisor, and what the executor knows about its slots.
 
     :param pid: its process id as far as known, 0 when not.
+    :ivar unanswered: greetings since it was last heard of.
+    :ivar verdict: why it was killed, empty when it was not.
     :raises OSError: when it cannot be connected to.
     """
 
@@ -167,6 +176,8 @@ class SupervisorLink:
         self.slots = 0
         self.held: set[str] = set()
         self.is_ending = False
+        self.unanswered = 0
+        self.verdict = ""
         self._reader = FrameReader()
         self._waiting = bytearray()
         self._socket = socket.socket(socket.AF_UNIX)
@@ -181,7 +192,8 @@ class SupervisorLink:
     @property
     def free(self) -> int:
         """How many attempts it could take now."""
-        return 0 if self.is_ending else max(0, self.slots - len(self.held))
+        takes_none = self.is_ending or self.unanswered > _SLOW_ANSWERS
+        return 0 if takes_none else max(0, self.slots - len(self.held))
 
     def fileno(self) -> int:
         """The descriptor of the connection."""
@@ -200,12 +212,18 @@ class SupervisorLink:
         while self._waiting and poller.poll(_SEND_MILLISECONDS) == [(self._socket.fileno(), select.POLLOUT)]:
             self._flush()
 
+    def greet(self) -> None:
+        """Say that its scheduler is there; a supervisor that does not hang answers at once."""
+        self.unanswered += 1
+        self.send({"op": "here"})
+
     def receive(self) -> tuple[list[Message], bool]:
         """What has arrived, and whether the connection is still there."""
         self._flush()
         messages: list[Message] = []
         try:
             while data := self._socket.recv(_READ_BYTES):
+                self.unanswered = 0
                 messages += self._reader.feed(data)
         except BlockingIOError:
             return messages, True

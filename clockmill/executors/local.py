@@ -25,6 +25,9 @@ _MAX_RELAUNCH_SECONDS = 30.0
 _SWEEP_SECONDS = 0.02
 #: How often a scheduler looks for supervisors that lost theirs, and says to its own that it is there.
 _ROUND_SECONDS = 5.0
+#: A supervisor that leaves so many greetings in a row unanswered hangs. What is counted are rounds, not seconds: this
+#: process may have been halted itself, or the machine suspended.
+_MOST_UNANSWERED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,16 +240,26 @@ class LocalExecutor:
     def _make_round(self) -> None:
         """Now and then: greet the supervisors, look for orphans, send home adopted ones that have nothing left."""
         now = self._clock.monotonic()
-        if self._epoch is None or self._is_draining or now < self._round_at:
+        if self._epoch is None or now < self._round_at:
             return
         self._round_at = now + _ROUND_SECONDS
         for link in self._links.values():
-            link.send({"op": "here"})
+            self._greet(link)
+        if self._is_draining:
+            return
         for link in [link for link in self._links.values() if link.slots][1:]:
             if not link.held and not link.is_ending:
                 link.is_ending = True
                 link.send({"op": "shutdown", "grace": 0})
         self._look_around()
+
+    def _greet(self, link: SupervisorLink) -> None:
+        """Greet a supervisor, or kill one that hangs: its tasks go on, and nobody ends them when they should end."""
+        if link.unanswered < _MOST_UNANSWERED:
+            link.greet()
+            return
+        link.verdict = f"It said nothing for {_MOST_UNANSWERED * _ROUND_SECONDS:g} s and was killed."
+        link.files.kill()
 
     def _look_around(self) -> None:
         for files in find_all(self._folder):
@@ -324,7 +337,7 @@ class LocalExecutor:
             return
         link.close()
         reason = "It was stopped." if link.is_ending else f"It died. {link.files.last_words()}".strip()
-        self._take_over(link.files, link.pid, reason)
+        self._take_over(link.files, link.pid, link.verdict or reason)
 
     def _sweep(self, supervisor_id: str) -> None:
         files, sweep, reason = self._sweeps[supervisor_id]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -51,3 +53,20 @@ class LifeLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def kill_holder(path: Path, descriptor: int) -> None:
+    """Kill the process that has the lock file open as that descriptor, though it may be halted; it may be gone."""
+    wanted = path.stat()
+    for pid in [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]:
+        with suppress(OSError):  # it is gone, or another user's
+            _kill_if(pid, Path(f"/proc/{pid}/fd/{descriptor}"), wanted)
+
+
+def _kill_if(pid: int, opened: Path, wanted: os.stat_result) -> None:
+    handle = os.pidfd_open(pid)  # before the look: what is found by it cannot be another process than what is killed
+    try:
+        if os.path.samestat(opened.stat(), wanted):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+    finally:
+        os.close(handle)

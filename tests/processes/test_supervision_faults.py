@@ -11,7 +11,7 @@ import pytest
 
 from clockmill.executors.base import Started, SupervisorUp
 from clockmill.host.processes import ATTEMPT_MARK, SUPERVISOR_MARK, children_of, marked
-from clockmill.testing.bench import ended
+from clockmill.testing.bench import PATIENCE, ended
 from clockmill.testing.clock import FakeClock
 
 pytestmark = pytest.mark.fault
@@ -91,6 +91,57 @@ def test_daemons_of_a_dead_supervisor_are_swept_too(bench, dies):
     assert select.select(handles, [], [], 0)[0] == handles  # all of them have ended
     for handle in handles:
         os.close(handle)
+
+
+def greeted(bench, executor, clock, seconds=5.0):
+    """What a scheduler hears as it greets its supervisors, so many seconds after it has done that last."""
+    clock.advance(seconds)
+    events = executor.events()
+    bench.queues[id(executor)].extend(events)
+    return events
+
+
+def hear(executor):
+    """Wait until a supervisor says something."""
+    assert select.select(executor.filenos(), [], [], PATIENCE)[0]
+
+
+def test_a_supervisor_that_hangs_for_a_minute_is_killed_with_its_tasks_and_replaced(bench):
+    bench.dag_file(WAIT)
+    clock = FakeClock()
+    executor = bench.executor(clock=clock)
+    first = bench.up(executor).supervisor
+    workload = started(bench, executor)
+
+    for seconds in [5.0] * 13 + [86_400.0]:  # one that answers is left alone; one halted with us was never greeted
+        assert greeted(bench, executor, clock, seconds) == []
+        hear(executor)
+    assert executor.events() == []
+
+    for pid in (*children_of(first.pid), first.pid):
+        os.kill(pid, signal.SIGSTOP)
+    for free in [{first.id: 3}] * 2 + [{}] * 10:
+        assert greeted(bench, executor, clock) == []
+        assert executor.free_slots() == free
+    with ended(first.pid):
+        greeted(bench, executor, clock)
+    down = bench.down(executor)
+    assert (down.supervisor_id, down.reason) == (first.id, "It said nothing for 60 s and was killed.")
+    assert marked(ATTEMPT_MARK, workload.attempt_id) == marked(SUPERVISOR_MARK, first.id) == []
+    assert bench.up(executor).supervisor.id != first.id
+
+
+def test_a_supervisor_that_hangs_keeps_no_scheduler_from_leaving(bench):
+    clock = FakeClock()
+    executor = bench.executor(clock=clock)
+    first = bench.up(executor).supervisor
+    os.kill(first.pid, signal.SIGSTOP)
+    executor.stop(0.0)
+    with ended(first.pid):
+        for _ in range(13):
+            greeted(bench, executor, clock)
+    assert bench.down(executor).supervisor_id == first.id
+    assert not executor.is_busy()
 
 
 @forked_or_fresh

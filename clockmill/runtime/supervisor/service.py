@@ -141,6 +141,8 @@ class Supervisor:
                     self._reports.pop(attempt_id, None)
             case "lease":
                 self._lease = Lease(until=message["until"], seconds=message["seconds"])
+            case "here":
+                self._control.send({"op": "here"})  # or it would be taken for one that hangs
             case "shutdown":
                 self._shut_down(message["grace"])
 
