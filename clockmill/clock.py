@@ -15,7 +15,18 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never steps, for durations and deadlines."""
+        """Seconds on a clock that never steps, for durations and deadlines.
+
+        It stands still while the machine is suspended: what nobody could do anything about is held against nobody.
+        """
+        ...
+
+    def since_boot(self) -> float:
+        """Seconds that go on while the machine is suspended; all its processes read the same.
+
+        For what was promised to other machines, which did not stand still meanwhile. Who waits for others has to use
+        :meth:`monotonic`: after a suspension they would seem to have been silent for all of it.
+        """
         ...
 
     def sleep(self, seconds: float) -> None:
@@ -31,6 +42,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def since_boot(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

@@ -154,7 +154,7 @@ class LeasedExecutor(Protocol):
     def grant(self, until: float, seconds: float, *, only: str | None = None) -> None:
         """Have a supervisor, or all, end everything before a moment, unless this is called again before it.
 
-        :param until: when nothing may run any more, in monotonic seconds of this host.
+        :param until: when nothing may run any more, as :meth:`~clockmill.clock.Clock.since_boot` counts on this host.
         :param seconds: how long such a lease is.
         """
         ...

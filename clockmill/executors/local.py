@@ -210,7 +210,7 @@ class LocalExecutor:
     def grant(self, until: float, seconds: float, *, only: str | None = None) -> None:
         """Have the supervisors end everything before a moment, unless this is called again before it.
 
-        :param until: when nothing may run any more, in monotonic seconds; a moment that has passed is now.
+        :param until: when nothing may run any more, in seconds since boot; a moment that has passed is now.
         :param seconds: how long such a lease is.
         :param only: this supervisor alone; None is all, and those that come later.
         """

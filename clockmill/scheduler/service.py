@@ -233,7 +233,7 @@ class SchedulerService:
 
         :param lease: for how long its supervisors may be silent after this, in seconds; None is as ever.
         """
-        moment = self._space.clock.now()
+        moment, sent_at = self._space.clock.now(), self._space.clock.since_boot()
         seconds = self._presence.lease if lease is None else lease
 
         def work(connection: Connection) -> tuple[bool, Found]:
@@ -241,7 +241,7 @@ class SchedulerService:
             return self._has_others(connection), self._presence.write(connection, seconds, moment)
 
         has_others, found = self._space.database.write(work)
-        self._presence.grant(found, seconds, now)
+        self._presence.grant(found, seconds, sent_at)
         self._meet(has_others)
         self._may_have_mail |= self._space.takes_mail  # without workers it is as rare as dead hosts
         if self._leases.run_once():

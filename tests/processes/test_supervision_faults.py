@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from clockmill.executors.base import Started, SupervisorUp
+from clockmill.executors.local import LocalExecutor
 from clockmill.host.processes import ATTEMPT_MARK, SUPERVISOR_MARK, children_of, marked
 from clockmill.testing.bench import PATIENCE, ended
 from clockmill.testing.clock import FakeClock
@@ -21,6 +23,17 @@ forked_or_fresh = pytest.mark.parametrize("kind", ["local", "subprocess"])
 WAIT = "import signal\ndef wait():\n    print('waiting', flush=True)\n    signal.pause()\n"
 #: Ends as soon as somebody opens the named pipe beside it for writing.
 GATE = "def gate(): open('gate').read()\n"
+
+
+#: A supervisor for which an hour passes, as in a machine that is suspended, once there is a file of that name.
+SUSPENDED = """
+import os
+from clockmill.clock import SystemClock
+from clockmill.runtime.supervisor.__main__ import main
+real = SystemClock.since_boot
+SystemClock.since_boot = lambda self: real(self) + 3600 * os.path.exists("suspended")
+main()
+"""
 
 
 def is_start(event) -> bool:
@@ -91,6 +104,17 @@ def test_daemons_of_a_dead_supervisor_are_swept_too(bench, dies):
     assert select.select(handles, [], [], 0)[0] == handles  # all of them have ended
     for handle in handles:
         os.close(handle)
+
+
+def test_a_lease_goes_on_while_the_machine_is_suspended_and_a_limit_of_time_does_not(bench, monkeypatch):
+    monkeypatch.setattr(LocalExecutor, "supervisor_command", lambda self: [sys.executable, "-P", "-c", SUSPENDED])
+    bench.dag_file(WAIT)
+    executor = bench.executor()
+    workload = started(bench, executor, execution_timeout=1800.0)
+    executor.grant(bench.clock.since_boot() + 1800.0, 1800.0)
+    (bench.home / "suspended").touch()
+    report = bench.finished(executor, workload)
+    assert (report.outcome, report.reason) == ("released", "Its worker could not say in time that it was still there.")
 
 
 def greeted(bench, executor, clock, seconds=5.0):

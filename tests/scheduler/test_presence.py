@@ -49,7 +49,7 @@ class Side:
     leases: Leases
 
     def beat(self, seconds: float) -> None:
-        sent_at = self.space.clock.monotonic()
+        sent_at = self.space.clock.since_boot()
         moment = self.space.clock.now()
         found = self.space.database.write(lambda connection: self.presence.write(connection, seconds, moment))
         self.presence.grant(found, seconds, sent_at)

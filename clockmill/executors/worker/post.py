@@ -30,7 +30,7 @@ class Post:
     :ivar is_registered: whether the id is known where the work comes from.
     :ivar is_leaving: whether goodbye is being said; nothing else may be said after that.
     :ivar has_left: whether it was heard.
-    :ivar lease_ends: when nothing may run any more unless another letter is answered, in monotonic seconds.
+    :ivar lease_ends: when nothing may run any more unless another letter is answered, in seconds since boot.
     """
 
     def __init__(self, setup: WorkerSetup, ring: Callable[[], None]) -> None:
@@ -141,7 +141,7 @@ class Post:
             nonlocal sent_at
             if self._gateway is None:
                 self._gateway = self._setup.connect()
-            sent_at = self._clock.monotonic()
+            sent_at = self._clock.since_boot()
             return work(self._gateway)
 
         def finish(result: Any, error: Exception | None) -> None:

@@ -12,7 +12,8 @@ class Lease:
 
     So they have to be gone by then, though the worker itself may hang or be dead: the supervisor sees to it.
 
-    :param until: when the last process has to be gone, in monotonic seconds, which all processes of a host share.
+    :param until: when the last process has to be gone, in seconds since boot, which all processes of a host share, and
+        which go on while it is suspended: so does the time of who else may run the tasks.
     :param seconds: how long a lease is.
     """
 

@@ -25,6 +25,8 @@ _COMPLAINT_SECONDS = 60.0
 #: Seconds that a supervisor which holds nothing waits for a scheduler, and one that leaves for acknowledgements.
 _PATIENCE = 10.0
 _RELEASED = Ending("released", "Its supervisor was shut down.")
+#: How long it may wait, in seconds, while a lease holds: a wait stands still while the machine is suspended.
+_LEASE_LOOK = 1.0
 _EXPIRED = Ending("released", "Its worker could not say in time that it was still there.")
 
 
@@ -180,21 +182,26 @@ class Supervisor:
 
     def _due(self) -> float:
         alone = math.inf if self._control.is_controlled else self._alone_since + self._lonely_limit()
-        return min(self._runner.due, self._gateway.due, self._release_at, self._leave_at, alone, self._expires_at())
+        look = self._clock.monotonic() + min(self._expires_in(), _LEASE_LOOK) if self._is_leased else math.inf
+        return min(self._runner.due, self._gateway.due, self._release_at, self._leave_at, alone, look)
 
-    def _expires_at(self) -> float:
-        if self._lease.until == math.inf or not self._runner.goes_on:
-            return math.inf
-        return self._lease.stop_at(self._runner.longest_grace)
+    @property
+    def _is_leased(self) -> bool:
+        """Whether a lease limits how long something may go on."""
+        return self._lease.until < math.inf and self._runner.goes_on
+
+    def _expires_in(self) -> float:
+        """Seconds until what runs has to be told to end."""
+        return self._lease.stop_at(self._runner.longest_grace) - self._clock.since_boot()
 
     def _lonely_limit(self) -> float:
         holds_anything = self._runner.held or self._reports
         return self._settings.orphan_grace if holds_anything else min(_PATIENCE, self._settings.orphan_grace)
 
     def _check_lease(self, now: float) -> None:
-        if now >= self._expires_at():
+        if self._is_leased and self._expires_in() <= 0:
             self._runner.stop(self._runner.held, _EXPIRED)
-            self._runner.hasten(self._lease.until)
+            self._runner.hasten(now + self._lease.until - self._clock.since_boot())
 
     def _check_end(self, now: float) -> None:
         is_alone = not self._control.is_controlled and now >= self._alone_since + self._lonely_limit()

@@ -68,7 +68,7 @@ class Presence:
     def grant(self, found: Found, seconds: float, sent_at: float) -> None:
         """Pass on, after the commit, what it was worth.
 
-        :param sent_at: when :meth:`write` began, in monotonic seconds.
+        :param sent_at: when :meth:`write` began, in seconds since boot.
         """
         untrusted = {ident for ident, each in found.items() if not each.is_alive}
         for ident in sorted(untrusted - self._space.untrusted):
