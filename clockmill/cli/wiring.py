@@ -209,7 +209,7 @@ def make_scheduler(settings: Settings, database: Database, clock: Clock, *, grac
 
     executors, retired = make_executors(settings, database, clock)
     listener = listen_for_calls(database, settings.run_folder, f"scheduler-{os.getpid()}")
-    return SchedulerService(database, clock, settings, executors, listener, retired=retired, grace=grace)
+    return SchedulerService(database.by_keys(), clock, settings, executors, listener, retired=retired, grace=grace)
 
 
 def make_dag_processor(settings: Settings, database: Database, clock: Clock) -> DagProcessor:
@@ -335,7 +335,7 @@ def make_web_server(
     from clockmill.storage.worker_gateway import DatabaseWorkerGateway
     from clockmill.webserver.execution import create_execution_app, mounted
 
-    workers = DatabaseWorkerGateway(database, settings.run_folder, clock, log_keeper(settings))
+    workers = DatabaseWorkerGateway(database.by_keys(), settings.run_folder, clock, log_keeper(settings))
     reads = DatabaseGateway(database, Cipher(settings.keys_folder / KEY_FILE))
     both = mounted(create_execution_app(workers, reads, workers_secret(settings), clock), app)
     return WebServer(both, sock, settings.webserver.threads, max_body=MOST_BYTES)

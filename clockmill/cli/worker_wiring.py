@@ -152,7 +152,7 @@ def _gateway_opener(settings: Settings, clock: Clock) -> Callable[[], WorkerGate
         from clockmill.storage.worker_gateway import DatabaseWorkerGateway
 
         keeper = wiring.log_keeper(settings)
-        return DatabaseWorkerGateway(wiring.connect(settings), settings.run_folder, clock, keeper)
+        return DatabaseWorkerGateway(wiring.connect(settings).by_keys(), settings.run_folder, clock, keeper)
 
     return by_http if settings.workers.api_url else by_database
 

@@ -82,7 +82,12 @@ class DatabaseSettings:
         "SQLite's synchronous pragma; NORMAL is faster and may lose the last moments when the power fails.",
         choices=("FULL", "NORMAL"),
     )
-    pool_size: int = option(5, "How many connections each process keeps open.", minimum=1, maximum=1_000)
+    pool_size: int = option(
+        5,
+        "How many connections each process keeps open; with PostgreSQL, a scheduler or web server as many twice.",
+        minimum=1,
+        maximum=1_000,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,10 @@ _LIVENESS: dict[str, int] = {
 }
 #: A process that hangs in the middle of a transaction loses it then, and with it what it has locked.
 _HUNG_SECONDS = 20.0
+_CAREFUL = f"SET idle_in_transaction_session_timeout = {round(_HUNG_SECONDS * 1000)}"
+#: PostgreSQL keeps the plan that it made for a statement while the tables were new and empty, and for some tables that
+#: are emptied all the time it never learns better: it reads all of a table to find the three rows that it is asked for.
+_BY_KEY = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
 
 
 class DatabaseUnavailable(DatabaseError):
@@ -56,19 +60,43 @@ class Database:
 
     :param url: a SQLAlchemy URL; ``sqlite:///PATH`` and ``postgresql+psycopg://...`` are supported.
     :param synchronous: SQLite's ``synchronous`` pragma, ``FULL`` or ``NORMAL``.
+    :param goes_by_keys: as :meth:`by_keys` gives it.
     :raises DatabaseError: when the URL cannot be understood or its driver is not installed.
     """
 
-    def __init__(self, url: str, *, clock: Clock | None = None, synchronous: str = "FULL", pool_size: int = 5) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock | None = None,
+        synchronous: str = "FULL",
+        pool_size: int = 5,
+        goes_by_keys: bool = False,
+    ) -> None:
         self.url = _parsed(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._clock = clock or SystemClock()
-        self.engine = _engine(self.url, synchronous, pool_size)
+        self._pool_size = pool_size
+        self._by_keys: Database | None = None
+        self.engine = _engine(self.url, synchronous, pool_size, goes_by_keys)
 
     @property
     def sqlite_path(self) -> Path | None:
         """The file of an SQLite database; None for a server or a database in memory."""
         return Path(self.url.database) if self.is_sqlite and self.url.database else None
+
+    def by_keys(self) -> Database:
+        """The same database, by connections of its own, for a service whose every statement finds few rows by an index.
+
+        There PostgreSQL's planner is not asked whether to read a whole table instead; pages and commands ask it. It is
+        closed with this one.
+        """
+        if self.is_sqlite:
+            return self
+        if self._by_keys is None:
+            url = self.url.render_as_string(hide_password=False)
+            self._by_keys = Database(url, clock=self._clock, pool_size=self._pool_size, goes_by_keys=True)
+        return self._by_keys
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in one transaction and commit it.
@@ -86,6 +114,8 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        if self._by_keys is not None:
+            self._by_keys.close()
 
     def _once(self, work: Callable[[Connection], T]) -> T:
         with self.engine.connect().execution_options(clockmill_write=True) as connection:
@@ -143,7 +173,7 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _engine(url: URL, synchronous: str, pool_size: int) -> Engine:
+def _engine(url: URL, synchronous: str, pool_size: int, goes_by_keys: bool) -> Engine:
     try:
         if url.get_backend_name() == "sqlite":
             engine = create_engine(url, pool_size=pool_size, max_overflow=10) if url.database else create_engine(url)
@@ -152,7 +182,7 @@ def _engine(url: URL, synchronous: str, pool_size: int) -> Engine:
         # What a server says in its own encoding could be bytes: those of one that knows none (SQL_ASCII).
         arguments = {"client_encoding": "utf8", **liveness(url)}
         engine = create_engine(url, pool_size=pool_size, max_overflow=10, connect_args=arguments)
-        _prepare_postgres(engine)
+        _prepare_postgres(engine, f"{_CAREFUL}; {_BY_KEY}" if goes_by_keys else _CAREFUL)
         return engine
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise DatabaseError(
@@ -165,12 +195,12 @@ def liveness(url: URL) -> dict[str, Any]:
     return {name: value for name, value in _LIVENESS.items() if name not in url.query}
 
 
-def _prepare_postgres(engine: Engine) -> None:
+def _prepare_postgres(engine: Engine, settings: str) -> None:
     @event.listens_for(engine, "connect")
     def on_connect(dbapi: Any, _record: object) -> None:
         _check_encoding(dbapi)
         dbapi.autocommit = True
-        dbapi.execute(f"SET idle_in_transaction_session_timeout = {round(_HUNG_SECONDS * 1000)}")
+        dbapi.execute(settings)
         dbapi.autocommit = False
 
 
