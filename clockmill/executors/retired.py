@@ -7,6 +7,7 @@ what it runs ends, and to give it nothing new.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ def remember(folder: Path, chosen: Mapping[str, str]) -> None:
             if (own / _FILE).read_text() == target:  # a scheduler comes back also while the disk is full
                 continue
         own.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = own / f".{_FILE}"
+        draft = own / f".{_FILE}.{os.getpid()}"  # several schedulers of a home may begin at once
         draft.write_text(target)
         draft.replace(own / _FILE)
 

@@ -6,12 +6,12 @@ again, and take the old one away.
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clockmill.errors import ConfigError
+from clockmill.host.keys import create_once
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -30,16 +30,7 @@ def create_key_file(path: Path) -> bool:
     """
     from cryptography.fernet import Fernet  # only commands that touch secrets pay for loading it
 
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return False
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(Fernet.generate_key() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return True
+    return not path.exists() and create_once(path, Fernet.generate_key() + b"\n")
 
 
 class Cipher:

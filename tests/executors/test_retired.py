@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 
 from clockmill.clock import SystemClock
 from clockmill.errors import ConfigError
@@ -13,7 +16,7 @@ from clockmill.testing.executor import ScriptedExecutor
 def test_one_that_was_chosen_here_is_made_from_where_its_class_was_last(tmp_path):
     remember(tmp_path, {"local": "local", "night": "my_pkg:Old"})
     remember(tmp_path, {"local": "local", "night": "my_pkg:New"})
-    (tmp_path / "night" / ".class").mkdir()  # where nothing can be written, what is known already is no trouble
+    (tmp_path / "night" / f".class.{os.getpid()}").mkdir()  # where nothing can be written, what is known is no trouble
     remember(tmp_path, {"local": "local", "night": "my_pkg:New"})
     asked = []
 
@@ -23,6 +26,19 @@ def test_one_that_was_chosen_here_is_made_from_where_its_class_was_last(tmp_path
 
     assert list(revive(tmp_path, {"night", "of-another-host"}, make)) == ["night"]
     assert asked == [("night", "my_pkg:New")]
+
+
+def test_schedulers_of_one_home_may_begin_at_the_same_moment(tmp_path):
+    program = """
+import sys
+from pathlib import Path
+from clockmill.executors.retired import remember
+for number in range(500):
+    remember(Path(sys.argv[1]), {"local": f"{sys.argv[2]}{number}"})
+"""
+    both = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path), name]) for name in ("one", "two")]
+    assert [each.wait() for each in both] == [0, 0]
+    assert (tmp_path / "local" / "class").read_text() in {"one499", "two499"}
 
 
 def test_one_that_cannot_be_made_any_more_is_left_out_with_a_warning(tmp_path, caplog):
