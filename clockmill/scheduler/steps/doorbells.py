@@ -55,11 +55,13 @@ class Doorbells:
     def offer(self, connection: Connection, room: dict[str, QueueRoom], effects: Effects, now: datetime) -> None:
         """Write down what this transaction offers, and what is to be rung for after it.
 
-        Where there are other schedulers, what they write at the same time is not seen: then all bells are rung.
-
         :param room: as it was when the transaction began to offer.
         """
         silent = {(name, queue) for name, each in room.items() for queue in each.saturated}
+        # A worker that told of an end, and was given nothing for it, asks again seconds later, with its next beat.
+        # While another scheduler has that end in a transaction, the worker is full as seen from here, and what is
+        # offered here is not seen from there: neither would ring. A bell too many costs a message, and a worker that
+        # is full gives it back.
         if self._space.has_peers:
             silent.clear()
         rung = [(name, workload.queue) not in silent for name, workload in effects.offers]
