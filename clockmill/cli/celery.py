@@ -78,14 +78,14 @@ def worker(
     from clockmill.executors.celery.executor import need_celery
 
     need_celery()
-    from clockmill.cli import worker_wiring
+    from clockmill.cli import celery_wiring
 
     served = _queue_names(queues)
     if name is not None and (problem := id_problem("worker", name)):
         raise UsageError(problem)
     config.create_home(app.settings)
     servicelog.set_up(app.settings)
-    agent, doorman = worker_wiring.make_celery_worker(
+    agent, doorman = celery_wiring.make_celery_worker(
         app.settings, app.clock, executor=executor, queues=served, slots=concurrency, resources=resources, name=name
     )
     with Crew() as crew:

@@ -1,4 +1,8 @@
-"""Puts workers together, as :mod:`clockmill.cli.wiring` does the other programs."""
+"""Puts workers together, as :mod:`clockmill.cli.wiring` does the other programs.
+
+:func:`worker_setup` and :func:`make_worker` are there for packages with a brokered executor, too: the program that they
+bring for its workers is made of these.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +25,6 @@ from clockmill.errors import UsageError, did_you_mean
 from clockmill.executors import registry
 from clockmill.executors.base import Executor
 from clockmill.executors.capacity import offered_resources
-from clockmill.executors.celery.consumer import Doorman
-from clockmill.executors.celery.doorbell import BrokerOptions
-from clockmill.executors.celery.ear import Listening
-from clockmill.executors.celery.executor import CeleryExecutor, need_transport
 from clockmill.executors.setup import ExecutorSetup
 from clockmill.executors.worker import HomeLogs, Worker, WorkerSetup
 from clockmill.protocols.workers import WorkerGateway
@@ -33,24 +33,23 @@ from clockmill.storage.crypto import KEY_FILE
 log = logging.getLogger(__name__)
 
 
-def make_celery_worker(
+def worker_setup(
     settings: Settings,
     clock: Clock,
+    kind: type[Executor],
     *,
-    executor: str | None,
-    queues: Sequence[str],
-    slots: int | None,
-    resources: str | None,
-    name: str | None,
-) -> tuple[Worker, Doorman]:
-    """A worker, and who listens to the broker for it.
+    executor: str | None = None,
+    slots: int | None = None,
+    resources: str | None = None,
+) -> ExecutorSetup:
+    """What the settings say of the executor whose offers a worker is to take, its options with it.
 
-    :param executor: the name of the executor; None for the only one of its kind.
-    :param slots: how many tasks it runs at once; None leaves that to the settings.
+    :param kind: the class of that executor.
+    :param executor: its name; None for the only one of its kind.
+    :param slots: how many tasks the worker runs at once; None leaves that to the settings.
     :param resources: what it offers, as in ``gpu=1,memory=12GB``; None leaves that to the settings.
-    :param name: tells apart the workers of this home; None for the name of the executor.
     :raises DatabaseError: when it asks the database itself, which is not as it should be.
-    :raises UsageError: when there is no such executor, or the name is taken.
+    :raises UsageError: when there is no such executor, or the settings are of no use to a worker.
     """
     if settings.workers.api_url and find_spec("urllib3") is None:
         raise UsageError("[workers] api_url needs urllib3, which is not installed: pip install 'clockmill[remote]'.")
@@ -62,20 +61,20 @@ def make_celery_worker(
             "and change what they run",
             settings.workers.api_url,
         )
-    chosen = _executor_of_kind(settings, CeleryExecutor, executor)
-    setup = wiring.executor_setup(settings, clock, chosen, CeleryExecutor, task_gateway(settings, clock))
+    chosen = _executor_of_kind(settings, kind, executor)
+    setup = wiring.executor_setup(settings, clock, chosen, kind, task_gateway(settings, clock))
     setup = setup if slots is None else replace(setup, slots=slots)
-    setup = setup if resources is None else replace(setup, resources=offered_resources("--resources", resources))
-    options = BrokerOptions.of(setup)
-    need_transport(options.url)
-    agent = _make_worker(settings, clock, setup, name or chosen, queues)
-    listening = Listening(options=options, queues=queues, name=name or chosen, slots=setup.slots)
-    doorman = Doorman(listening, knock=agent.knock, nudge=agent.nudge, clock=clock)
-    agent.door.attend(missed=doorman.missed, welcome=doorman.welcome)
-    return agent, doorman
+    return setup if resources is None else replace(setup, resources=offered_resources("--resources", resources))
 
 
-def _make_worker(settings: Settings, clock: Clock, setup: ExecutorSetup, name: str, queues: Sequence[str]) -> Worker:
+def make_worker(settings: Settings, setup: ExecutorSetup, queues: Sequence[str], *, name: str | None = None) -> Worker:
+    """A worker that takes what is offered in some queues. It needs nobody who rings, but finds its work sooner by that.
+
+    :param setup: as :func:`worker_setup` gives it.
+    :param name: tells apart the workers of this home; None for the name of the executor.
+    :raises UsageError: when the name is taken.
+    """
+    name, clock = name or setup.name, setup.clock
     connect = _gateway_opener(settings, clock)
     run_folder = settings.run_folder / "workers" / name
     shipper = wiring.make_log_shipper(settings, clock, run_folder / "logs", connect)
@@ -98,19 +97,21 @@ def _make_worker(settings: Settings, clock: Clock, setup: ExecutorSetup, name: s
 
 def _executor_of_kind(settings: Settings, kind: type[Executor], name: str | None) -> str:
     """The name of the executor of that kind that the settings have, or the one of that name."""
+    shown = kind.__name__.removesuffix("Executor").lower()
     chosen = registry.chosen(settings.core.executor)
     found = [each for each, target in chosen.items() if issubclass(registry.load(target), kind)]
     if name in found:
         return name
     if not found:
         raise UsageError(
-            f"Of the executors {', '.join(chosen)} none is of the kind celery: put celery into [core] executor, on "
+            f"Of the executors {', '.join(chosen)} none is of the kind {shown}: put {shown} into [core] executor, on "
             "this machine as on that of the scheduler."
         )
     if name is not None:
-        raise UsageError(f"No executor of the kind celery is named {name!r}.{did_you_mean(name, found)}")
+        raise UsageError(f"No executor of the kind {shown} is named {name!r}.{did_you_mean(name, found)}")
     if len(found) > 1:
-        raise UsageError(f"Several executors are of the kind celery: say with --executor which, {', '.join(found)}.")
+        which = ", ".join(found)
+        raise UsageError(f"Several executors are of the kind {shown}: say with --executor which, {which}.")
     return found[0]
 
 

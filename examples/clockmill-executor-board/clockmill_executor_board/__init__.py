@@ -46,6 +46,10 @@ class BoardExecutor(BrokeredExecutor):
                 if self._notes is not None:
                     self._notes.put_nowait(each)
 
+    def worker_command(self, queues: Sequence[str]) -> str:
+        """What a scheduler tells people to type that finds no worker."""
+        return f"clockmill-board-worker {' '.join(queues)}"
+
     def stop(self, grace: float) -> None:
         """Write no more."""
         super().stop(grace)
