@@ -193,7 +193,9 @@ class Mill:
         return [pid for pid in pids if mark_of(pid, "CLOCKMILL_HOME") == str(self.home)]
 
     def kill_all(self) -> None:
-        """Kill the whole tree, with nobody left to notice anything."""
+        """Kill the whole tree, those first who would notice what becomes of the others."""
+        for service in self.services:
+            service.process.kill()
         while found := self.processes():
             for pid in found:
                 kill(pid)
