@@ -145,7 +145,11 @@ class SchedulerService:
 
         An outage of the database is waited out; everything else that goes wrong ends the service.
         """
-        life = LifeLock(self._lives, self._instance).hold()
+        life = LifeLock(self._lives, self._instance)
+        with contextlib.suppress(
+            OSError
+        ):  # without it, as on a full disk, it is only shown for longer once it was killed
+            life.hold()
         is_started = False
         while not stop.is_set():
             try:
