@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.cli.test_end_to_end import eventually
+
 pytestmark = [pytest.mark.timeout(180), pytest.mark.fault]
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +62,7 @@ def test_an_executor_of_another_package_runs_the_tasks_that_name_it(program: Any
     (program.home / "clockmill.toml").write_text('[core]\nexecutor = "local,nice"\n[executor.nice]\nniceness = 7\n')
     (program.home / "dags" / "mixed.py").write_text(DAG_FILE)
     start(home=program.home).ready()
+    eventually(lambda: program.json("dags", "list"))
     program.ok("dags", "trigger", "mixed", "--run-id", "one", "--wait")
     assert "niceness 7" in program.ok("tasks", "logs", "mixed", "one", "does_not")
     (error,) = program.json("dags", "list-import-errors")

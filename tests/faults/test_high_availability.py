@@ -104,6 +104,7 @@ def test_a_machine_that_hangs_longer_than_its_lease_has_ended_its_tasks_before_a
     one.trigger("long", "l")
     one.wait_for_entries("START", 2)
     second = two.start("scheduler", "--grace", "5")
+    wait_until(lambda: len(instances(two, "scheduler")) == 2, "both schedulers", tell=two.tell)
     wait_until(lambda: leases(one) == {6.0}, "a short lease, now that there is another one", tell=one.tell)
 
     first.process.send_signal(signal.SIGSTOP)
