@@ -127,7 +127,6 @@ def _mind_the_scheduler(answer: Explanation, subject: Subject) -> None:
         return
     if gone := service_gone(subject, "scheduler"):
         answer.details.insert(0, gone)
-        answer.changes_at = None
 
 
 def _fill(answer: Explanation, subject: Subject) -> None:
