@@ -75,7 +75,7 @@ class Ledger:
             name = task.executor or self._default
             totals[LimitKey(LimitKind.EXECUTOR, name)] = self._executors.get(name, 0)
             if name in self._queues:
-                totals[_queue_key(name, task.queue)] = self._queues[name][task.queue]
+                totals[_queue_key(name, task.queue)] = self._queues[name].of(task.queue)
         return totals
 
     def lacking_nothing_else(self, tasks: Collection[ReadyTask]) -> set[str]:
@@ -188,17 +188,23 @@ def full_queues(
     queues: Mapping[str, QueueRoom], default: str, used: Mapping[LimitKey, int]
 ) -> frozenset[tuple[str, str]]:
     """The queues to which nothing more is offered, each with its executor, which is empty too for the default."""
+    known = {(name, queue) for name, room in queues.items() for queue in room.known}
+    taken_from = {_queue_of(key) for key in used if key.kind is LimitKind.QUEUE}
     full = {
         (name, queue)
-        for name, rooms in queues.items()
-        for queue, room in rooms.items()
-        if used.get(_queue_key(name, queue), 0) >= room
+        for name, queue in known | taken_from
+        if used.get(_queue_key(name, queue), 0) >= queues[name].of(queue)
     }
     return frozenset(full | {("", queue) for name, queue in full if name == default})
 
 
 def _queue_key(executor: str, queue: str) -> LimitKey:
-    return LimitKey(LimitKind.QUEUE, f"{executor} {queue}")
+    return LimitKey(LimitKind.QUEUE, f"{executor} {queue}")  # no name of an executor has a space in it
+
+
+def _queue_of(key: LimitKey) -> tuple[str, str]:
+    executor, _, queue = key.name.partition(" ")
+    return executor, queue
 
 
 def _run_limit(dag_run_id: int) -> LimitKey:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -216,25 +216,27 @@ _LIVE = (
 )
 
 
-class QueueRoom(dict[str, int]):
+@dataclass(frozen=True, slots=True)
+class QueueRoom:
     """How many attempts more may be made for each queue of an executor.
 
     Each queue has a room of its own: what nobody takes from one must not keep workers of another waiting.
 
+    :ivar known: the room of each queue that somebody serves or that something waits in.
     :ivar saturated: the queues whose workers all have as many attempts as they can run at once.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.saturated: set[str] = set()
+    known: dict[str, int] = field(default_factory=dict)
+    saturated: set[str] = field(default_factory=set)
 
-    def __missing__(self, queue: str) -> int:
-        return self.setdefault(queue, _LEAST_ROOM)
+    def of(self, queue: str) -> int:
+        """The room of one queue; where nobody serves it and nothing waits in it, the least that there is."""
+        return self.known.get(queue, _LEAST_ROOM)
 
     @property
     def total(self) -> int:
-        """Of all queues that somebody serves or that something waits in; while there is none, that of any."""
-        return sum(self.values()) if self else _LEAST_ROOM
+        """Of all queues that are known; while there is none, that of any."""
+        return sum(self.known.values()) if self.known else _LEAST_ROOM
 
 
 def room_for_offers(
@@ -246,7 +248,7 @@ def room_for_offers(
     lately: more would only take from the order of priorities.
 
     :param lately: by executor and queue, how many attempts ended within the time that another one may well wait.
-    :returns: by executor; a queue that nobody serves and nothing waits in has the least room that there is.
+    :returns: by executor.
     """
     rooms = {name: QueueRoom() for name in executors}
     slots: dict[tuple[str, str], int] = {}
@@ -260,7 +262,7 @@ def room_for_offers(
         name, queue = key
         if name in rooms:
             wanted = slots.get(key, 0) + max(slots.get(key, 0), lately.get(key, 0))
-            rooms[name][queue] = max(0, max(_LEAST_ROOM, wanted) - live.get(key, 0))
+            rooms[name].known[queue] = max(0, max(_LEAST_ROOM, wanted) - live.get(key, 0))
     for name, queue in slots.keys() - idle:
         if name in rooms:
             rooms[name].saturated.add(queue)

@@ -78,7 +78,7 @@ def worker_reasons(subject: Subject, executor: str, *, is_offered: bool = False)
         find = partial(live_holders, connection, supervisors=[each.id for each in awake])
         text = f"Every slot of {whose} the queue {queue!r} of {executor} is taken: {_load(awake)}."
         yield Reason(text, lambda: holders_of(find()))
-    if not is_offered and room_for_offers(connection, [executor], {})[executor][queue] == 0:
+    if not is_offered and room_for_offers(connection, [executor], {})[executor].of(queue) == 0:
         yield Reason(f"As many tasks of the queue {queue!r} as {executor} offers at once wait for workers already.")
 
 
