@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -25,6 +24,7 @@ from kombu.asynchronous import set_event_loop
 
 from clockmill.executors.celery.app import bell_queue, make_app, nudge_exchange
 from clockmill.executors.celery.doorbell import BrokerOptions
+from clockmill.host.bell import Bell
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +90,9 @@ class Ear:
         self._is_welcome = is_welcome
         self._is_consuming = True
         self._consumer: Any = None
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bell = Bell()
         self._answered: deque[tuple[Any, bool]] = deque()
         self._end: BaseException | None = None
-        self._is_open = True
-        self._closing = threading.Lock()
         self._error: Exception | None = None
 
     def listen(self) -> Exception | None:
@@ -116,9 +114,7 @@ class Ear:
         except Exception as error:  # noqa: BLE001 - brokers and their clients fail in many ways
             self._error = self._error or error
         finally:
-            with self._closing:
-                self._is_open = False
-                os.close(self._bell)
+            self._bell.close()
         if self._error is None and self._end is None:
             return RuntimeError("Celery has ended it")
         return self._error
@@ -137,9 +133,7 @@ class Ear:
 
     def look(self) -> None:
         """Have the loop look, from any thread, at what is asked of it."""
-        with self._closing:
-            if self._is_open:
-                os.eventfd_write(self._bell, 1)
+        self._bell.ring()
 
     def _app(self) -> Any:
         app = make_app(self._options)
@@ -173,8 +167,7 @@ class Ear:
 
         A doorbell that cannot be acknowledged would be held against this connection for good.
         """
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._bell)
+        self._bell.hush()
         self._turn_to(self._is_welcome())  # before doorbells go back, which would come here again
         while self._answered:
             message, is_sent_away = self._answered.popleft()
@@ -197,7 +190,7 @@ class Ear:
     def ready(self, consumer: Any, hub: Any) -> None:
         """Have the loop of Celery wake up when something was answered."""
         self._consumer = consumer
-        hub.add_reader(self._bell, self.wake)
+        hub.add_reader(self._bell.fileno(), self.wake)
         self.look()
         self._on_ready()
 

@@ -6,10 +6,8 @@ another. Whoever rings the doorbells is not its business.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
-import os
 import select
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -18,16 +16,18 @@ from concurrent.futures import Future
 from clockmill.errors import GatewayUnavailable, WorkerGone
 from clockmill.executors.base import Finished, Started, SupervisorDown, SupervisorUp
 from clockmill.executors.local import LocalExecutor
-from clockmill.executors.worker import ahead
 from clockmill.executors.worker.ahead import Ahead
 from clockmill.executors.worker.background import BackgroundCalls
 from clockmill.executors.worker.bundles import BundleFetcher
 from clockmill.executors.worker.desk import Desk
 from clockmill.executors.worker.door import Door
+from clockmill.executors.worker.leaving import Leaving, Phase, Remains
+from clockmill.executors.worker.line import Line
 from clockmill.executors.worker.lock import WorkerLock
 from clockmill.executors.worker.post import Post
 from clockmill.executors.worker.setup import WorkerSetup
-from clockmill.protocols import AttemptReport, Workload
+from clockmill.host.bell import Bell
+from clockmill.protocols import AttemptReport
 from clockmill.protocols.workers import Exchange, ExchangeAnswer
 from clockmill.state import Outcome
 
@@ -51,22 +51,18 @@ class Worker:
         self._lock = WorkerLock(setup.executor.run_folder, setup.name)
         self._executor = LocalExecutor(setup.executor)
         self._logs = setup.logs
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bell = Bell()
         self.door = Door()
         self._calls: deque[Callable[[], None]] = deque()
         self._desk = Desk()
-        self._post = Post(setup, self._ring)
-        self._bundles = BundleFetcher(setup, BackgroundCalls("bundles", self._ring))
+        self._post = Post(setup, self._bell.ring)
+        self._bundles = BundleFetcher(setup, BackgroundCalls("bundles", self._bell.ring))
         self._places: dict[str, str] = {}  # attempt -> its supervisor
-        self._to_submit: deque[tuple[float, Workload]] = deque()  # with the moment since when each could begin
+        self._line = Line()
         self._ahead = Ahead(setup.slots)
         self._previous = list(self._lock.previous)
-        self._is_draining = False
-        self._is_stopping = False
-        self._is_ending = False
-        self._end_by = math.inf
+        self._leaving = Leaving(setup.farewell)
         self._granted = 0.0
-        self._has_left = False
 
     # --- what others ask of it, from any thread ----------------------------------------------------------------------
 
@@ -104,7 +100,7 @@ class Worker:
         try:
             self._executor.start(self._lock.epoch)
             self._logs.start()
-            while not self._is_over():
+            while self._leaving.phase is not Phase.OVER:
                 self._turn()
         finally:
             self._close()
@@ -121,47 +117,42 @@ class Worker:
         self._give_back_late()
         self._mind_the_door()
         self._write()
-        self._check_end()
+        self._go_on_leaving()
         self._wait()
 
     def _wait(self) -> None:
         timeout = self._due() - self._clock.monotonic()
-        if self._calls or timeout <= 0 or self._is_over():
+        if self._calls or timeout <= 0 or self._leaving.phase is Phase.OVER:
             return
         poller = select.poll()
-        for descriptor in (self._bell, *self._executor.filenos()):
+        for descriptor in (self._bell.fileno(), *self._executor.filenos()):
             poller.register(descriptor, select.POLLIN)
         poller.poll(math.ceil(timeout * 1000))
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._bell)
+        self._bell.hush()
 
     def _due(self) -> float:
         now = self._clock.monotonic()
         again = self._executor.look_again_in()
-        dues = [now + _LONGEST_WAIT, self._letter_due(), self._bundles.due, self._end_by, self._late_at]
+        dues = [now + _LONGEST_WAIT, self._letter_due(), self._bundles.due, self._leaving.due, self._late_at]
         if self._desk.has_knocks:
             dues.append(self._ahead.blocked_at)
         return min([*dues, now + again] if again is not None else dues)
 
-    def _ring(self) -> None:
-        if not self._has_left:
-            os.eventfd_write(self._bell, 1)
-
     def _call(self, what: Callable[[], None]) -> None:
         self._calls.append(what)
-        self._ring()
+        self._bell.ring()
 
     # --- orders ------------------------------------------------------------------------------------------------------
 
     def _knocked(self, attempt_id: str, token: str, future: Future[bool]) -> None:
-        if self._is_draining:
+        if self._leaving.has_begun:
             future.cancel()
         else:
             self._desk.knock(attempt_id, token, future)
 
     def _mind_the_door(self) -> None:
         """While each slot has a task that takes its time, doorbells are for others; and once this worker is to end."""
-        is_open = not self._is_draining and self._clock.monotonic() < self._ahead.blocked_at
+        is_open = not self._leaving.has_begun and self._clock.monotonic() < self._ahead.blocked_at
         self.door.open(is_open)
         if not is_open:
             self._desk.send_away()
@@ -171,9 +162,9 @@ class Worker:
             self._post.hurry()
 
     def _drain(self, grace: float | None) -> None:
-        if self._is_draining:
+        if self._leaving.has_begun:
             return
-        self._is_draining = True
+        self._leaving.begin()
         self._desk.close()
         self._desk.give_back(self._forget_unsubmitted(), Outcome.RELEASED, "Its worker is leaving.")
         if grace is None:
@@ -186,7 +177,7 @@ class Worker:
     def _stop(self) -> None:
         self._drain(0.0)
         self._executor.stop(0.0)
-        self._is_stopping = True
+        self._leaving.hurry()
 
     # --- what the executor says --------------------------------------------------------------------------------------
 
@@ -242,44 +233,36 @@ class Worker:
     # --- starting attempts -------------------------------------------------------------------------------------------
 
     def _start_fetched(self) -> None:
-        self._to_submit.extend((self._clock.monotonic(), workload) for workload in self._bundles.take())
+        fetched, now = self._bundles.take(), self._clock.monotonic()
+        self._line.join(fetched, now)
         for ident, outcome, reason in self._bundles.take_failed():
             self._desk.give_back([ident], outcome, reason)
         supervisor_id, free = next(iter(self._executor.free_slots().items()), ("", 0))
-        first = [self._to_submit.popleft()[1] for _ in range(min(free, len(self._to_submit)))]
-        if first:
+        if first := self._line.take(free):
             idents = [workload.attempt_id for workload in first]
             self._places.update(dict.fromkeys(idents, supervisor_id))
-            self._ahead.begun(idents, self._clock.monotonic())
+            self._ahead.begun(idents, now)
             self._executor.submit(supervisor_id, first)
 
     def _give_back_late(self) -> None:
         """Let others have what was claimed ahead and cannot begin soon."""
         may_come = self._places and not self._executor.is_settled
-        if self._to_submit and self._late_at <= self._clock.monotonic() and not may_come:
+        if self._late_at <= self._clock.monotonic() and not may_come:
             self._ahead.stuck()
-            late = [workload.attempt_id for _, workload in self._to_submit]
-            self._to_submit.clear()
-            self._desk.give_back(late, Outcome.RELEASED, "Its worker has no slot for it soon.")
+            self._desk.give_back(self._line.drop_all(), Outcome.RELEASED, "Its worker has no slot for it soon.")
 
     @property
     def _late_at(self) -> float:
-        """When the oldest of what waits for a slot has waited too long; where nothing runs, for a supervisor."""
-        if not self._to_submit:
-            return math.inf
-        return self._to_submit[0][0] + (ahead.PATIENCE if self._places else ahead.ALONE)
+        return self._line.late_at(is_alone=not self._places)
 
     def _forget_unsubmitted(self) -> list[str]:
-        unsubmitted = [*self._bundles.forget_all(), *(workload.attempt_id for _, workload in self._to_submit)]
-        self._to_submit.clear()
+        unsubmitted = self._bundles.forget_all() + self._line.drop_all()
         self._logs.end(unsubmitted)
         return unsubmitted
 
     def _stop_attempts(self, attempt_ids: list[str]) -> None:
         wanted = set(attempt_ids)
-        waiting = [workload.attempt_id for _, workload in self._to_submit]
-        never = self._bundles.forget(wanted) + [ident for ident in waiting if ident in wanted]
-        self._to_submit = deque(each for each in self._to_submit if each[1].attempt_id not in wanted)
+        never = self._bundles.forget(wanted) + self._line.drop(wanted)
         self._logs.end(never)
         self._desk.give_back(never, Outcome.STOPPED, "stopped before it began")
         self._executor.stop_attempts(wanted.difference(never), "stopped by a person")
@@ -299,30 +282,31 @@ class Worker:
         """Whether there is something to say before the next beat."""
         if self._desk.has_news:
             return True
-        return not self._is_draining and (self._desk.has_knocks or self._desk.is_hungry) and self._free > 0
+        return not self._leaving.has_begun and (self._desk.has_knocks or self._desk.is_hungry) and self._free > 0
 
     def _letter_due(self) -> float:
-        if self._is_ending or (self._post.is_leaving and self._post.has_left):
+        if self._leaving.is_silent or self._post.has_left:
             return math.inf
         if not self._post.is_registered and not self._executor.is_settled:
             return math.inf
-        if not self._post.is_registered or self._post.is_leaving:
+        if not self._post.is_registered or self._leaving.phase is Phase.LEAVING:
             return self._post.due(has_errand=True)
-        is_supplied = len(self._to_submit) > self._setup.slots
+        is_supplied = len(self._line) > self._setup.slots
         return self._post.due(self._has_errand(), _PAUSE if is_supplied else 0.0)
 
     def _write(self) -> None:
         if self._letter_due() > self._clock.monotonic():
             return
-        if self._post.is_leaving:
+        if self._leaving.phase is Phase.LEAVING:
             self._post.leave()
             return
         if not self._post.is_registered:
             self._register()
             return
-        free = 0 if self._is_draining else self._free
+        is_draining = self._leaving.has_begun
+        free = 0 if is_draining else self._free
         said = self._desk.compose(
-            self._post.next_beat(), free=free, ask=self._post.is_beat_due, is_draining=self._is_draining
+            self._post.next_beat(), free=free, ask=self._post.is_beat_due, is_draining=is_draining
         )
         self._post.exchange(said, lambda answer, error: self._answered(said, answer, error))
 
@@ -363,7 +347,7 @@ class Worker:
             self.door.missed()
         if told.stop:
             self._stop_attempts(told.stop)
-        if self._is_draining:  # claimed by a letter of which the answer was lost
+        if self._leaving.has_begun:  # claimed by a letter of which the answer was lost
             self._desk.give_back([each.attempt_id for each in told.fresh], Outcome.RELEASED, "Its worker is leaving.")
         else:
             self._bundles.fetch(told.fresh)
@@ -389,21 +373,23 @@ class Worker:
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def _check_end(self) -> None:
-        if not self._is_draining or self._is_ending:
-            return
-        now = self._clock.monotonic()
-        is_done = not self._desk.running and not self._desk.has_news and not self._post.is_busy
-        if self._end_by == math.inf and (is_done or (self._is_stopping and not self._desk.running)):
-            self._end_by = now + self._setup.farewell
-        if is_done and self._post.is_registered and not self._post.is_leaving:
-            self._post.leave()
-        if now >= self._end_by or (is_done and (not self._post.is_registered or self._post.has_left)):
-            self._is_ending = True
-            self._executor.stop(0.0)
+    def _go_on_leaving(self) -> None:
+        """Begin whatever phase of the end is due; nothing while this worker takes work."""
+        while self._leaving.has_begun and (phase := self._leaving.step(self._clock.monotonic(), self._remains())):
+            if phase is Phase.LEAVING:
+                self._post.leave()
+            elif phase is Phase.ENDING:
+                self._executor.stop(0.0)
 
-    def _is_over(self) -> bool:
-        return self._is_ending and (self._desk.has_news or not self._executor.is_busy())
+    def _remains(self) -> Remains:
+        return Remains(
+            runs=bool(self._desk.running),
+            has_news=self._desk.has_news,
+            is_writing=self._post.is_busy,
+            is_registered=self._post.is_registered,
+            has_left=self._post.has_left,
+            has_supervisors=self._executor.is_busy(),
+        )
 
     def _close(self) -> None:
         if self._post.has_left:
@@ -413,6 +399,5 @@ class Worker:
         self._logs.leave(self._setup.farewell)
         self._bundles.close()
         self._post.close()
-        self._has_left = True
-        os.close(self._bell)
+        self._bell.close()
         self._lock.release()

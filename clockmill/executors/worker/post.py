@@ -28,8 +28,7 @@ class Post:
     :param ring: wakes the loop, which then calls :meth:`deliver`.
     :ivar worker_id: who writes; empty before the first registration is under way.
     :ivar is_registered: whether the id is known where the work comes from.
-    :ivar is_leaving: whether goodbye is being said; nothing else may be said after that.
-    :ivar has_left: whether it was heard.
+    :ivar has_left: whether goodbye was heard.
     :ivar lease_ends: when nothing may run any more unless another letter is answered, in seconds since boot.
     """
 
@@ -44,7 +43,6 @@ class Post:
         self._failures = 0
         self.worker_id = ""
         self.is_registered = False
-        self.is_leaving = False
         self.has_left = False
         self.lease_ends = 0.0
 
@@ -112,8 +110,7 @@ class Post:
         self._send(lambda gateway: gateway.exchange(self.worker_id, said), done)
 
     def leave(self) -> None:
-        """Say goodbye."""
-        self.is_leaving = True
+        """Say goodbye; nothing else may be said after that."""
 
         def finish(_: object, error: Exception | None) -> None:
             self.has_left = error is None
