@@ -14,20 +14,16 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 
 from clockmill.errors import GatewayUnavailable, WorkerGone
-from clockmill.executors.base import Finished, Started, SupervisorDown, SupervisorUp
 from clockmill.executors.local import LocalExecutor
 from clockmill.executors.worker.ahead import Ahead
-from clockmill.executors.worker.background import BackgroundCalls
-from clockmill.executors.worker.bundles import BundleFetcher
 from clockmill.executors.worker.desk import Desk
 from clockmill.executors.worker.door import Door
 from clockmill.executors.worker.leaving import Leaving, Phase, Remains
-from clockmill.executors.worker.line import Line
 from clockmill.executors.worker.lock import WorkerLock
 from clockmill.executors.worker.post import Post
 from clockmill.executors.worker.setup import WorkerSetup
+from clockmill.executors.worker.workshop import Workshop
 from clockmill.host.bell import Bell
-from clockmill.protocols import AttemptReport
 from clockmill.protocols.workers import Exchange, ExchangeAnswer
 from clockmill.state import Outcome
 
@@ -56,10 +52,8 @@ class Worker:
         self._calls: deque[Callable[[], None]] = deque()
         self._desk = Desk()
         self._post = Post(setup, self._bell.ring)
-        self._bundles = BundleFetcher(setup, BackgroundCalls("bundles", self._bell.ring))
-        self._places: dict[str, str] = {}  # attempt -> its supervisor
-        self._line = Line()
         self._ahead = Ahead(setup.slots)
+        self._shop = Workshop(setup, self._executor, self._ahead, self._desk, self._bell.ring)
         self._previous = list(self._lock.previous)
         self._leaving = Leaving(setup.farewell)
         self._granted = 0.0
@@ -111,10 +105,7 @@ class Worker:
         while self._calls:
             self._calls.popleft()()
         self._post.deliver()
-        self._bundles.deliver()
-        self._hear()
-        self._start_fetched()
-        self._give_back_late()
+        self._shop.go_on(follows=self._follows)
         self._mind_the_door()
         self._write()
         self._go_on_leaving()
@@ -133,7 +124,7 @@ class Worker:
     def _due(self) -> float:
         now = self._clock.monotonic()
         again = self._executor.look_again_in()
-        dues = [now + _LONGEST_WAIT, self._letter_due(), self._bundles.due, self._leaving.due, self._late_at]
+        dues = [now + _LONGEST_WAIT, self._letter_due(), self._shop.due, self._leaving.due]
         if self._desk.has_knocks:
             dues.append(self._ahead.blocked_at)
         return min([*dues, now + again] if again is not None else dues)
@@ -166,7 +157,7 @@ class Worker:
             return
         self._leaving.begin()
         self._desk.close()
-        self._desk.give_back(self._forget_unsubmitted(), Outcome.RELEASED, "Its worker is leaving.")
+        self._desk.give_back(self._shop.forget_unbegun(), Outcome.RELEASED, "Its worker is leaving.")
         if grace is None:
             self._executor.drain()
         else:
@@ -179,110 +170,13 @@ class Worker:
         self._executor.stop(0.0)
         self._leaving.hurry()
 
-    # --- what the executor says --------------------------------------------------------------------------------------
-
-    def _hear(self) -> None:
-        for event in self._executor.events():
-            match event:
-                case SupervisorUp():
-                    self._found(event)
-                case Started():
-                    self._desk.started(event)
-                case Finished(report):
-                    self._ended(report)
-                case SupervisorDown():
-                    self._lost(event)
-
-    def _found(self, event: SupervisorUp) -> None:
-        """A supervisor is there; what it has from a worker before this one becomes ours, if there is a token for it."""
-        unknown = event.holds - self._desk.held.keys()
-        if self._follows:
-            self._desk.adopt((ident, event.tokens[ident]) for ident in sorted(unknown & event.tokens.keys()))
-            unknown -= event.tokens.keys()
-        self._places.update(dict.fromkeys(event.holds, event.supervisor.id))
-        self._ahead.found(event.holds)
-        self._logs.hold(event.holds)
-        self._executor.stop_attempts(unknown, "It belongs to no worker.")
-
-    def _ended(self, report: AttemptReport) -> None:
-        self._places.pop(report.attempt_id, None)
-        self._ahead.over(report.attempt_id, self._clock.monotonic())
-        self._logs.end([report.attempt_id])
-        if self._follows:  # a dead supervisor of the worker before this one left it
-            self._desk.adopt([(report.attempt_id, report.token)])
-        if not self._desk.ended(report):
-            self._executor.acknowledge([report.attempt_id])
-
-    def _lost(self, event: SupervisorDown) -> None:
-        ours = [ident for ident, place in self._places.items() if place == event.supervisor_id]
-        for ident in ours:
-            del self._places[ident]
-            self._ahead.lost(ident)
-        self._logs.end(ours)
-        running = self._desk.running.intersection(ours)
-        if running:
-            log.warning("supervisor %s is gone with %d attempts: %s", event.supervisor_id, len(running), event.reason)
-        reason = f"The supervisor that ran it is gone. {event.reason}".strip()
-        self._desk.give_back(sorted(running), Outcome.LOST, reason)
-
-    @property
-    def _follows(self) -> bool:
-        """Whether what is found here was another worker's, from which it is still to be taken over."""
-        return bool(self._previous) and not self._post.is_registered
-
-    # --- starting attempts -------------------------------------------------------------------------------------------
-
-    def _start_fetched(self) -> None:
-        fetched, now = self._bundles.take(), self._clock.monotonic()
-        self._line.join(fetched, now)
-        for ident, outcome, reason in self._bundles.take_failed():
-            self._desk.give_back([ident], outcome, reason)
-        supervisor_id, free = next(iter(self._executor.free_slots().items()), ("", 0))
-        if first := self._line.take(free):
-            idents = [workload.attempt_id for workload in first]
-            self._places.update(dict.fromkeys(idents, supervisor_id))
-            self._ahead.begun(idents, now)
-            self._executor.submit(supervisor_id, first)
-
-    def _give_back_late(self) -> None:
-        """Let others have what was claimed ahead and cannot begin soon."""
-        may_come = self._places and not self._executor.is_settled
-        if self._late_at <= self._clock.monotonic() and not may_come:
-            self._ahead.stuck()
-            self._desk.give_back(self._line.drop_all(), Outcome.RELEASED, "Its worker has no slot for it soon.")
-
-    @property
-    def _late_at(self) -> float:
-        return self._line.late_at(is_alone=not self._places)
-
-    def _forget_unsubmitted(self) -> list[str]:
-        unsubmitted = self._bundles.forget_all() + self._line.drop_all()
-        self._logs.end(unsubmitted)
-        return unsubmitted
-
-    def _stop_attempts(self, attempt_ids: list[str]) -> None:
-        wanted = set(attempt_ids)
-        never = self._bundles.forget(wanted) + self._line.drop(wanted)
-        self._logs.end(never)
-        self._desk.give_back(never, Outcome.STOPPED, "stopped before it began")
-        self._executor.stop_attempts(wanted.difference(never), "stopped by a person")
-
     # --- letters -----------------------------------------------------------------------------------------------------
-
-    @property
-    def _free(self) -> int:
-        """How many attempts could begin now or soon: slots that nothing here needs, and what short tasks allow."""
-        supervised = self._executor.controlled()
-        if not supervised or self._bundles.is_stuck:
-            return 0
-        here = self._desk.running.union(*supervised.values())
-        return max(0, self._setup.slots - len(here) + self._ahead.allowed(self._clock.monotonic()))
 
     def _has_errand(self) -> bool:
         """Whether there is something to say before the next beat."""
         if self._desk.has_news:
             return True
-        return not self._leaving.has_begun and (self._desk.has_knocks or self._desk.is_hungry) and self._free > 0
+        return not self._leaving.has_begun and (self._desk.has_knocks or self._desk.is_hungry) and self._shop.free > 0
 
     def _letter_due(self) -> float:
         if self._leaving.is_silent or self._post.has_left:
@@ -291,8 +185,7 @@ class Worker:
             return math.inf
         if not self._post.is_registered or self._leaving.phase is Phase.LEAVING:
             return self._post.due(has_errand=True)
-        is_supplied = len(self._line) > self._setup.slots
-        return self._post.due(self._has_errand(), _PAUSE if is_supplied else 0.0)
+        return self._post.due(self._has_errand(), _PAUSE if self._shop.is_supplied else 0.0)
 
     def _write(self) -> None:
         if self._letter_due() > self._clock.monotonic():
@@ -304,7 +197,7 @@ class Worker:
             self._register()
             return
         is_draining = self._leaving.has_begun
-        free = 0 if is_draining else self._free
+        free = 0 if is_draining else self._shop.free
         said = self._desk.compose(
             self._post.next_beat(), free=free, ask=self._post.is_beat_due, is_draining=is_draining
         )
@@ -316,6 +209,11 @@ class Worker:
         held = [[ident, token] for ident, token in self._desk.held.items()]
         self._lock.note(worker_id)
         self._post.register(worker_id, self._previous, held, self._registered)
+
+    @property
+    def _follows(self) -> bool:
+        """Whether what is found here was another worker's, from which it is still to be taken over."""
+        return bool(self._previous) and not self._post.is_registered
 
     def _registered(self, error: Exception | None) -> None:
         if error is None:
@@ -346,11 +244,11 @@ class Worker:
         if told.unrung and len(said.held) < self._setup.slots:
             self.door.missed()
         if told.stop:
-            self._stop_attempts(told.stop)
+            self._shop.stop(told.stop)
         if self._leaving.has_begun:  # claimed by a letter of which the answer was lost
             self._desk.give_back([each.attempt_id for each in told.fresh], Outcome.RELEASED, "Its worker is leaving.")
         else:
-            self._bundles.fetch(told.fresh)
+            self._shop.begin(told.fresh)
 
     def _grant(self) -> None:
         """Let the supervisors go on; not with each letter, because each wakes them."""
@@ -364,10 +262,9 @@ class Worker:
         self._granted = 0.0
         self._executor.grant(0.0, 0.0)
         self._executor.acknowledge(self._desk.held)
-        self._forget_unsubmitted()
-        knocks = self._desk
-        self._desk = Desk()
+        knocks, self._desk = self._desk, Desk()
         self._desk.inherit_knocks(knocks)
+        self._shop.serve(self._desk)
         self._previous = []
         self._post.forget_id()
 
@@ -397,7 +294,7 @@ class Worker:
         self._desk.close()
         self._executor.detach()
         self._logs.leave(self._setup.farewell)
-        self._bundles.close()
+        self._shop.close()
         self._post.close()
         self._bell.close()
         self._lock.release()
