@@ -179,31 +179,49 @@ class SchedulerService:
         if now >= self._beat_due:
             self._beat(now)
             self._unserved.run_once()
-        # A supervisor that is new brings free slots, which tasks may have waited for since before this scheduler.
         call = self._listener.drain()
+        woken = self._is_woken(call, now)
+        if self._rescue is not None:
+            self._rescue.run_once(self._inbox)
+        self._read_mail(bool(call), woken, now)
+        self._work(call, woken)
+        self._housekeeping(now)
+        return self._again or self._is_due()
+
+    def _is_woken(self, call: Call, now: float) -> bool:
+        """Whether this pass looks at everything: somebody calls for it, or nothing was looked at for long.
+
+        A supervisor that is new brings free slots, which tasks may have waited for since before this scheduler.
+        """
         woken = Call.NEWS in call or now >= self._full_look_due or bool(self._inbox.up)
         if Call.NEWS in call and self._is_known:
             self._meet(self._space.database.read(self._has_others))
         if woken:
             self._full_look_due = now + self._space.settings.scheduler.max_sleep_seconds
-        if self._rescue is not None:
-            self._rescue.run_once(self._inbox)
-        self._may_have_mail |= bool(self._space.brokered) and (bool(call) or woken)
+        return woken
+
+    def _read_mail(self, called: bool, woken: bool, now: float) -> None:
+        """Read what workers report, when there may be some: not each time at once, to read more of it together."""
+        self._may_have_mail |= bool(self._space.brokered) and (called or woken)
         if self._may_have_mail and (now >= self._mail_due or woken):
             self._may_have_mail = self._mailbox.read(self._inbox, self._advance.aside)
             self._mail_due = now + min(_MAIL_GAP * len(self._inbox.reports), _LONGEST_MAIL_GAP)
-        due = self._deadline is not None and self._deadline <= self._space.clock.now()
+
+    def _is_due(self) -> bool:
+        """Whether the time has come for something."""
+        return self._deadline is not None and self._deadline <= self._space.clock.now()
+
+    def _work(self, call: Call, woken: bool) -> None:
+        """Make the runs that are due, and move on those that this pass has to look at."""
+        due = self._is_due()
         if due:
             self._advance.ring_again()
-        made = self._open_runs.run_once() + self._backfills.run_once() if woken or due or self._again else 0
+        queued = woken or due or self._again
+        made = self._open_runs.run_once() + self._backfills.run_once() if queued else 0
         offered = Call.WORK in call and not woken and self._has_room()
-        queued = woken or due or made > 0 or self._again
-        agenda = Agenda(stale=woken, queued=queued, timers=woken or due, offered=offered)
         if queued or offered or self._inbox.reports or self._inbox.started:
-            self._move_on(agenda)
-            self._again = self._again or made > 0
-        self._housekeeping(now)
-        return self._again or (self._deadline is not None and self._deadline <= self._space.clock.now())
+            self._move_on(Agenda(stale=woken, queued=queued, timers=woken or due, offered=offered))
+            self._again |= made > 0
 
     def _move_on(self, agenda: Agenda) -> None:
         try:
