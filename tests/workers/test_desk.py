@@ -64,3 +64,22 @@ def test_a_report_is_blamed_when_it_is_refused_again_after_a_letter_without_it_w
     desk.refused(letter(desk), "ValueError: too odd")
     [report] = letter(desk).reports
     assert (report["outcome"], report["reason"]) == ("failed", "Its result cannot be stored: ValueError: too odd")
+
+
+def test_of_several_reports_the_one_that_is_to_blame_is_found_replaced_and_at_last_dropped() -> None:
+    desk, stored = Desk(), set()
+    desk.adopt([(ident, "token") for ident in "abc"])
+    for ident in "abc":
+        desk.ended(AttemptReport(attempt_id=ident, token="token", outcome="success"))
+    letters = 0
+    while desk.has_news:
+        said = letter(desk)
+        letters += 1
+        if "b" in outcomes(said):  # whatever it says
+            desk.refused(said, "ValueError: too odd")
+        else:
+            stored |= outcomes(said).items()
+            desk.take_in(said, ExchangeAnswer(taken=sorted(outcomes(said))))
+    assert stored == {("a", "success"), ("c", "success")}
+    assert desk.held == {"b": "token"}
+    assert letters < 10

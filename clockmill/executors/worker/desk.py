@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from clockmill.executors.base import Started
+from clockmill.executors.worker.blame import Blame
 from clockmill.protocols import AttemptReport, Workload
 from clockmill.protocols.workers import Exchange, ExchangeAnswer
 from clockmill.state import Outcome
@@ -53,9 +54,7 @@ class Desk:
         self._started: dict[str, Started] = {}
         self._reports: OrderedDict[str, AttemptReport] = OrderedDict()
         self._known: OrderedDict[str, None] = OrderedDict()
-        self._suspects: list[str] = []
-        self._accused: str | None = None
-        self._doubted: set[str] = set()
+        self._blame = Blame()
         self._replaced: set[str] = set()
         self.is_hungry = True
 
@@ -130,7 +129,7 @@ class Desk:
     def give_back(self, attempt_ids: Iterable[str], outcome: Outcome, reason: str) -> None:
         """Report attempts of which no supervisor will say anything."""
         for ident in attempt_ids:
-            self.ended(AttemptReport(attempt_id=ident, token=self._held[ident], outcome=outcome.value, reason=reason))
+            self.ended(self._report(ident, outcome, reason))
 
     # --- letters and answers --------------------------------------------------------------------------------------
 
@@ -141,9 +140,8 @@ class Desk:
         :param ask: whether to ask for any work that there is.
         """
         claims = [[ident, each.token] for ident, each in self._knocks.items()][:free]
-        reports = self._suspects[:1] if self._suspects else list(self._reports)[:_REPORTS_AT_ONCE]
-        reports = [] if self._accused else reports
-        started = [] if self._suspects or self._accused else list(self._started.values())
+        reports = self._blame.choose(self._reports, _REPORTS_AT_ONCE)
+        started = [] if self._blame.is_sought else self._started.values()
         return Exchange(
             beat=beat,
             held=sorted(self._held),
@@ -165,10 +163,7 @@ class Desk:
                 told.unrung |= not is_rung
         told.taken = self._forget_told(said, set(answer.taken))
         told.stop = [ident for ident in answer.stop if ident in self._running]
-        if self._accused:
-            self._doubted.add(self._accused)
-            self._suspects = [self._accused, *(each for each in self._suspects if each != self._accused)]
-            self._accused = None
+        self._blame.taken()
         missed = [ident for ident, _ in said.claims if not self._answer_knock(ident)]
         if missed:
             self.is_hungry = True
@@ -179,23 +174,25 @@ class Desk:
     def refused(self, said: Exchange, why: str) -> None:
         """A letter was not taken as it is: from now on reports are told one by one, to find the culprit.
 
-        A report that is refused alone is held back for one letter. When that is refused as well, the report is not to
-        blame, and all is told again. When that is taken and then the report is refused once more, it is replaced by one
-        that says why. When that is refused in its turn, nothing is said of the attempt any more, which is lost with the
-        end of this worker.
+        That one is replaced by a report that says why. When that is convicted in its turn, nothing is said of the
+        attempt any more, which is lost with the end of this worker.
         """
-        idents = [str(report["attempt_id"]) for report in said.reports]
-        if self._accused:
-            self._accused = None
-        elif len(idents) == 1 and idents[0] in self._doubted:
-            self._convict(idents[0], why)
-        elif len(idents) == 1:
-            [self._accused] = idents
+        told = [str(report["attempt_id"]) for report in said.reports]
+        if not self._blame.is_sought and len(told) != 1:
+            self._started.clear()  # one of them may be to blame
+        culprit = self._blame.refused(told)
+        if culprit is None:
+            return
+        if culprit in self._replaced:
+            del self._reports[culprit]
         else:
-            self._suspects = idents
-            self._started.clear()
+            self._replaced.add(culprit)
+            self._reports[culprit] = self._report(culprit, Outcome.FAILED, f"Its result cannot be stored: {why[:300]}")
 
     # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _report(self, ident: str, outcome: Outcome, reason: str) -> AttemptReport:
+        return AttemptReport(attempt_id=ident, token=self._held[ident], outcome=outcome.value, reason=reason)
 
     def _receive(self, ident: str, token: str) -> bool:
         if ident in self._held:
@@ -210,21 +207,6 @@ class Desk:
                 future.set_result(True)
         return True
 
-    def _convict(self, ident: str, why: str) -> None:
-        """All but this report is taken."""
-        self._suspects = [each for each in self._suspects if each != ident]
-        failed = AttemptReport(
-            attempt_id=ident,
-            token=self._held[ident],
-            outcome=Outcome.FAILED.value,
-            reason=f"Its result cannot be stored: {why[:300]}",
-        )
-        if ident in self._replaced:
-            del self._reports[ident]
-        else:
-            self._replaced.add(ident)
-            self._reports[ident] = failed
-
     def _forget_told(self, said: Exchange, taken: set[str]) -> list[str]:
         for ident in taken.intersection(each[0] for each in said.started):
             self._started.pop(ident, None)
@@ -235,11 +217,10 @@ class Desk:
 
     def _drop(self, ident: str) -> None:
         self._reports.pop(ident, None)
-        self._doubted.discard(ident)
+        self._blame.over(ident)
         self._started.pop(ident, None)
         self._held.pop(ident, None)
         self._running.discard(ident)
-        self._suspects = [each for each in self._suspects if each != ident]
 
     def _answer_knock(self, ident: str) -> bool:
         """Whether an attempt that was claimed came; who knocked for one that did not is told that it is gone."""
