@@ -180,7 +180,7 @@ class SchedulerService:
             self._beat(now)
             self._unserved.run_once()
         call = self._listener.drain()
-        woken = self._is_woken(call, now)
+        woken = self._heed(call, now)
         if self._rescue is not None:
             self._rescue.run_once(self._inbox)
         self._read_mail(bool(call), woken, now)
@@ -188,8 +188,8 @@ class SchedulerService:
         self._housekeeping(now)
         return self._again or self._is_due()
 
-    def _is_woken(self, call: Call, now: float) -> bool:
-        """Whether this pass looks at everything: somebody calls for it, or nothing was looked at for long.
+    def _heed(self, call: Call, now: float) -> bool:
+        """Take in who calls; returns whether this pass looks at everything, as it does now and then without a call.
 
         A supervisor that is new brings free slots, which tasks may have waited for since before this scheduler.
         """
