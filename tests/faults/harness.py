@@ -34,10 +34,12 @@ T = TypeVar("T")
 CLOCK = SystemClock()
 DAGS = Path(__file__).parent / "dags"
 SLOTS = 6
+#: Seconds that anything may take that comes in the end, on a machine that has much else to do.
+PATIENCE = 120.0
 _LOOK_SECONDS = 0.02
 
 
-def wait_until(look: Callable[[], T], what: str, seconds: float = 60.0, tell: Callable[[], str] = str) -> T:
+def wait_until(look: Callable[[], T], what: str, seconds: float = PATIENCE, tell: Callable[[], str] = str) -> T:
     """Look again and again until there is an answer; returns it.
 
     :param what: what is waited for, for people.
@@ -97,7 +99,7 @@ class Service:
         self.process.kill()
         self.process.wait(10)
 
-    def end(self, *signals: signal.Signals, seconds: float = 60.0) -> int:
+    def end(self, *signals: signal.Signals, seconds: float = PATIENCE) -> int:
         """Ask it to stop; the exit status."""
         for number in signals or (signal.SIGTERM,):
             self.process.send_signal(number)
@@ -260,7 +262,7 @@ class Mill:
         runs = {f"{row.dag_id}/{row.run_id}": row.state for row in rows}
         return all(runs.get(name) in {"success", "failed"} for name in self.answered)
 
-    def wait_for_runs(self, seconds: float = 80.0) -> None:
+    def wait_for_runs(self, seconds: float = PATIENCE) -> None:
         """Wait for the end of every run."""
         wait_until(self.is_done, "the end of every run", seconds, self.tell)
 

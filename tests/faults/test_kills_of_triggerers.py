@@ -36,16 +36,16 @@ def test_triggers_of_killed_triggerers_are_run_by_the_next_one_and_each_fires_on
     scheduler = mill.start("scheduler", "--grace", "5")
     first = mill.start("triggerer")
     mill.trigger("many", "w")
-    wait_until(lambda: all_wait(mill, MANY), "all to wait", 60, mill.tell)
+    wait_until(lambda: all_wait(mill, MANY), "all to wait", tell=mill.tell)
     wait_until(lambda: not mill.live(), "every slot to be free")
 
     first.kill()
     mill.open_gate()  # while nobody looks
     second = mill.start("triggerer")
-    wait_until(lambda: owners(mill).total() < MANY, "the first events", 60, mill.tell)
+    wait_until(lambda: owners(mill).total() < MANY, "the first events", tell=mill.tell)
     second.kill()
     third = mill.start("triggerer")
-    mill.wait_for_runs(120)
+    mill.wait_for_runs()
 
     evidence = mill.check()
     assert Counter(each.state for each in evidence.attempts) == {"deferred": MANY, "success": MANY}
@@ -59,7 +59,7 @@ def test_standalone_starts_its_triggerer_again_and_takes_it_along_at_the_end(mil
     service = mill.standalone("--grace", "5")
     service.ready()
     mill.trigger("few", "w")
-    wait_until(lambda: all_wait(mill, FEW), "all to wait", 60, mill.tell)
+    wait_until(lambda: all_wait(mill, FEW), "all to wait", tell=mill.tell)
 
     (victim,) = triggerer_pids(mill)
     kill(victim)
@@ -81,7 +81,7 @@ def test_events_that_come_while_postgres_is_away_are_kept_and_written_when_it_is
     scheduler = mill.start("scheduler", "--grace", "5")
     triggerer = mill.start("triggerer")
     mill.trigger("few", "w")
-    wait_until(lambda: all_wait(mill, FEW), "all to wait", 60, mill.tell)
+    wait_until(lambda: all_wait(mill, FEW), "all to wait", tell=mill.tell)
 
     sturdy_postgres.stop()
     try:
