@@ -19,6 +19,8 @@ from clockmill.host.processes import ATTEMPT_MARK, NO_ATTEMPT, SUPERVISOR_MARK, 
 _RLIMIT_LOCKS = 10
 #: Brands are from here up to twice this, which nobody would ask for as a limit.
 _LEAST_BRAND = 1 << 61
+#: How often a sweep looks again at once, because all that it wanted to kill had gone by itself.
+_LOOKS = 3
 
 
 def brand(value: str) -> None:
@@ -82,13 +84,22 @@ class Sweep:
             os.close(self._handles.pop(pid))
         if self._handles:
             return False
-        found = branded(self._value).union(marked(self._name, self._value))
+        for _ in range(_LOOKS):
+            found = branded(self._value).union(marked(self._name, self._value))
+            if not found:
+                return True
+            for pid in self._next(found):
+                self._kill(pid)
+            if self._handles:
+                break
+        return False
+
+    def _next(self, found: set[int]) -> set[int]:
+        """Who of those is to be killed first: not who adopted orphans, while there is anybody else."""
         parents = {pid for pid in found if mark_of(pid, ATTEMPT_MARK) == NO_ATTEMPT}
         descendants = below(parents) if parents else set()
         # A child that was forked just now does not have its own mark yet.
-        for pid in (found | descendants) - (parents - descendants) or parents:
-            self._kill(pid)
-        return not self._handles
+        return (found | descendants) - (parents - descendants) or parents
 
     def _kill(self, pid: int) -> None:
         try:

@@ -111,9 +111,17 @@ class Bench:
         return event
 
     def down(self, executor: LocalExecutor) -> SupervisorDown:
-        """Wait until a supervisor is gone."""
-        event = self.wait(executor, lambda event: isinstance(event, SupervisorDown))
+        """Wait until a supervisor is gone; the next one may be there before that, and is left for :meth:`up`."""
+        came: list[ExecutorEvent] = []
+
+        def is_down(event: ExecutorEvent) -> bool:
+            if isinstance(event, SupervisorUp):
+                came.append(event)
+            return isinstance(event, SupervisorDown)
+
+        event = self.wait(executor, is_down)
         assert isinstance(event, SupervisorDown)
+        self.queues[id(executor)].extendleft(reversed(came))
         return event
 
     def finished(self, executor: LocalExecutor, workload: Workload) -> AttemptReport:
