@@ -84,7 +84,7 @@ class DatabaseSettings:
     )
     pool_size: int = option(
         5,
-        "How many connections each process keeps open; with PostgreSQL, a scheduler or web server as many twice.",
+        "How many connections each process keeps open; twice as many in a scheduler or web server on PostgreSQL.",
         minimum=1,
         maximum=1_000,
     )

@@ -146,9 +146,8 @@ class SchedulerService:
         An outage of the database is waited out; everything else that goes wrong ends the service.
         """
         life = LifeLock(self._lives, self._instance)
-        with contextlib.suppress(
-            OSError
-        ):  # without it, as on a full disk, it is only shown for longer once it was killed
+        # Without it, as on a full disk, this one is only shown for longer once it was killed.
+        with contextlib.suppress(OSError):
             life.hold()
         is_started = False
         while not stop.is_set():

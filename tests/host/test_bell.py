@@ -26,4 +26,7 @@ def test_it_rings_until_it_is_hushed_however_often_it_was_rung() -> None:
 def test_once_it_is_closed_it_hears_nobody() -> None:
     bell = Bell()
     bell.close()
+    next_one = Bell()  # has the descriptor now that was free again
     bell.ring()
+    assert not is_rung(next_one)
+    next_one.close()
